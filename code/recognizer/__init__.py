@@ -1,0 +1,1 @@
+"""The training side of the recognizer: data, models, training, evaluation, export."""

@@ -1,0 +1,1 @@
+"""What runs inside the images: `train` and `serve`."""
