@@ -1,0 +1,601 @@
+"""Picture of a formula -> LaTeX, in one file that travels with the model.
+
+SELF-CONTAINED: numpy, onnxruntime, Pillow and OpenCV, nothing of this project. The training side imports its
+preprocessing and its token joining from here, so what is trained on and what is served are the same code.
+
+The file sits in the model directory as `code/inference.py` and is used in three ways:
+  * by this project's serving image and by AWS's PyTorch inference images, through the SageMaker handler
+    functions `model_fn`, `input_fn`, `predict_fn` and `output_fn`;
+  * as a library: `Recognizer.load(model_dir).predict([rgb_array])`;
+  * from a shell: `python inference.py MODEL_DIR formula.png ...`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import csv
+import io
+import json
+import math
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from email.parser import BytesParser
+from email.policy import HTTP
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnxruntime as ort
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+FORMAT_VERSION = 1
+MAX_SOURCE_PIXELS = 120_000_000  # a larger picture is refused before it is decoded
+WORKING_SIDE = 1600  # larger pictures are reduced to this many pixels a side before they are analysed
+RESAMPLE = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
+
+
+class RequestError(Exception):
+    """A request that can't be answered: an HTTP status, a stable code, and words for the person who sent it."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"error": {"code": self.code, "message": self.message}}
+
+
+class ModelError(Exception):
+    """A model directory that can't be used: what is wrong with it, and what would be right."""
+
+
+# ---------------------------------------------------------------------------------------------- picture files
+
+
+def read_image(data: bytes) -> np.ndarray:
+    """Any picture file -> (H, W, 3) uint8 RGB: turned upright by EXIF, alpha laid on white, 16 bits scaled to 8.
+
+    Raises:
+        RequestError: 400 `undecodable_image`, or 413 `too_many_pixels`.
+    """
+    try:
+        picture = Image.open(io.BytesIO(data))
+        if picture.width * picture.height > MAX_SOURCE_PIXELS:
+            size = f"{picture.width} x {picture.height}"
+            raise RequestError(
+                413, "too_many_pixels", f"the picture has {size} pixels; at most {MAX_SOURCE_PIXELS} in all"
+            )
+        picture.draft("RGB", (2 * WORKING_SIDE, 2 * WORKING_SIDE))  # JPEG: decode no more detail than is used
+        return _to_rgb(ImageOps.exif_transpose(picture))
+    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise RequestError(400, "undecodable_image", "the bytes are no picture that can be decoded") from error
+    except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
+        raise RequestError(400, "undecodable_image", f"the picture can't be decoded: {error}") from error
+
+
+def _to_rgb(picture: Image.Image) -> np.ndarray:
+    if picture.mode.startswith(("I", "F")):  # 16 and 32 bits: scaled by the range that is used, not cut off
+        values = np.asarray(picture, dtype=np.float32)
+        top = 65535.0 if picture.mode.startswith("I;16") or values.max() > 255 else 255.0
+        gray = np.clip(values * (255.0 / top), 0, 255).astype(np.uint8)
+        return np.repeat(gray[:, :, None], 3, axis=2)
+    if picture.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        paper = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(paper, picture)
+    return np.asarray(picture.convert("RGB"))
+
+
+# --------------------------------------------------------------------------------------------- preprocessing
+
+
+@dataclass(frozen=True)
+class PreprocessSpec:
+    """How a picture becomes the network's input: one spec for training, validation, export and serving.
+
+    A picture is reduced to its ink (0 paper, 1 ink; shadows, paper colour and highlighter divided out, light on
+    dark turned), cropped to the ink, and scaled so that the median height of its connected components is
+    `glyph_height * scale` pixels. Characters so arrive at one size whatever the resolution of the scan, and
+    the aspect ratio is kept.
+    """
+
+    glyph_height: float = 16.0  # pixels: median height of the connected components
+    scale: float = 1.0  # 0.5 halves every picture on every path
+    max_height: int = 320
+    max_width: int = 1280
+    max_pixels: int = 160_000
+    margin: float = 0.3  # paper kept around the ink, in glyph heights
+    resample: str = "area"
+    mean: float = 0.1
+    std: float = 0.25
+    height_step: int = 16  # canvases are multiples of these, so that few shapes occur
+    width_step: int = 32
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> PreprocessSpec:
+        unknown = set(values) - {field.name for field in fields(cls)}
+        if unknown:
+            raise ModelError(f"model.json: preprocess has unknown keys {sorted(unknown)}")
+        spec = cls(**values)
+        if spec.resample not in RESAMPLE:
+            raise ModelError(f"model.json: preprocess.resample is {spec.resample!r}, not one of {sorted(RESAMPLE)}")
+        return spec
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def preprocess(rgb: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
+    """(H, W, 3) uint8 RGB -> (h, w) float32 ink, normalised by mean and std, of any size within the spec's limits."""
+    gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    reduction = WORKING_SIDE / max(gray.shape)
+    if reduction < 1:
+        gray = _resize(gray, reduction, cv2.INTER_AREA)
+    ink = extract_ink(gray)
+    (top, bottom, left, right), glyph = _measure(ink)
+    factor = float(np.clip(spec.glyph_height * spec.scale / glyph, 0.02, 6.0))
+    border = math.ceil(spec.margin * spec.glyph_height * spec.scale / factor)
+    top, left = max(0, top - border), max(0, left - border)
+    cropped = ink[top : bottom + border, left : right + border]
+    height, width = cropped.shape
+    factor = min(
+        factor, spec.max_height / height, spec.max_width / width, math.sqrt(spec.max_pixels / (height * width))
+    )
+    resized = _resize(cropped, factor, RESAMPLE[spec.resample])
+    return ((resized - spec.mean) / spec.std).astype(np.float32)
+
+
+def extract_ink(gray: np.ndarray) -> np.ndarray:
+    """(H, W) uint8 -> (H, W) float32 in 0..1: how much darker than the paper around it each pixel is.
+
+    The paper is a morphological closing of a reduced copy: it follows shadows and highlighters, and skips
+    strokes. Light writing on a dark ground shows as a positive skew of the detail, and is turned.
+    """
+    reduction = min(1.0, 96 / min(gray.shape))
+    small = _resize(gray, reduction, cv2.INTER_AREA)
+    detail = small.astype(np.float32) - cv2.blur(small, (25, 25))
+    if float(np.median(small)) < 128 and float((detail**3).mean()) > 0:
+        gray, small = 255 - gray, 255 - small
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (15, 15))
+    paper = cv2.blur(cv2.morphologyEx(small, cv2.MORPH_CLOSE, kernel), (9, 9))
+    paper = cv2.resize(paper, gray.shape[::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    ink = np.clip(1 - gray / np.maximum(paper, 1), 0, 1)
+    strokes = ink[ink > 0.12]
+    full = max(0.25, float(np.percentile(strokes, 85))) if strokes.size else 1.0
+    return np.clip((ink - 0.05) / (full - 0.05), 0, 1).astype(np.float32)
+
+
+def _measure(ink: np.ndarray) -> tuple[tuple[int, int, int, int], float]:
+    """The ink's bounding box (top, bottom, left, right) and the median height of its glyph-like components."""
+    height, width = ink.shape
+    _, _, stats, _ = cv2.connectedComponentsWithStats((ink > 0.4).astype(np.uint8), connectivity=8)
+    boxes = stats[1:]  # the first is the paper
+    speck = max(2, 0.0003 * height * width / 100)
+    boxes = boxes[boxes[:, cv2.CC_STAT_AREA] >= speck]
+    if not len(boxes):
+        return (0, height, 0, width), float(height) / 2
+    left, top, wide, high = boxes[:, :4].T
+    box = int(top.min()), int((top + high).max()), int(left.min()), int((left + wide).max())
+    glyphs = high[(wide <= 4 * high) & (high <= 6 * wide) & (high >= 0.2 * high.max())]
+    return box, float(np.median(glyphs)) if len(glyphs) else max(float(high.max()), float(wide.max()) / 4)
+
+
+def _resize(image: np.ndarray, factor: float, interpolation: int) -> np.ndarray:
+    height, width = image.shape
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    return cv2.resize(image, size, interpolation=interpolation)
+
+
+def make_batch(images: Sequence[np.ndarray], spec: PreprocessSpec) -> tuple[np.ndarray, np.ndarray]:
+    """Preprocessed pictures -> (B, 1, H, W) float32 filled up with paper, and their sizes (B, 2) int64 as (h, w)."""
+    sizes = np.array([image.shape for image in images], dtype=np.int64)
+    height, width = canvas_size(int(sizes[:, 0].max()), int(sizes[:, 1].max()), spec)
+    batch = np.full((len(images), 1, height, width), -spec.mean / spec.std, dtype=np.float32)
+    for row, image in zip(batch, images, strict=True):
+        row[0, : image.shape[0], : image.shape[1]] = image
+    return batch, sizes
+
+
+def canvas_size(height: int, width: int, spec: PreprocessSpec) -> tuple[int, int]:
+    """The size of the smallest canvas that holds a picture of this size."""
+    return -(-height // spec.height_step) * spec.height_step, -(-width // spec.width_step) * spec.width_step
+
+
+# ---------------------------------------------------------------------------------------------------- tokens
+
+
+def join_tokens(tokens: Iterable[str]) -> str:
+    r"""Tokens -> LaTeX text, with a space only where LaTeX needs one: between `\alpha` and a letter."""
+    text: list[str] = []
+    for token in tokens:
+        if text and token[:1].isalpha() and text[-1][:1] == "\\" and text[-1][-1:].isalpha():
+            text.append(" ")
+        text.append(token)
+    return "".join(text)
+
+
+# ----------------------------------------------------------------------------------------------------- model
+
+
+@dataclass(frozen=True)
+class Prediction:
+    latex: str
+    tokens: tuple[str, ...]
+    confidence: float  # probability that the network gives to the whole sequence, 0..1
+    truncated: bool  # no end was found within the model's limit of tokens
+    model_version: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "tokens": list(self.tokens), "confidence": round(self.confidence, 6)}
+
+
+class Recognizer:
+    """A model directory, loaded: `predict` turns RGB pictures into LaTeX. Safe to call from several threads."""
+
+    def __init__(self, model_dir: Path, description: dict[str, Any], threads: int) -> None:
+        self.model_dir = model_dir
+        self.spec = PreprocessSpec.from_dict(description["preprocess"])
+        self.version: str = description["version"]
+        vocabulary = description["vocabulary"]
+        self.tokens: list[str] = vocabulary["tokens"]
+        self.bos, self.eos, self.pad = vocabulary["bos"], vocabulary["eos"], vocabulary["pad"]
+        self.max_tokens: int = description["limits"]["max_tokens"]
+        self.encoder = _session(model_dir / "encoder.onnx", threads)
+        self.decoder = _session(model_dir / "decoder.onnx", threads)
+        self._memory_names = [output.name for output in self.encoder.get_outputs() if output.name != "prefix"]
+
+    @classmethod
+    def load(cls, model_dir: str | os.PathLike[str], threads: int | None = None) -> Recognizer:
+        """Loads `model.json` and the two networks.
+
+        Raises:
+            ModelError: a file or key is missing, or the format is newer than this code.
+        """
+        folder = Path(model_dir)
+        try:
+            description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ModelError(f"{folder} is no model directory: it has no model.json") from None
+        except ValueError as error:
+            raise ModelError(f"{folder / 'model.json'} is not JSON: {error}") from None
+        version = description.get("format_version")
+        if version != FORMAT_VERSION:
+            raise ModelError(
+                f"{folder / 'model.json'} has format_version {version!r}; this inference.py reads {FORMAT_VERSION}: "
+                "use the inference.py that came with the model, or export the model again"
+            )
+        try:
+            return cls(folder, description, threads or default_threads())
+        except KeyError as error:
+            raise ModelError(f"{folder / 'model.json'} lacks the key {error}") from None
+
+    def prepare(self, rgb: np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8 RGB -> the network's input (h, w) float32."""
+        return preprocess(rgb, self.spec)
+
+    def predict(self, pictures: Sequence[np.ndarray], batch_size: int = 8) -> list[Prediction]:
+        """(H, W, 3) uint8 RGB pictures -> their predictions, in the same order."""
+        return self.recognize([self.prepare(picture) for picture in pictures], batch_size)
+
+    def recognize(self, inputs: Sequence[np.ndarray], batch_size: int = 8) -> list[Prediction]:
+        """Prepared inputs -> their predictions, in the same order; batches hold inputs of like size."""
+        answers: list[Prediction | None] = [None] * len(inputs)
+        by_size = sorted(range(len(inputs)), key=lambda i: (inputs[i].shape[1], inputs[i].shape[0]))
+        for start in range(0, len(by_size), batch_size):
+            rows = by_size[start : start + batch_size]
+            for row, answer in zip(rows, self._recognize_batch([inputs[i] for i in rows]), strict=True):
+                answers[row] = answer
+        return [answer for answer in answers if answer is not None]
+
+    def _recognize_batch(self, inputs: Sequence[np.ndarray]) -> list[Prediction]:
+        images, sizes = make_batch(inputs, self.spec)
+        outputs = dict(zip(
+            (output.name for output in self.encoder.get_outputs()),
+            self.encoder.run(None, {"images": images, "sizes": sizes}),
+            strict=True,
+        ))  # fmt: skip
+        prefix = outputs.pop("prefix")
+        return [self._prediction(ids, score) for ids, score in self.decode_greedy(prefix, outputs)]
+
+    def decode_greedy(self, prefix: np.ndarray, memory: dict[str, np.ndarray]) -> list[tuple[list[int], float]]:
+        """Takes the likeliest token at each step; rows that have ended leave the batch.
+
+        The step emits one row of state, which is written into a buffer allocated once: nothing is recomputed.
+
+        Args:
+            prefix: state before the first token, (P, B, S).
+            memory: what the encoder saw; arrays with the batch first.
+        Returns:
+            For each picture its token ids, with the end token if it was reached, and their log probability.
+        """
+        steps, batch, width = prefix.shape
+        past = np.empty((steps + self.max_tokens, batch, width), dtype=np.float32)
+        past[:steps] = prefix
+        ids: list[list[int]] = [[] for _ in range(batch)]
+        totals = np.zeros(batch)
+        rows = np.arange(batch)
+        tokens = np.full(batch, self.bos, dtype=np.int64)
+        for step in range(steps, steps + self.max_tokens):
+            logits, present = self.decoder.run(["logits", "present"], {"tokens": tokens, "past": past[:step], **memory})
+            past[step] = present
+            tokens = logits.argmax(axis=1)  # (B,)
+            totals[rows] += logits.max(axis=1) - _log_sum_exp(logits)
+            for row, token in zip(rows, tokens.tolist(), strict=True):
+                ids[row].append(token)
+            alive = tokens != self.eos
+            if not alive.any():
+                break
+            if not alive.all():
+                rows, tokens = rows[alive], tokens[alive]
+                past = np.ascontiguousarray(past[:, alive])
+                memory = {name: array[alive] for name, array in memory.items()}
+        return list(zip(ids, totals.tolist(), strict=True))
+
+    def _prediction(self, ids: list[int], score: float) -> Prediction:
+        ended = bool(ids) and ids[-1] == self.eos
+        tokens = tuple(self.tokens[i] for i in ids if i not in (self.eos, self.pad, self.bos))
+        return Prediction(join_tokens(tokens), tokens, math.exp(min(score, 0.0)), not ended, self.version)
+
+    def check_golden(self) -> int:
+        """Recognises the golden samples that were stored at export, and returns how many there are.
+
+        Raises:
+            ModelError: naming the first sample whose input, LaTeX or confidence isn't what it was at export:
+                the model would answer wrongly here.
+        """
+        folder = self.model_dir / "golden"
+        try:
+            expected = json.loads((folder / "golden.json").read_text(encoding="utf-8"))
+            with np.load(folder / "inputs.npz", allow_pickle=False) as arrays:
+                inputs = {name: arrays[name] for name in arrays.files}
+        except (OSError, ValueError) as error:
+            raise ModelError(f"the golden samples in {folder} can't be read: {error}") from error
+        for sample in expected:
+            name = sample["file"]
+            seen = self.prepare(read_image((folder / name).read_bytes()))
+            difference = _input_difference(seen, inputs[name])
+            if difference > 0.02:
+                raise ModelError(
+                    f"golden sample {name}: the prepared input differs from the one at export (by {difference:.3f} on "
+                    "average): preprocessing (mean, colours, resize filter, library version) isn't what was trained with"
+                )
+            answer = self.recognize([seen])[0]
+            if answer.latex != sample["latex"] or abs(answer.confidence - sample["confidence"]) > 0.05:
+                raise ModelError(
+                    f"golden sample {name}: expected {sample['latex']!r} ({sample['confidence']:.3f}), "
+                    f"got {answer.latex!r} ({answer.confidence:.3f})"
+                )
+        if not expected:
+            raise ModelError(f"{folder / 'golden.json'} lists no sample")
+        return len(expected)
+
+
+def _input_difference(seen: np.ndarray, expected: np.ndarray) -> float:
+    return math.inf if seen.shape != expected.shape else float(np.abs(seen - expected.astype(np.float32)).mean())
+
+
+def _log_sum_exp(logits: np.ndarray) -> np.ndarray:
+    top = logits.max(axis=1)
+    return top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
+
+
+def _session(path: Path, threads: int) -> ort.InferenceSession:
+    if not path.is_file():
+        raise ModelError(f"{path.parent} is no model directory: it has no {path.name}")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the core
+    available = ort.get_available_providers()
+    providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
+    return ort.InferenceSession(str(path), options, providers=providers)
+
+
+def default_threads() -> int:
+    """Threads that this container may really use: the cgroup's quota, not the host's number of cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(cores, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError):  # no cgroup v2, or no limit ("max")
+        return cores
+
+
+# ----------------------------------------------------------------------------------- SageMaker handler functions
+
+
+@dataclass(frozen=True)
+class Request:
+    """Decoded pictures of one request; one that can't be decoded keeps its place as an error."""
+
+    pictures: tuple[np.ndarray | RequestError, ...]
+    form: str  # "one", "many" or "lines": how the answer is laid out
+
+
+@dataclass(frozen=True)
+class Answer:
+    rows: tuple[Prediction | RequestError, ...]
+    form: str
+
+
+def model_fn(model_dir: str, context: Any = None) -> Recognizer:
+    """Loads the model and lets it prove itself on its golden samples."""
+    model = Recognizer.load(model_dir)
+    model.check_golden()
+    return model
+
+
+def input_fn(body: bytes | str, content_type: str, context: Any = None) -> Request:
+    """A request's body -> its pictures.
+
+    Takes a picture's bytes (image/*, application/x-image, application/octet-stream), JSON with base64 pictures
+    (`{"image": ...}`, `{"images": [...]}`, `{"instances": [...]}`), JSON Lines, CSV of base64, or a form.
+
+    Raises:
+        RequestError: 400, 413 or 415 where nothing of the request can be answered.
+    """
+    data = body.encode() if isinstance(body, str) else bytes(body)
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind.startswith("image/") or kind in ("application/x-image", "application/octet-stream"):
+        return _one(data)
+    if kind == "application/json":
+        return _json_request(data)
+    if kind in ("application/jsonlines", "application/x-jsonlines", "application/jsonl"):
+        return Request(tuple(_picture_or_error(line) for line in data.splitlines() if line.strip()), "lines")
+    if kind == "text/csv":
+        return Request(tuple(_base64_or_error(line) for line in data.decode("ascii", "replace").split()), "lines")
+    if kind == "multipart/form-data":
+        return _form_request(data, content_type)
+    raise RequestError(
+        415,
+        "unsupported_content_type",
+        f"content type {content_type!r}: send image/png, image/jpeg, application/x-image, application/json "
+        "(base64), application/jsonlines, text/csv or multipart/form-data",
+    )
+
+
+def predict_fn(request: Request, model: Recognizer, context: Any = None) -> Answer:
+    inputs = [model.prepare(picture) for picture in request.pictures if isinstance(picture, np.ndarray)]
+    predictions = iter(model.recognize(inputs))
+    rows = tuple(p if isinstance(p, RequestError) else next(predictions) for p in request.pictures)
+    return Answer(rows, request.form)
+
+
+def output_fn(answer: Answer, accept: str, context: Any = None) -> tuple[str, str]:
+    """The answer as (body, content type): JSON, JSON Lines, plain text or CSV.
+
+    Raises:
+        RequestError: 406 for a type that can't be given.
+    """
+    for wanted in (accept or "*/*").lower().split(","):
+        kind = wanted.partition(";")[0].strip()
+        if kind in ("application/jsonlines", "application/x-jsonlines", "application/jsonl"):
+            return _json_lines(answer), kind
+        if kind == "text/csv":
+            return _csv(answer), kind
+        if kind == "text/plain":
+            return "".join(f"{_plain(row)}\n" for row in answer.rows), "text/plain; charset=utf-8"
+        if kind in ("*/*", "application/*", "application/json", ""):
+            lines = answer.form == "lines" and kind != "application/json"
+            return (_json_lines(answer), "application/jsonlines") if lines else (_json(answer), "application/json")
+    raise RequestError(
+        406,
+        "not_acceptable",
+        f"accept {accept!r}: ask for application/json, application/jsonlines, text/plain or text/csv",
+    )
+
+
+def _one(data: bytes) -> Request:
+    if not data:
+        raise RequestError(400, "empty_body", "the request has no body; send a picture")
+    return Request((read_image(data),), "one")
+
+
+def _json_request(data: bytes) -> Request:
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(400, "invalid_json", f"the body is not JSON: {error}") from None
+    if isinstance(document, dict) and "image" in document:
+        return Request((_picture(document),), "one")
+    rows = document
+    if isinstance(document, dict):
+        rows = document.get("images", document.get("instances"))
+    if not isinstance(rows, list) or not rows:
+        raise RequestError(
+            400, "invalid_json", 'expected {"image": BASE64}, {"images": [BASE64, ...]} or a list of those'
+        )
+    return Request(tuple(_picture_or_error(row) for row in rows), "many")
+
+
+def _form_request(data: bytes, content_type: str) -> Request:
+    message = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + data)
+    parts = list(message.iter_parts()) if message.is_multipart() else []
+    files = [
+        part.get_payload(decode=True) for part in parts if part.get_filename() or part.get_content_maintype() == "image"
+    ]
+    if not files:
+        raise RequestError(400, "no_picture", "the form has no file; send one with -F image=@formula.png")
+    return _one(files[0]) if len(files) == 1 else Request(tuple(_image_or_error(file) for file in files), "many")
+
+
+def _picture(row: Any) -> np.ndarray:
+    if isinstance(row, bytes):  # a line of JSON Lines
+        try:
+            row = json.loads(row)
+        except (ValueError, RecursionError) as error:
+            raise RequestError(400, "invalid_json", f"the record is not JSON: {error}") from None
+    text = row.get("image") if isinstance(row, dict) else row
+    if not isinstance(text, str):
+        raise RequestError(400, "invalid_json", 'a picture must be a base64 string or {"image": BASE64}')
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    try:
+        return read_image(base64.b64decode(text, validate=True))
+    except (binascii.Error, ValueError):
+        raise RequestError(400, "invalid_base64", "the picture is not valid base64") from None
+
+
+def _or_error(read: Any, value: Any) -> np.ndarray | RequestError:
+    try:
+        picture: np.ndarray = read(value)
+        return picture
+    except RequestError as error:
+        return error
+
+
+def _picture_or_error(row: Any) -> np.ndarray | RequestError:
+    return _or_error(_picture, row)
+
+
+def _base64_or_error(text: str) -> np.ndarray | RequestError:
+    return _or_error(_picture, text)
+
+
+def _image_or_error(data: bytes) -> np.ndarray | RequestError:
+    return _or_error(read_image, data)
+
+
+def _json(answer: Answer) -> str:
+    rows = [row.to_dict() for row in answer.rows]
+    return json.dumps(rows[0] if answer.form == "one" else {"predictions": rows}, ensure_ascii=False)
+
+
+def _json_lines(answer: Answer) -> str:
+    return "".join(json.dumps(row.to_dict(), ensure_ascii=False) + "\n" for row in answer.rows)
+
+
+def _plain(row: Prediction | RequestError) -> str:
+    return f"error: {row.code}: {row.message}" if isinstance(row, RequestError) else row.latex
+
+
+def _csv(answer: Answer) -> str:
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow(["latex", "confidence", "truncated", "error"])
+    for row in answer.rows:
+        failed = isinstance(row, RequestError)
+        table.writerow(["", "", "", row.code] if failed else [row.latex, f"{row.confidence:.6f}", row.truncated, ""])
+    return text.getvalue()
+
+
+def main(arguments: Sequence[str]) -> int:
+    if len(arguments) < 2:
+        print("usage: python inference.py MODEL_DIR PICTURE ...", file=sys.stderr)
+        return 2
+    model, failed = model_fn(arguments[0]), False
+    for name in arguments[1:]:
+        try:
+            print(f"{name}\t{model.predict([read_image(Path(name).read_bytes())])[0].latex}", flush=True)
+        except (OSError, RequestError) as error:
+            failed = True
+            print(f"{name}: {error}", file=sys.stderr)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
