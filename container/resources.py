@@ -1,0 +1,87 @@
+"""How much of the machine this container may use: CPUs, memory for shared tensors, threads.
+
+`os.cpu_count()` tells the cores of the HOST. A container limited to two of 64 cores that starts 64 threads is
+slower than with one (threads wait for each other's time slices), so both programs (`train`, `serve`) and
+`doctor` take their thread counts from here. Standard library only: the serving image imports it before
+anything else.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+CGROUP_ROOT = Path("/sys/fs/cgroup")
+SHM_DIR = Path("/dev/shm")
+PROC_SELF_CGROUP = Path("/proc/self/cgroup")
+
+
+def cpu_limit(cgroup_root: Path | None = None) -> float:
+    """CPUs this process may use: the least of the cgroup's quota (v1 or v2) and the CPU affinity, above 0.
+
+    Fractions are kept (`docker run --cpus 1.5` gives 1.5). `cgroup_root` is for tests.
+    """
+    root = CGROUP_ROOT if cgroup_root is None else cgroup_root
+    available = float(len(os.sched_getaffinity(0)))
+    quotas = [quota for folder in _cgroup_folders(root) if (quota := _quota(folder)) is not None]
+    return min([available, *quotas])
+
+
+def suggested_threads(cgroup_root: Path | None = None) -> int:
+    """Whole number of compute threads that fit into `cpu_limit()`: rounded down, at least 1."""
+    return max(1, math.floor(cpu_limit(cgroup_root)))
+
+
+def shm_bytes(folder: Path | None = None) -> int:
+    """Size of /dev/shm in bytes (Docker's default is 64 MiB), 0 if there is none.
+
+    Data loader workers hand their batches over through it: when it is full they die of a bus error.
+    """
+    try:
+        status = os.statvfs(SHM_DIR if folder is None else folder)
+    except OSError:
+        return 0
+    return status.f_frsize * status.f_blocks
+
+
+def _cgroup_folders(root: Path) -> list[Path]:
+    """Folders that may hold this process's CPU quota: its own group and every parent of it, v2 then v1.
+
+    Inside a container the own group is usually the root ("0::/"); outside, a quota may stand on any ancestor
+    (a systemd slice), and the tightest one counts.
+    """
+    folders = [root, root / "cpu", root / "cpu,cpuacct"]
+    try:
+        lines = PROC_SELF_CGROUP.read_text().splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        hierarchy, _, rest = line.partition(":")
+        controllers, _, group = rest.partition(":")
+        if hierarchy == "0":
+            base = root
+        elif "cpu" in controllers.split(","):
+            base = root / controllers
+        else:
+            continue
+        parts = [part for part in group.split("/") if part and part != ".."]
+        folders += [base.joinpath(*parts[:depth]) for depth in range(1, len(parts) + 1)]
+    return folders
+
+
+def _quota(folder: Path) -> float | None:
+    """CPUs granted by the quota files in one cgroup folder; None where there is no limit or no such file."""
+    try:  # v2: "200000 100000" or "max 100000"
+        quota, period = (folder / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:  # v1: two files; -1 = no limit
+            quota = (folder / "cpu.cfs_quota_us").read_text().strip()
+            period = (folder / "cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return None
+    try:
+        cpus = float(quota) / float(period)
+    except (ValueError, ZeroDivisionError):  # "max"
+        return None
+    return cpus if cpus > 0 else None
