@@ -1,0 +1,102 @@
+"""Puts samples of similar size into one batch, within a bound of pixels.
+
+A plan for an epoch is a pure function of the sizes, the seed and the epoch's number. So it is the same for any number
+of workers and can be entered anywhere: the position of a resumed run is two integers, (epoch, batches done).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+BATCHES_A_CHUNK = 50  # sorted together: larger pads less, smaller mixes better
+
+Batch = tuple[int, ...]  # indices of samples
+
+
+@dataclass(frozen=True)
+class BatchLimits:
+    """Bounds of one batch, over all ranks together."""
+
+    max_samples: int
+    max_pixels: int  # of the padded batch: samples x height x width
+
+    def __post_init__(self) -> None:
+        if self.max_samples < 1 or self.max_pixels < 1:
+            raise ValueError(f"{self}: a batch needs at least one sample and one pixel")
+
+
+def plan_epoch(sizes: np.ndarray, limits: BatchLimits, seed: int, epoch: int, world_size: int = 1) -> list[Batch]:
+    """Divide all samples into batches, each sample exactly once.
+
+    Args:
+        sizes: (N, 3) height and width of each sample's canvas, and its number of tokens. Canvases come in steps
+            (`inference.canvas_size`), so that many samples are alike and chance decides who meets whom.
+        limits: bounds of a batch. A single picture above `max_pixels` gets a batch of its own.
+        seed, epoch: the order depends on these.
+        world_size: every batch has at least this many samples (if there are that many), so that each rank gets
+            one; for this alone the bound of pixels may be exceeded.
+
+    Returns:
+        Batches in the order of training.
+    """
+    rng = np.random.default_rng((seed, epoch))
+    order = rng.permutation(len(sizes))
+    chunk = limits.max_samples * BATCHES_A_CHUNK
+    batches: list[Batch] = []
+    for start in range(0, len(order), chunk):
+        part = order[start : start + chunk]
+        batches += _cut(part[_by_size(sizes[part])], sizes, limits)
+    batches = _join_small(batches, world_size)
+    return [batches[place] for place in rng.permutation(len(batches))]
+
+
+def plan_in_order(sizes: np.ndarray, limits: BatchLimits) -> list[Batch]:
+    """Divide all samples into batches of similar size, without chance: for validation."""
+    return _cut(_by_size(sizes), sizes, limits)
+
+
+def share_of_rank(batch: Sequence[int], rank: int, world_size: int) -> Batch:
+    """Return the part of a global batch that one rank computes; the parts' sizes differ by one at most."""
+    return tuple(batch[rank::world_size])
+
+
+def padding_share(batches: Sequence[Batch], sizes: np.ndarray) -> float:
+    """Return the share of a plan's pixels that are padding."""
+    canvas = sum(len(batch) * int(np.prod(sizes[list(batch), :2].max(axis=0))) for batch in batches)
+    return 1 - float(sizes[:, :2].prod(axis=1).sum()) / canvas
+
+
+def _by_size(sizes: np.ndarray) -> np.ndarray:
+    """Return a stable order by height, then width, then tokens."""
+    return np.lexsort((sizes[:, 2], sizes[:, 1], sizes[:, 0]))
+
+
+def _cut(order: np.ndarray, sizes: np.ndarray, limits: BatchLimits) -> list[Batch]:
+    batches: list[Batch] = []
+    current: list[int] = []
+    height = width = 0
+    for index in order.tolist():
+        new_height, new_width = max(height, int(sizes[index, 0])), max(width, int(sizes[index, 1]))
+        count = len(current) + 1
+        if current and (count > limits.max_samples or count * new_height * new_width > limits.max_pixels):
+            batches.append(tuple(current))
+            current, new_height, new_width = [], int(sizes[index, 0]), int(sizes[index, 1])
+        current.append(index)
+        height, width = new_height, new_width
+    if current:
+        batches.append(tuple(current))
+    return batches
+
+
+def _join_small(batches: list[Batch], world_size: int) -> list[Batch]:
+    """Join a batch with fewer samples than ranks to its neighbour, which is alike in size."""
+    joined: list[Batch] = []
+    for batch in batches:
+        if joined and min(len(batch), len(joined[-1])) < world_size:
+            joined[-1] += batch
+        else:
+            joined.append(batch)
+    return joined

@@ -1,0 +1,348 @@
+"""Reads a folder of labelled pictures, in whichever of the known formats it is written.
+
+* the competition's: `gt.txt` (or `labels.tsv`) with `name<TAB>label`, optional `tokens.txt` (the vocabulary, one
+  token a line), `source.txt` (`name<TAB>0|1`) and `level.txt` (`name<TAB>1..5`); pictures beside it, in `images/`
+  or in `train_images/`;
+* JSON Lines, `*.jsonl` or `*.jsonl.gz`: `{"image": path, "latex": label}`, optional "source", "level", "group";
+* pen strokes, in the same files: `{"id", "writer", "caption" or "truth", "strokes": [[[x, y], ...], ...]}`.
+
+A folder may also hold several such folders (a training channel with sub-sets): all of them are read.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from recognizer.data.ink import InkPicture
+from recognizer.data.sample import DataError, FilePicture, Picture, Sample
+from recognizer.latex import Vocabulary, normalize
+
+OnBadSample = Literal["error", "skip"]
+
+PAIR_FILES = ("gt.txt", "labels.tsv")
+JSON_SUFFIXES = (".jsonl", ".jsonl.gz")
+PICTURE_FOLDERS = ("", "images", "train_images")
+SOURCES = {"0": "printed", "1": "handwritten"}
+LEVELS = {str(level): str(level) for level in range(1, 6)}
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a folder holds: its samples in file order, its own vocabulary if it states one, what was left out."""
+
+    samples: list[Sample]
+    vocabulary: Vocabulary | None = None
+    skipped: list[str] = field(default_factory=list)
+
+
+class _BadSampleError(Exception):
+    """One line that can't become a sample; the message is without file and line."""
+
+
+def read_dataset(
+    folder: Path | str, on_bad_sample: OnBadSample = "error", vocabulary: Vocabulary | None = None
+) -> Dataset:
+    """Read every data set in `folder` and below.
+
+    Labels are checked against `vocabulary` if it is given, else against the `tokens.txt` of their folder or the
+    nearest one above it, else not at all. Pictures are opened as far as their header; `Sample.load` decodes them.
+
+    Raises:
+        DataError: no data set, an empty one, or (unless on_bad_sample is "skip") a bad line.
+    """
+    folder = Path(folder)
+    reader = _Reader(folder, vocabulary)
+    for label_file in _find_label_files(folder):
+        reader.read(label_file)
+    return reader.result(on_bad_sample)
+
+
+def _find_label_files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; give the folder that holds gt.txt or *.jsonl")
+    found = []
+    for root, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(root, name) for name in sorted(files) if _is_label_file(name)]
+    if not found:
+        raise DataError(
+            f"{folder}: no data set found; expected gt.txt or labels.tsv (name<TAB>label), or *.jsonl or *.jsonl.gz, "
+            "here or in a folder below"
+        )
+    return found
+
+
+def _is_label_file(name: str) -> bool:
+    return not name.startswith(".") and (name in PAIR_FILES or name.endswith(JSON_SUFFIXES))
+
+
+class _Reader:
+    """Collects samples, bad lines and vocabularies over the label files of one folder."""
+
+    def __init__(self, folder: Path, vocabulary: Vocabulary | None) -> None:
+        self.folder = folder
+        self.vocabulary = vocabulary
+        self.samples: list[Sample] = []
+        self.bad: list[str] = []
+        self.first_seen: dict[str, str] = {}  # name -> origin
+        self.token_files: dict[Path, Vocabulary] = {}
+        self.has_free_labels = False  # labels that no tokens.txt governs
+
+    def read(self, label_file: Path) -> None:
+        known = self.vocabulary or self._tokens_file_for(label_file.parent)
+        if known is None:
+            self.has_free_labels = True
+        allowed = None if known is None else frozenset(known.tokens)
+        make = _PairLines(self, label_file) if label_file.name in PAIR_FILES else _JsonLines(self, label_file)
+        for number, line in _read_lines(label_file):
+            origin = f"{self._relative(label_file)}:{number}"
+            try:
+                sample = make.sample(line, number, origin)
+                if sample is not None:
+                    self._check(sample, allowed)
+                    self.samples.append(sample)
+            except _BadSampleError as error:
+                self.bad.append(f"{origin}: {error}")
+
+    def result(self, on_bad_sample: OnBadSample) -> Dataset:
+        if self.bad and on_bad_sample == "error":
+            more = f"\n({len(self.bad) - 1} more bad lines follow)" if len(self.bad) > 1 else ""
+            raise DataError(
+                f"{self.folder}: {self.bad[0]}. Mend it, or set on_bad_sample=skip to leave out bad lines{more}"
+            )
+        if not self.samples:
+            first = f"; the first of {len(self.bad)} bad lines: {self.bad[0]}" if self.bad else ""
+            raise DataError(f"{self.folder}: the data set is empty, no usable sample in it{first}")
+        return Dataset(self.samples, self.vocabulary or self._own_vocabulary(), self.bad)
+
+    def _own_vocabulary(self) -> Vocabulary | None:
+        """The union of all tokens.txt, and of the labels that none of them governs."""
+        if not self.token_files:
+            return None
+        tokens = [token for file in self.token_files.values() for token in file.tokens]
+        if self.has_free_labels:
+            tokens += sorted({token for sample in self.samples for token in sample.tokens})
+        return Vocabulary(tuple(dict.fromkeys(tokens)))
+
+    def _tokens_file_for(self, folder: Path) -> Vocabulary | None:
+        for place in (folder, *folder.parents):
+            path = place / "tokens.txt"
+            if path.is_file():
+                if place not in self.token_files:
+                    self.token_files[place] = Vocabulary.from_file(path)
+                return self.token_files[place]
+            if place == self.folder:
+                break
+        return None
+
+    def _check(self, sample: Sample, allowed: frozenset[str] | None) -> None:
+        if not sample.tokens:
+            raise _BadSampleError("the label is empty; expected LaTeX")
+        unknown = [token for token in sample.tokens if allowed is not None and token not in allowed]
+        if unknown:
+            where = "the vocabulary" if self.vocabulary else "tokens.txt"
+            raise _BadSampleError(f"token {unknown[0]!r} is not in {where}; add it there or correct the label")
+        first = self.first_seen.setdefault(sample.name, sample.origin)
+        if first != sample.origin:
+            raise _BadSampleError(f"{sample.name!r} is there already, from {first}; names must be unique")
+
+    def _relative(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
+
+    def picture_file(self, folder: Path, name: str) -> tuple[str, Picture]:
+        """Find a picture beside its label file; returns its name relative to the data set's folder."""
+        parts = PurePosixPath(name)
+        if not name or parts.is_absolute() or ".." in parts.parts or "\0" in name:
+            raise _BadSampleError(f"picture {name!r} must be a path inside the folder of the label file")
+        for place in PICTURE_FOLDERS:
+            path = folder / place / name
+            if path.is_file():
+                _check_header(path, name)
+                return self._relative(folder / name), FilePicture(path)
+        tried = ", ".join(f"{place}/" if place else "./" for place in PICTURE_FOLDERS)
+        raise _BadSampleError(f"picture {name!r} is missing; looked in {tried} beside the label file")
+
+
+def _check_header(path: Path, name: str) -> None:
+    try:
+        with Image.open(path):
+            pass
+    except Exception as error:  # Pillow's plugins raise many kinds
+        raise _BadSampleError(f"picture {name!r} is not a readable image ({error})") from error
+
+
+def _read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield (line number, text) of the lines that aren't blank."""
+    number = 0
+    try:
+        with path.open("rb") as file, gzip.open(file) if path.suffix == ".gz" else file as lines:
+            for number, line in enumerate(lines, start=1):
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+                if text.strip():
+                    yield number, text
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}:{number}: not UTF-8 text ({error.reason}); save the file as UTF-8") from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(f"{path}:{number + 1}: damaged gzip file ({error}); copy it again") from error
+
+
+def _split_pair(line: str, expected: str) -> tuple[str, str]:
+    name, tab, value = line.partition("\t")
+    if not tab:
+        raise _BadSampleError(f"no tab in {line[:80]!r}; expected {expected}")
+    return name.strip(), value.strip()
+
+
+class _PairLines:
+    """`name<TAB>label` files, with the source and level files beside them."""
+
+    def __init__(self, reader: _Reader, label_file: Path) -> None:
+        self.reader = reader
+        self.folder = label_file.parent
+        self.label_file = label_file
+        self.dataset = _dataset_name(reader.folder, self.folder)
+        self.sources = _read_attribute(self.folder / "source.txt", SOURCES, "0 (printed) or 1 (handwritten)")
+        self.levels = _read_attribute(self.folder / "level.txt", LEVELS, "1 to 5")
+
+    def sample(self, line: str, number: int, origin: str) -> Sample | None:
+        name, label = _split_pair(line, "name<TAB>label")
+        if number == 1 and (name, label) == ("image", "latex"):
+            return None  # a header
+        full_name, picture = self.reader.picture_file(self.folder, name)
+        tokens = tuple(normalize(label).split())
+        return Sample(
+            name=full_name,
+            tokens=tokens,
+            picture=picture,
+            source=self.sources.get(name, UNKNOWN),
+            level=self.levels.get(name, UNKNOWN),
+            group=_formula_group(tokens),
+            dataset=self.dataset,
+            origin=origin,
+        )
+
+
+def _read_attribute(path: Path, values: dict[str, str], expected: str) -> dict[str, str]:
+    """Read `name<TAB>value`; a fault here is an error, as it isn't one sample's."""
+    if not path.is_file():
+        return {}
+    attributes = {}
+    for number, line in _read_lines(path):
+        try:
+            name, value = _split_pair(line, f"name<TAB>{expected}")
+        except _BadSampleError as error:
+            raise DataError(f"{path}:{number}: {error}") from error
+        if value not in values:
+            raise DataError(f"{path}:{number}: value {value!r} of {name!r}; expected {expected}")
+        attributes[name] = values[value]
+    return attributes
+
+
+class _JsonLines:
+    """JSON Lines of pictures (key "image") or of pen strokes (key "strokes")."""
+
+    def __init__(self, reader: _Reader, label_file: Path) -> None:
+        self.reader = reader
+        self.folder = label_file.parent
+        stem = label_file.name.removesuffix(".gz").removesuffix(".jsonl")
+        self.dataset = "/".join(filter(None, (_dataset_name(reader.folder, self.folder), stem)))
+
+    def sample(self, line: str, number: int, origin: str) -> Sample:
+        record = _parse_json(line)
+        if "strokes" in record:
+            return self._ink_sample(record, origin)
+        if "image" in record:
+            return self._picture_sample(record, origin)
+        raise _BadSampleError(
+            f'keys {sorted(record)} hold neither "image" (a picture\'s path) nor "strokes" (pen strokes)'
+        )
+
+    def _picture_sample(self, record: dict[str, Any], origin: str) -> Sample:
+        tokens = tuple(normalize(_text(record, "latex")).split())
+        full_name, picture = self.reader.picture_file(self.folder, _text(record, "image"))
+        return Sample(
+            name=full_name,
+            tokens=tokens,
+            picture=picture,
+            source=_optional(record, "source"),
+            level=_optional(record, "level"),
+            group=_optional(record, "group", _formula_group(tokens)),
+            dataset=self.dataset,
+            origin=origin,
+        )
+
+    def _ink_sample(self, record: dict[str, Any], origin: str) -> Sample:
+        label = record.get("caption") or record.get("truth")
+        if not isinstance(label, str):
+            raise _BadSampleError('no label; expected LaTeX as text in "caption" or "truth"')
+        # Without a writer nobody knows who wrote it: all such records of one collection stay together.
+        writer = _optional(record, "writer", "")
+        collection = _optional(record, "source", "")
+        return Sample(
+            name=f"{self.dataset}/{_text(record, 'id')}",
+            tokens=tuple(normalize(label.strip().strip("$")).split()),
+            picture=InkPicture(_strokes(record["strokes"])),
+            source="handwritten",
+            level=_optional(record, "level"),
+            group=f"writer:{collection}/{writer or '(unknown)'}",
+            dataset=self.dataset,
+            origin=origin,
+        )
+
+
+def _parse_json(line: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise _BadSampleError(f"not JSON ({error}); expected one object a line") from error
+    if not isinstance(record, dict):
+        raise _BadSampleError(f"a JSON {type(record).__name__}; expected one object a line")
+    return record
+
+
+def _text(record: dict[str, Any], key: str) -> str:
+    if key not in record:
+        raise _BadSampleError(f'key "{key}" is missing; the keys there are {sorted(record)}')
+    if not isinstance(record[key], str) or not record[key].strip():
+        raise _BadSampleError(f'key "{key}" must be text that isn\'t empty, not {record[key]!r:.60}')
+    return str(record[key])
+
+
+def _optional(record: dict[str, Any], key: str, default: str = UNKNOWN) -> str:
+    value = record.get(key)
+    return default if value is None or value == "" else str(value)
+
+
+def _strokes(value: Any) -> tuple[np.ndarray, ...]:
+    expected = '"strokes" must be a list of strokes, each a list of [x, y] numbers, none of them empty'
+    if not isinstance(value, list) or not value:
+        raise _BadSampleError(expected)
+    try:
+        strokes = tuple(np.asarray(stroke, dtype=np.float32) for stroke in value)
+    except (ValueError, TypeError) as error:
+        raise _BadSampleError(expected) from error
+    for stroke in strokes:
+        if stroke.ndim != 2 or stroke.shape[0] == 0 or stroke.shape[1] != 2 or not np.isfinite(stroke).all():
+            raise _BadSampleError(expected)
+    return strokes
+
+
+def _dataset_name(root: Path, folder: Path) -> str:
+    name = folder.relative_to(root).as_posix()
+    return "" if name == "." else name
+
+
+def _formula_group(tokens: Iterable[str]) -> str:
+    """The same formula twice is one group: it must not be trained on and validated on."""
+    return "formula:" + " ".join(tokens)

@@ -1,0 +1,96 @@
+"""Feeds batches to the training loop: worker processes, resuming in the middle of an epoch, ranks, clean errors."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import cast
+
+import cv2
+import torch
+from torch.utils.data import DataLoader
+
+from recognizer.data.batching import share_of_rank
+from recognizer.data.dataset import Batch, FormulaDataset, Key
+from recognizer.data.sample import DataError
+from recognizer.data.workers import WorkerPlan
+
+Plan = Callable[[int], Sequence[Sequence[int]]]  # epoch -> global batches of sample indices
+
+
+class BatchLoader:
+    """Batches of an epoch, from any position on. Worker processes live as long as the loader.
+
+    Every rank must be given the same plan; each takes its share of each batch, so all have equally many batches.
+    """
+
+    def __init__(
+        self,
+        dataset: FormulaDataset,
+        plan: Plan,
+        workers: WorkerPlan,
+        rank: int = 0,
+        world_size: int = 1,
+        pin_memory: bool = False,
+    ) -> None:
+        self.dataset = dataset
+        self.plan = plan
+        self.rank, self.world_size = rank, world_size
+        self.wait_seconds = 0.0  # that the caller has waited for batches, in all
+        self._keys = _EpochKeys()
+        self._loader: DataLoader[Batch | DataError] = DataLoader(
+            cast("torch.utils.data.Dataset[Batch | DataError]", dataset),
+            batch_sampler=self._keys,
+            collate_fn=dataset.collate,
+            num_workers=workers.workers,
+            prefetch_factor=max(1, workers.prefetch) if workers.workers else None,
+            persistent_workers=workers.workers > 0,
+            worker_init_fn=_start_worker,
+            pin_memory=pin_memory,
+        )
+
+    def batches_in(self, epoch: int) -> int:
+        """Return the number of batches of an epoch, the same on every rank."""
+        return len(self.plan(epoch))
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch from position `start` on.
+
+        Raises:
+            DataError: a picture can't be read; names file and line.
+        """
+        global_batches = self.plan(epoch)[start:]
+        shares = [share_of_rank(batch, self.rank, self.world_size) for batch in global_batches]
+        self._keys.batches = [[(epoch, index) for index in share] for share in shares]
+        batches = iter(self._loader)
+        for position in range(start, start + len(shares)):
+            began = time.perf_counter()
+            batch = next(batches)
+            self.wait_seconds += time.perf_counter() - began
+            if isinstance(batch, DataError):
+                raise batch
+            samples = tuple(self.dataset.samples[index] for index in batch.indices)
+            yield replace(batch, samples=samples, epoch=epoch, position=position)
+
+
+class _EpochKeys:
+    """A batch sampler whose batches are set before each epoch, so that workers needn't start anew."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[Key]] = []
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+def _start_worker(worker: int) -> None:
+    """A worker uses one core, and leaves signals to its parent: on SIGTERM that one still writes a checkpoint."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,97 @@
+"""The pass over a data set before training: every picture is decoded and preprocessed once.
+
+It finds the pictures that have a good header and a bad body, it gives the sizes by which batches are put together,
+and it fills a cache, so that training doesn't decode again what fits into memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+import inference
+from recognizer.data.formats import OnBadSample
+from recognizer.data.sample import DataError, FilePicture, Sample
+
+Progress = Callable[[int, int], None]  # (samples done, samples in all)
+
+
+@dataclass
+class PictureCache:
+    """Decoded picture files by sample name, up to a budget of bytes. Forked workers share it without copying."""
+
+    budget: int
+    used: int = 0
+    pictures: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def offer(self, sample: Sample, rgb: np.ndarray) -> None:
+        """Keep a picture if it came from a file and fits."""
+        if isinstance(sample.picture, FilePicture) and self.used + rgb.nbytes <= self.budget:
+            self.pictures[sample.name] = rgb
+            self.used += rgb.nbytes
+
+    def load(self, sample: Sample, rng: np.random.Generator | None) -> np.ndarray:
+        """Return the sample's picture, decoded now or before; it must not be written to."""
+        cached = self.pictures.get(sample.name)
+        return sample.load(rng) if cached is None else cached
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Samples whose pictures can be read.
+
+    sizes    (N, 3) canvas height, canvas width and number of tokens, for `batching.plan_epoch`
+    skipped  messages about those left out
+    """
+
+    samples: list[Sample]
+    sizes: np.ndarray
+    skipped: list[str]
+
+
+def measure(
+    samples: Sequence[Sample],
+    spec: inference.PreprocessSpec,
+    on_bad_sample: OnBadSample = "error",
+    cache: PictureCache | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Measured:
+    """Decode and preprocess every picture once, without augmentation.
+
+    Raises:
+        DataError: a picture can't be decoded (unless on_bad_sample is "skip"), or none can.
+    """
+    kept: list[Sample] = []
+    sizes: list[tuple[int, int, int]] = []
+    skipped: list[str] = []
+    cache = cache or PictureCache(budget=0)
+
+    def size_of(sample: Sample) -> tuple[int, int, int] | DataError:
+        try:
+            rgb = sample.load()
+        except DataError as error:
+            return error
+        cache.offer(sample, rgb)
+        height, width = inference.preprocess(rgb, spec).shape
+        return *inference.canvas_size(height, width, spec), len(sample.tokens)
+
+    with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
+        for done, (sample, size) in enumerate(zip(samples, pool.map(size_of, samples), strict=True), start=1):
+            if isinstance(size, DataError):
+                if on_bad_sample == "error":
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise size
+                skipped.append(str(size))
+            else:
+                kept.append(sample)
+                sizes.append(size)
+            if progress is not None:
+                progress(done, len(samples))
+    if not kept:
+        first = f"; the first: {skipped[0]}" if skipped else ""
+        raise DataError(f"none of the {len(samples)} pictures can be read{first}")
+    return Measured(kept, np.array(sizes, dtype=np.int64), skipped)
