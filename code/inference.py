@@ -20,7 +20,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from email.parser import BytesParser
 from email.policy import HTTP
@@ -218,6 +218,53 @@ def join_tokens(tokens: Iterable[str]) -> str:
     return "".join(text)
 
 
+# -------------------------------------------------------------------------------------------------- decoding
+
+Memory = dict[str, np.ndarray]  # what the encoder saw; every array has the batch first
+Step = Callable[[np.ndarray, np.ndarray, Memory], tuple[np.ndarray, np.ndarray]]
+
+
+def decode_greedy(
+    step: Step, prefix: np.ndarray, memory: Memory, bos: int, eos: int, max_tokens: int
+) -> list[tuple[list[int], float]]:
+    """Takes the likeliest token at each step; a row that has ended leaves the batch.
+
+    A step emits one row of state, which is written into a buffer that was allocated once: nothing is recomputed.
+
+    Args:
+        step: tokens (B,), past (P + steps so far, B, ...), memory -> logits (B, V), present (B, ...).
+        prefix: state before the first token, (P, B, ...).
+    Returns:
+        For each picture its token ids, with the end token if it was reached, and their log probability.
+    """
+    begin, batch, *state = prefix.shape
+    past = np.empty((begin + max_tokens, batch, *state), dtype=np.float32)
+    past[:begin] = prefix
+    ids: list[list[int]] = [[] for _ in range(batch)]
+    totals = np.zeros(batch)
+    rows = np.arange(batch)
+    tokens = np.full(batch, bos, dtype=np.int64)
+    for position in range(begin, begin + max_tokens):
+        logits, past[position] = step(tokens, past[:position], memory)
+        tokens = logits.argmax(axis=1)  # (B,)
+        totals[rows] += logits.max(axis=1) - _log_sum_exp(logits)
+        for row, token in zip(rows, tokens.tolist(), strict=True):
+            ids[row].append(token)
+        alive = tokens != eos
+        if not alive.any():
+            break
+        if not alive.all():
+            rows, tokens = rows[alive], tokens[alive]
+            past = np.ascontiguousarray(past[:, alive])
+            memory = {name: array[alive] for name, array in memory.items()}
+    return list(zip(ids, totals.tolist(), strict=True))
+
+
+def _log_sum_exp(logits: np.ndarray) -> np.ndarray:
+    top = logits.max(axis=1)
+    return top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
+
+
 # ----------------------------------------------------------------------------------------------------- model
 
 
@@ -246,7 +293,7 @@ class Recognizer:
         self.max_tokens: int = description["limits"]["max_tokens"]
         self.encoder = _session(model_dir / "encoder.onnx", threads)
         self.decoder = _session(model_dir / "decoder.onnx", threads)
-        self._memory_names = [output.name for output in self.encoder.get_outputs() if output.name != "prefix"]
+        self._encoder_outputs = [output.name for output in self.encoder.get_outputs()]
 
     @classmethod
     def load(cls, model_dir: str | os.PathLike[str], threads: int | None = None) -> Recognizer:
@@ -293,47 +340,15 @@ class Recognizer:
 
     def _recognize_batch(self, inputs: Sequence[np.ndarray]) -> list[Prediction]:
         images, sizes = make_batch(inputs, self.spec)
-        outputs = dict(zip(
-            (output.name for output in self.encoder.get_outputs()),
-            self.encoder.run(None, {"images": images, "sizes": sizes}),
-            strict=True,
-        ))  # fmt: skip
+        arrays = self.encoder.run(self._encoder_outputs, {"images": images, "sizes": sizes})
+        outputs = dict(zip(self._encoder_outputs, arrays, strict=True))
         prefix = outputs.pop("prefix")
-        return [self._prediction(ids, score) for ids, score in self.decode_greedy(prefix, outputs)]
+        decoded = decode_greedy(self._step, prefix, outputs, self.bos, self.eos, self.max_tokens)
+        return [self._prediction(ids, score) for ids, score in decoded]
 
-    def decode_greedy(self, prefix: np.ndarray, memory: dict[str, np.ndarray]) -> list[tuple[list[int], float]]:
-        """Takes the likeliest token at each step; rows that have ended leave the batch.
-
-        The step emits one row of state, which is written into a buffer allocated once: nothing is recomputed.
-
-        Args:
-            prefix: state before the first token, (P, B, S).
-            memory: what the encoder saw; arrays with the batch first.
-        Returns:
-            For each picture its token ids, with the end token if it was reached, and their log probability.
-        """
-        steps, batch, width = prefix.shape
-        past = np.empty((steps + self.max_tokens, batch, width), dtype=np.float32)
-        past[:steps] = prefix
-        ids: list[list[int]] = [[] for _ in range(batch)]
-        totals = np.zeros(batch)
-        rows = np.arange(batch)
-        tokens = np.full(batch, self.bos, dtype=np.int64)
-        for step in range(steps, steps + self.max_tokens):
-            logits, present = self.decoder.run(["logits", "present"], {"tokens": tokens, "past": past[:step], **memory})
-            past[step] = present
-            tokens = logits.argmax(axis=1)  # (B,)
-            totals[rows] += logits.max(axis=1) - _log_sum_exp(logits)
-            for row, token in zip(rows, tokens.tolist(), strict=True):
-                ids[row].append(token)
-            alive = tokens != self.eos
-            if not alive.any():
-                break
-            if not alive.all():
-                rows, tokens = rows[alive], tokens[alive]
-                past = np.ascontiguousarray(past[:, alive])
-                memory = {name: array[alive] for name, array in memory.items()}
-        return list(zip(ids, totals.tolist(), strict=True))
+    def _step(self, tokens: np.ndarray, past: np.ndarray, memory: Memory) -> tuple[np.ndarray, np.ndarray]:
+        logits, present = self.decoder.run(["logits", "present"], {"tokens": tokens, "past": past, **memory})
+        return logits, present
 
     def _prediction(self, ids: list[int], score: float) -> Prediction:
         ended = bool(ids) and ids[-1] == self.eos
@@ -360,8 +375,8 @@ class Recognizer:
             difference = _input_difference(seen, inputs[name])
             if difference > 0.02:
                 raise ModelError(
-                    f"golden sample {name}: the prepared input differs from the one at export (by {difference:.3f} on "
-                    "average): preprocessing (mean, colours, resize filter, library version) isn't what was trained with"
+                    f"golden sample {name}: the prepared input differs from the one at export (by {difference:.3f} "
+                    "on average): preprocessing (mean, colours, resize filter, library) isn't what was trained with"
                 )
             answer = self.recognize([seen])[0]
             if answer.latex != sample["latex"] or abs(answer.confidence - sample["confidence"]) > 0.05:
@@ -376,11 +391,6 @@ class Recognizer:
 
 def _input_difference(seen: np.ndarray, expected: np.ndarray) -> float:
     return math.inf if seen.shape != expected.shape else float(np.abs(seen - expected.astype(np.float32)).mean())
-
-
-def _log_sum_exp(logits: np.ndarray) -> np.ndarray:
-    top = logits.max(axis=1)
-    return top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
 
 
 def _session(path: Path, threads: int) -> ort.InferenceSession:
@@ -578,8 +588,10 @@ def _csv(answer: Answer) -> str:
     table = csv.writer(text)
     table.writerow(["latex", "confidence", "truncated", "error"])
     for row in answer.rows:
-        failed = isinstance(row, RequestError)
-        table.writerow(["", "", "", row.code] if failed else [row.latex, f"{row.confidence:.6f}", row.truncated, ""])
+        if isinstance(row, RequestError):
+            table.writerow(["", "", "", row.code])
+        else:
+            table.writerow([row.latex, f"{row.confidence:.6f}", row.truncated, ""])
     return text.getvalue()
 
 

@@ -1,0 +1,45 @@
+"""What a recognizer is: the four methods that training, export and serving rely on, whatever is inside."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+Memory = dict[str, Tensor]  # what the encoder saw; every tensor has the batch first
+
+
+class FormulaRecognizer(nn.Module, ABC):
+    """A network from pictures to token logits.
+
+    Two ways to decode must agree to float tolerance: `decode`, which sees all tokens at once and is trained, and
+    `step`, which is exported and served. A step receives everything that earlier steps emitted (`past`) and emits one
+    row of state (`present`): keys and values for a transformer, the hidden state for a recurrent decoder. So a server
+    writes into one buffer and nothing is computed twice, and one server can run every recognizer.
+
+    Padding (pixels beyond a picture's size, tokens after the end) never changes an answer, and no normalisation uses
+    batch statistics: what stands beside a picture in its batch changes nothing either.
+
+    Shapes: B pictures, T tokens, V vocabulary, P rows of state before the first token; `...` is the form of one row of
+    state, which the recognizer chooses.
+    """
+
+    @abstractmethod
+    def encode(self, images: Tensor, sizes: Tensor) -> Memory:
+        """images (B, 1, H, W) float, sizes (B, 2) int64 as (height, width) of each picture -> memory."""
+
+    @abstractmethod
+    def decode(self, memory: Memory, tokens: Tensor) -> Tensor:
+        """tokens (B, T), beginning with <bos> -> logits (B, T, V) for the token after each."""
+
+    @abstractmethod
+    def prefix(self, memory: Memory) -> Tensor:
+        """The state before the first token: (P, B, ...); P is 0 for a transformer."""
+
+    @abstractmethod
+    def step(self, tokens: Tensor, past: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """tokens (B,), past (P + steps so far, B, ...) -> logits (B, V), present (B, ...)."""
+
+    def forward(self, images: Tensor, sizes: Tensor, tokens: Tensor) -> Tensor:
+        """Teacher forcing: logits (B, T, V) for the token after each of `tokens` (B, T)."""
+        return self.decode(self.encode(images, sizes), tokens)

@@ -1,0 +1,203 @@
+"""Layers that the recognizers share. All are safe for padding: no batch statistics, masks where neighbours mix."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def size_mask(sizes: Tensor, height: int, width: int, stride: tuple[int, int]) -> Tensor:
+    """Sizes in pixels (B, 2) -> (B, 1, height, width) bool on a grid of that stride: True where there is picture.
+
+    A cell counts if any of its pixels does (rounded up), so that a picture's last strokes aren't cut off.
+    """
+    rows = torch.arange(height, device=sizes.device) * stride[0] < sizes[:, :1]  # (B, H)
+    columns = torch.arange(width, device=sizes.device) * stride[1] < sizes[:, 1:]  # (B, W)
+    return (rows[:, :, None] & columns[:, None, :])[:, None]  # (B, 1, H, W)
+
+
+def additive_mask(keep: Tensor, dtype: torch.dtype) -> Tensor:
+    """Bool mask -> 0 where it is True, else the lowest finite number: no row of a softmax can become NaN."""
+    return torch.zeros(keep.shape, dtype=dtype, device=keep.device).masked_fill(~keep, torch.finfo(dtype).min)
+
+
+def sinusoid(positions: Tensor, dim: int) -> Tensor:
+    """positions (N,) -> (N, dim): sines and cosines of geometrically growing wave length (arXiv:1706.03762, 3.5)."""
+    rates = torch.exp(torch.arange(0, dim, 2, device=positions.device) * (-math.log(10_000.0) / dim))  # (dim / 2,)
+    angles = positions[:, None].float() * rates  # (N, dim / 2)
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+def grid_positions(height: int, width: int, dim: int, device: torch.device) -> Tensor:
+    """(height * width, dim): half of the channels tell the row, half the column."""
+    rows = sinusoid(torch.arange(height, device=device), dim // 2)[:, None].expand(height, width, dim // 2)
+    columns = sinusoid(torch.arange(width, device=device), dim // 2)[None].expand(height, width, dim // 2)
+    return torch.cat([rows, columns], dim=2).reshape(height * width, dim)
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """Layer norm over the channels of (B, C, H, W), each position by itself."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class ConvBlock(nn.Module):
+    """Depthwise 5x5, then a pointwise MLP, with a residual around both (ConvNeXt, arXiv:2201.03545).
+
+    The input must be zero outside of the picture, and so is the output.
+    """
+
+    def __init__(self, dim: int, expansion: int = 2) -> None:
+        super().__init__()
+        self.spatial = nn.Conv2d(dim, dim, 5, padding=2, groups=dim)
+        self.norm = nn.LayerNorm(dim)
+        self.expand = nn.Linear(dim, dim * expansion)
+        self.contract = nn.Linear(dim * expansion, dim)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x (B, C, H, W), mask (B, 1, H, W) -> (B, C, H, W)."""
+        y = self.norm(self.spatial(x).permute(0, 2, 3, 1))  # (B, H, W, C): free in channels-last memory
+        y = self.contract(F.gelu(self.expand(y))).permute(0, 3, 1, 2)
+        return (x + y) * mask
+
+
+class Attention(nn.Module):
+    """Multi-head attention, split in two so that a decoder can keep keys and values."""
+
+    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"width {dim} is not a multiple of {heads} heads")
+        self.heads, self.dropout = heads, dropout
+        self.query = nn.Linear(dim, dim)
+        self.key_value = nn.Linear(dim, 2 * dim)
+        self.out = nn.Linear(dim, dim)
+
+    def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, N, D) -> keys and values, each (B, heads, N, D / heads)."""
+        keys, values = self.key_value(x).chunk(2, dim=2)
+        return self._split(keys), self._split(values)
+
+    def attend(
+        self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None, causal: bool = False
+    ) -> Tensor:
+        """Queries of x (B, M, D) over keys and values (B, heads, N, D / heads) -> (B, M, D)."""
+        query = self._split(self.query(x))
+        dropout = self.dropout if self.training else 0.0
+        y = F.scaled_dot_product_attention(query, keys, values, mask, dropout, is_causal=causal)  # (B, h, M, D / h)
+        return self.out(y.transpose(1, 2).reshape(x.shape))
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+
+class FeedForward(nn.Sequential):
+    def __init__(self, dim: int, hidden: int, dropout: float) -> None:
+        super().__init__(nn.Linear(dim, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, dim))
+
+
+class EncoderLayer(nn.Module):
+    """Pre-norm self-attention and MLP."""
+
+    def __init__(self, dim: int, heads: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.attention_norm, self.attention = nn.LayerNorm(dim), Attention(dim, heads, dropout)
+        self.mlp_norm, self.mlp = nn.LayerNorm(dim), FeedForward(dim, hidden, dropout)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x (B, N, D), additive mask (B, 1, 1, N) -> (B, N, D)."""
+        y = self.attention_norm(x)
+        x = x + self.dropout(self.attention.attend(y, *self.attention.keys_values(y), mask))
+        return x + self.dropout(self.mlp(self.mlp_norm(x)))
+
+
+class DecoderLayer(nn.Module):
+    """Pre-norm self-attention over the tokens so far, attention over the memory, MLP."""
+
+    def __init__(self, dim: int, heads: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.self_norm, self.self_attention = nn.LayerNorm(dim), Attention(dim, heads, dropout)
+        self.memory_norm, self.memory_attention = nn.LayerNorm(dim), Attention(dim, heads, dropout)
+        self.mlp_norm, self.mlp = nn.LayerNorm(dim), FeedForward(dim, hidden, dropout)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        """All tokens at once, none of which sees a later one: x (B, T, D) -> (B, T, D)."""
+        y = self.self_norm(x)
+        x = x + self.dropout(self.self_attention.attend(y, *self.self_attention.keys_values(y), causal=True))
+        return self._over_memory(x, keys, values, mask)
+
+    def step(
+        self, x: Tensor, past: tuple[Tensor, Tensor], keys: Tensor, values: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """One token: x (B, 1, D), past keys and values (B, heads, T, D / heads) -> x, and its own key and value."""
+        y = self.self_norm(x)
+        key, value = self.self_attention.keys_values(y)  # (B, heads, 1, D / heads)
+        all_keys, all_values = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
+        x = x + self.self_attention.attend(y, all_keys, all_values)
+        return self._over_memory(x, keys, values, mask), key, value
+
+    def _over_memory(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        x = x + self.dropout(self.memory_attention.attend(self.memory_norm(x), keys, values, mask))
+        return x + self.dropout(self.mlp(self.mlp_norm(x)))
+
+
+class TransformerDecoder(nn.Module):
+    """Tokens and memory -> logits, all at once or step by step with a cache; embedding and output share weights."""
+
+    def __init__(
+        self, vocabulary: int, dim: int, layers: int, heads: int, hidden: int, dropout: float, max_tokens: int
+    ) -> None:
+        super().__init__()
+        self.heads, self.scale = heads, math.sqrt(dim)
+        self.embedding = nn.Embedding(vocabulary, dim)
+        nn.init.normal_(self.embedding.weight, std=dim**-0.5)
+        self.layers = nn.ModuleList(DecoderLayer(dim, heads, hidden, dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(dropout)
+        self.bias = nn.Parameter(torch.zeros(vocabulary))
+        self.positions: Tensor
+        self.register_buffer("positions", sinusoid(torch.arange(max_tokens + 1), dim), persistent=False)
+
+    def memory(self, x: Tensor, keep: Tensor) -> dict[str, Tensor]:
+        """Encoder output (B, N, D) and its bool mask (B, N) -> the keys and values of every layer, and the mask.
+
+        Projected once for a picture, instead of once for a token.
+        """
+        pairs = [layer.memory_attention.keys_values(x) for layer in self.layers]
+        keys, values = (torch.stack(part, dim=1) for part in zip(*pairs, strict=True))  # (B, L, heads, N, D / heads)
+        return {"memory_keys": keys, "memory_values": values, "memory_mask": additive_mask(keep, x.dtype)}
+
+    def forward(self, memory: dict[str, Tensor], tokens: Tensor) -> Tensor:
+        """tokens (B, T) -> logits (B, T, V)."""
+        x = self.dropout(self.embedding(tokens) * self.scale + self.positions[: tokens.shape[1]])  # (B, T, D)
+        mask = memory["memory_mask"][:, None, None]  # (B, 1, 1, N)
+        for i, layer in enumerate(self.layers):
+            x = layer(x, memory["memory_keys"][:, i], memory["memory_values"][:, i], mask)
+        return self._logits(x)
+
+    def step(self, tokens: Tensor, past: Tensor, memory: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """tokens (B,), past (T, B, 2 * layers, heads, D / heads) -> logits (B, V), present (B, ...) of the same form."""
+        steps = past.shape[0]
+        x = self.embedding(tokens)[:, None] * self.scale + self.positions[steps : steps + 1]  # (B, 1, D)
+        cache = past.permute(2, 1, 3, 0, 4)  # (2 * L, B, heads, T, D / heads)
+        mask = memory["memory_mask"][:, None, None]
+        present: list[Tensor] = []
+        for i, layer in enumerate(self.layers):
+            keys, values = memory["memory_keys"][:, i], memory["memory_values"][:, i]
+            x, key, value = layer.step(x, (cache[2 * i], cache[2 * i + 1]), keys, values, mask)
+            present += [key, value]  # each (B, heads, 1, D / heads)
+        return self._logits(x)[:, 0], torch.cat(present, dim=2).transpose(1, 2)
+
+    def empty_past(self, memory: dict[str, Tensor]) -> Tensor:
+        """No rows of state for the pictures of this memory: (0, B, 2 * layers, heads, D / heads)."""
+        keys = memory["memory_keys"]
+        return keys.new_zeros(0, keys.shape[0], 2 * keys.shape[1], keys.shape[2], keys.shape[4])
+
+    def _logits(self, x: Tensor) -> Tensor:
+        return F.linear(self.norm(x), self.embedding.weight, self.bias)
