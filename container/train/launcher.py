@@ -1,0 +1,149 @@
+"""What the toolkit calls to start the user's script: it settles WHICH program runs, where, and under what.
+
+The toolkit (5.1.4) has the parts, but puts them together only for a plain process or MPI (T16), installs a default
+program nowhere (T2), waits up to 15 minutes for host names even in a job of one host (T5), and runs code left in
+/opt/ml/code instead of the job's own (T2). Its runner for torchrun is used as it is, except that it is called
+with named arguments: `entry_point.run` hands them over in the wrong order, and a failed job would count as done.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sagemaker_training.environment import Environment
+
+DEFAULT_PROGRAM = "train.py"
+HOST_TIMEOUT = 300.0  # seconds; hosts of one job start within a few minutes of each other
+TORCH_DISTRIBUTED = "sagemaker_torch_distributed_enabled"
+MPI = "sagemaker_mpi_enabled"
+
+logger = logging.getLogger("train")
+script_exit_code: int | None = None  # set when the script has failed; the toolkit itself always exits with 1
+
+
+def main() -> None:
+    """Run the program of this job and wait for it (the toolkit's `pkg:main` hook).
+
+    Raises the toolkit's ClientError (its message goes to the failure file) if the program is missing or fails.
+    """
+    from sagemaker_training import environment, errors, runner
+
+    env = environment.Environment()
+    program = _settle_program(env)
+    environment.write_env_vars(env.to_env_vars())
+    _put_interpreter_first_on_path()
+    _wait_for_hosts(env.hosts)
+    kind = _runner_kind(env)
+    logger.info("starting %s from %s (%s)", program, environment.code_dir, kind.value)
+    process = runner.get(kind, program, env.to_cmd_args(), env.to_env_vars())
+    try:
+        process.run(wait=True, capture_error=False)
+    except errors.ExecuteUserScriptError as error:
+        _remember_exit_code(error)
+        raise
+
+
+def default_code_dir() -> Path:
+    """The recognizer's own code: /opt/program/code in the image, code/ of the repository outside one."""
+    return Path(__file__).resolve().parents[2] / "code"
+
+
+def _settle_program(env: Environment) -> str:
+    """Name of the program to run inside `environment.code_dir`, which is pointed at the folder that holds it."""
+    from sagemaker_training import entry_point, environment, errors
+
+    if not env.user_entry_point:  # T2: the job names none
+        environment.code_dir = str(default_code_dir())
+        return DEFAULT_PROGRAM  # its requirements are baked into the image: nothing to install
+    if env.module_dir != environment.code_dir:
+        _fetch_code(env.module_dir)
+    code_dir = Path(environment.code_dir)
+    program = str(env.user_entry_point)
+    if not (code_dir / "setup.py").exists() and not (code_dir / program).is_file():
+        held = ", ".join(sorted(path.name for path in code_dir.iterdir())) or "nothing"
+        raise errors.ClientError(
+            f"the program {program!r} is not in {code_dir}, which holds: {held}. Check entry_point and source_dir "
+            f"of the job (hyperparameters sagemaker_program and sagemaker_submit_directory, variable "
+            f"SAGEMAKER_PROGRAM)."
+        )
+    entry_point.install(program, environment.code_dir)  # T8: requirements.txt
+    return program
+
+
+def _fetch_code(uri: str) -> None:
+    """Unpack the job's `source_dir`. Into a folder of its own where /opt/ml/code is taken: the toolkit would skip
+    it without a word and run what stands there (T2)."""
+    from sagemaker_training import environment, files
+
+    code_dir = Path(environment.code_dir)
+    if code_dir.is_dir() and any(code_dir.iterdir()):
+        fresh = code_dir.with_name("code-of-this-job")
+        shutil.rmtree(fresh, ignore_errors=True)
+        logger.warning("%s is not empty; the job's source_dir %s goes to %s", code_dir, uri, fresh)
+        environment.code_dir = str(fresh)
+    files.download_and_extract(uri=uri, path=environment.code_dir)
+
+
+def _put_interpreter_first_on_path() -> None:
+    """`torchrun` and `pip` of the running interpreter are meant, also in an environment that is not activated."""
+    folder = str(Path(sys.executable).parent)
+    os.environ["PATH"] = os.pathsep.join([folder, os.environ.get("PATH", os.defpath)])
+
+
+def _runner_kind(env: Environment) -> Any:
+    """The toolkit's RunnerType that the job asks for with `distribution=...` (T16)."""
+    from sagemaker_training.runner import RunnerType
+
+    asked: dict[str, Any] = env.additional_framework_parameters
+    if env.current_instance_group not in env.distribution_instance_groups:
+        return RunnerType.Process
+    if asked.get(TORCH_DISTRIBUTED):
+        return RunnerType.TorchDistributed
+    return RunnerType.MPI if asked.get(MPI) else RunnerType.Process
+
+
+def _wait_for_hosts(
+    hosts: list[str],
+    timeout: float = HOST_TIMEOUT,
+    lookup: Callable[[str], str] = socket.gethostbyname,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Wait until every host of the job has an address (T5); a job of one host needs none.
+
+    Raises ClientError naming the host once `timeout` seconds have passed.
+    """
+    from sagemaker_training import errors
+
+    if len(hosts) < 2:
+        return
+    waited, pause = 0.0, 0.25
+    for host in hosts:
+        while True:
+            try:
+                lookup(host)
+                break
+            except OSError as error:
+                if waited >= timeout:
+                    raise errors.ClientError(
+                        f"host {host!r} of resourceconfig.json has no address after {timeout:.0f} s ({error}). "
+                        f"The job's hosts: {', '.join(hosts)}. Check that all of them started."
+                    ) from error
+                logger.info("waiting for host %s (%s)", host, error)
+            sleep(pause)
+            waited += pause
+            pause = min(pause * 2, 10.0)
+
+
+def _remember_exit_code(error: Any) -> None:
+    global script_exit_code
+    code = int(error.return_code)
+    script_exit_code = code if code >= 0 else 128 - code  # subprocess gives -N for signal N; a shell 128 + N
