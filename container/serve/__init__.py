@@ -1,0 +1,10 @@
+"""The `serve` program: answers SageMaker's /ping and /invocations with the model in /opt/ml/model.
+
+The path of a request, one file for each step:
+
+    __main__ -> gunicorn_server   settings from the environment, then gunicorn with threads; drains on SIGTERM
+    app                           routes and HTTP
+    service                       admission, deadline, the running model
+    handler                       model_fn, input_fn, predict_fn, output_fn: ours, or those that the model brings
+    batching                      pictures of concurrent requests share calls of the model
+"""

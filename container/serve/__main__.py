@@ -1,0 +1,33 @@
+"""`serve`: checks the settings, fits the threads to the container, and becomes gunicorn. Takes no arguments."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+
+def main() -> int:
+    # Process 1 ignores SIGTERM until it handles it; gunicorn takes over in a moment.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    sys.dont_write_bytecode = True  # the model's code is imported, and its folder is not ours to write to
+    from container.resources import suggested_threads
+    from container.serve import logs
+    from container.serve.settings import Settings, SettingsError
+
+    try:
+        settings = Settings.from_environment(os.environ)
+    except SettingsError as error:
+        print(f"serve: {error}", file=sys.stderr)
+        return 2
+    logs.configure(settings.log_level)
+    # Read by numerical libraries when they are loaded, which happens after the fork.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, suggested_threads() // settings.workers)))
+    from container.serve.gunicorn_server import Server
+
+    Server(settings).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""The HTTP side: SageMaker's routes, error answers and the line that each request leaves in the log."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+
+from flask import Flask, Response, g, jsonify, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from container.serve import errors, logs
+from container.serve.handler import Call
+from container.serve.service import Service
+from container.serve.settings import Settings
+
+TRANSFORM_TOTAL_MB = 100  # batch transform: concurrent requests times their size may not exceed it
+
+log = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings, service: Service) -> Flask:
+    app = Flask("container.serve", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_payload_mb * 1024 * 1024
+
+    @app.get("/ping")
+    def ping() -> Response:
+        if problem := service.problem():
+            return errors.to_response(errors.not_ready(problem))
+        return Response(status=200)
+
+    @app.post("/invocations")
+    def invocations() -> Response:
+        with service.admit():
+            body, content_type = service.answer(_call(settings.default_accept))
+        return Response(body, content_type=content_type)
+
+    @app.get("/execution-parameters")
+    def execution_parameters() -> Response:
+        payload = min(settings.max_payload_mb, TRANSFORM_TOTAL_MB)
+        return jsonify(
+            MaxConcurrentTransforms=max(1, min(2 * settings.batch_size, TRANSFORM_TOTAL_MB // payload)),
+            BatchStrategy="MULTI_RECORD",
+            MaxPayloadInMB=payload,
+        )
+
+    @app.errorhandler(RequestEntityTooLarge)
+    def too_large(_: RequestEntityTooLarge) -> Response:
+        return errors.to_response(errors.payload_too_large(settings.max_payload_mb))
+
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _any_error)
+    app.before_request(_begin)
+    app.after_request(_end)
+    return app
+
+
+def _call(default_accept: str) -> Call:
+    accept = request.headers.get("Accept", "")
+    if accept in ("", "*/*"):
+        accept = default_accept
+    return Call(request.get_data(cache=False), request.content_type or "application/octet-stream", accept)
+
+
+def _begin() -> None:
+    g.started = time.monotonic()
+    ids = {"request_id": uuid.uuid4().hex[:16]}
+    if inference_id := request.headers.get("X-Amzn-SageMaker-Inference-Id"):
+        ids["inference_id"] = inference_id
+    logs.REQUEST.set(ids)
+
+
+def _end(response: Response) -> Response:
+    response.headers["X-Request-Id"] = logs.REQUEST.get()["request_id"]
+    fields = {
+        "method": request.method,
+        "path": request.path,
+        "status": response.status_code,
+        "milliseconds": round(1000 * (time.monotonic() - g.started), 1),
+        "bytes_in": request.content_length,
+        "bytes_out": response.content_length,
+    }
+    level = logging.DEBUG if request.path == "/ping" else logging.INFO
+    log.log(level, "request", extra={"fields": fields})
+    return response
+
+
+def _http_error(error: HTTPException) -> Response:
+    """Flask's own refusals (404, 405, a client that hung up) in the same form."""
+    status = error.code or 500
+    response = errors.to_response(errors.ServeError(status, errors.http_code(status), error.description or ""))
+    if error.get_response().headers.get("Allow"):
+        response.headers["Allow"] = error.get_response().headers["Allow"]
+    return response
+
+
+def _any_error(error: Exception) -> Response:
+    known = errors.from_exception(error)
+    if known is None:
+        log.error("request failed", exc_info=error)
+        request_id = logs.REQUEST.get()["request_id"]
+        known = errors.ServeError(500, "internal_error", f"the server failed; its log has request {request_id}")
+    return errors.to_response(known)

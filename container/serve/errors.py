@@ -1,0 +1,65 @@
+"""Errors as a client sees them: `{"error": {"code", "message"}}` with a stable code, and never a traceback."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+
+from flask import Response
+
+
+class ServeError(Exception):
+    """A refusal by the server itself. `retry_after` (seconds) says that the same request may succeed later."""
+
+    def __init__(self, status: int, code: str, message: str, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.retry_after = status, code, message, retry_after
+
+
+def not_ready(reason: str) -> ServeError:
+    return ServeError(503, "not_ready", reason, retry_after=5)
+
+
+def overloaded(waiting: int) -> ServeError:
+    return ServeError(503, "overloaded", f"{waiting} requests are waiting already; try again", retry_after=1)
+
+
+def deadline_exceeded(seconds: float) -> ServeError:
+    return ServeError(503, "deadline_exceeded", f"no answer within {seconds:g} s; try again", retry_after=5)
+
+
+def shutting_down() -> ServeError:
+    return ServeError(503, "shutting_down", "the server is stopping; ask another one", retry_after=1)
+
+
+def payload_too_large(limit_mb: int) -> ServeError:
+    return ServeError(
+        413, "payload_too_large", f"the body is over {limit_mb} MB, the limit that SAGEMAKER_MAX_PAYLOAD_IN_MB sets"
+    )
+
+
+def from_exception(error: Exception) -> ServeError | None:
+    """The client's error that an exception stands for, or None for a fault of ours.
+
+    A handler's own exception counts when it has a 4xx or 5xx `status`, a `code` and a `message`, as RequestError
+    of inference.py does: that class comes with the model, so it can't be imported and compared.
+    """
+    if isinstance(error, ServeError):
+        return error
+    status, code, message = (getattr(error, name, None) for name in ("status", "code", "message"))
+    if isinstance(status, int) and 400 <= status < 600 and isinstance(code, str) and isinstance(message, str):
+        return ServeError(status, code, message)
+    return None
+
+
+def to_response(error: ServeError) -> Response:
+    body = json.dumps({"error": {"code": error.code, "message": error.message}}, ensure_ascii=False)
+    response = Response(body, error.status, mimetype="application/json")
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def http_code(status: int) -> str:
+    """405 -> `method_not_allowed`."""
+    return HTTPStatus(status).phrase.lower().replace(" ", "_").replace("-", "_")

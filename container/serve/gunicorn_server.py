@@ -1,0 +1,112 @@
+"""gunicorn, set up in code for this one application: threads, nothing written to disk, a stop that loses nothing.
+
+Three things differ from gunicorn 27's threaded worker:
+  * On SIGTERM it leaves connections that the kernel has accepted but it has not (they would be reset: its issue
+    3397). Here those are taken in first, then the port is closed, so that new clients are refused at once.
+  * It gives each new connection a thread for up to 5 s, data or none. Here a thread is taken once data is there:
+    idle connections can't keep /ping waiting.
+  * It reads without a time limit. Here a client that stops in the middle of its request is dropped.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import partial
+from pathlib import Path
+from selectors import EVENT_READ
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
+
+from container.serve import logs
+from container.serve.app import create_app
+from container.serve.service import Service
+from container.serve.settings import Settings
+
+STOP_SECONDS = 27  # SageMaker kills 30 s after SIGTERM (S4)
+GIVE_UP_SECONDS = 23  # by then, whatever is still inside gets its 503
+READ_SECONDS = 20  # longest pause of a client within a request
+KEEPALIVE_SECONDS = 65  # above the idle time of usual load balancers: they close first, so no request is lost
+SPARE_THREADS = 16  # besides those for admitted requests: for /ping and for saying 503
+
+
+class Server(BaseApplication):
+    """gunicorn's application: its options, and the app that each worker builds after the fork."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.service = Service(settings)
+        super().__init__()
+
+    def load_config(self) -> None:
+        options = {
+            "bind": f"0.0.0.0:{self.settings.port}",
+            "workers": self.settings.workers,
+            "worker_class": Worker,
+            "threads": self.settings.queue_size + SPARE_THREADS,
+            "timeout": 60,  # of a worker's main loop, which waits for nothing; a request has its own deadline
+            "graceful_timeout": STOP_SECONDS,
+            "keepalive": KEEPALIVE_SECONDS,
+            "worker_tmp_dir": heartbeat_dir(),
+            "control_socket_disable": True,  # it would be written to the home directory
+            "logger_class": logs.GunicornLogger,
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        self.service.start()
+        return create_app(self.settings, self.service)
+
+
+class Connection(TConn):
+    """A connection whose reads and writes time out."""
+
+    def init(self) -> None:
+        super().init()
+        self.sock.settimeout(READ_SECONDS)
+
+
+class Worker(ThreadWorker):
+    """gunicorn's threaded worker with the differences that the head of this file lists."""
+
+    def accept(self, listener: Any) -> bool:
+        """Takes one connection in, if there is one; it gets a thread when its first bytes arrive."""
+        try:
+            client, address = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return False
+        self.nr_conns += 1
+        connection = Connection(self.cfg, client, address, listener.getsockname())
+        connection.timeout = time.monotonic() + self.cfg.keepalive
+        self.pending_conns.append(connection)
+        self.poller.register(client, EVENT_READ, partial(self.on_pending_socket_readable, connection))
+        return True
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """gunicorn's main loop turns accepting off when it leaves: there the stop begins."""
+        super().set_accept_enabled(enabled)
+        if not self.alive:
+            self._begin_stop()
+
+    def _begin_stop(self) -> None:
+        for listener in self.sockets:
+            while self.accept(listener):
+                pass
+            listener.close()
+        linger = time.monotonic() + STOP_KEEPALIVE_LINGER
+        for connection in self.pending_conns:  # silent so far: not for long any more
+            connection.timeout = min(connection.timeout, linger)
+        self.app.service.stop(GIVE_UP_SECONDS)
+
+
+def heartbeat_dir() -> str | None:
+    """Where workers touch a file to show that they live: in memory, which exists under a read-only root too.
+
+    None leaves the choice to Python's tempfile, which names the folders it tried when there is none.
+    """
+    folder = Path("/dev/shm")
+    return str(folder) if folder.is_dir() and os.access(folder, os.W_OK) else None

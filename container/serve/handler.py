@@ -1,0 +1,167 @@
+"""The handler functions of SageMaker's inference toolkits: this project's, or those that the model brings along (S13).
+
+`code/inference.py` in the model directory may define `model_fn`, and either `input_fn`, `predict_fn` and `output_fn`
+or one `transform_fn`. What it leaves out is taken from this project's inference.py. The functions are called as
+AWS's toolkit calls them: a `context` is passed only to those that ask for it, the bodies of JSON and CSV are text,
+and an answer is a body or a pair of body and content type.
+https://github.com/aws/sagemaker-inference-toolkit (transformer.py)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import inspect
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any, NamedTuple
+
+from container.serve.errors import ServeError
+
+BUILTIN = Path(__file__).resolve().parents[2] / "code" / "inference.py"
+TEXT_TYPES = ("application/json", "text/csv")
+
+log = logging.getLogger(__name__)
+
+
+class HandlerError(Exception):
+    """The model's own inference.py can't be used; the message says why."""
+
+
+class Call(NamedTuple):
+    """A request as the handler functions see it."""
+
+    body: bytes
+    content_type: str
+    accept: str
+
+
+class Reply(NamedTuple):
+    body: bytes | str
+    content_type: str
+
+
+class Handler:
+    """A loaded model with the functions around it."""
+
+    def __init__(self, custom: ModuleType | None, builtin: ModuleType, model_dir: Path) -> None:
+        context = SimpleNamespace(system_properties={"model_dir": str(model_dir), "gpu_id": None})
+
+        def choose(name: str, count: int = 2) -> Callable[..., Any]:
+            return _adapt(getattr(custom, name, None) or getattr(builtin, name), count, context)
+
+        own = [name for name in ("input_fn", "predict_fn", "output_fn") if hasattr(custom, name)]
+        transform_fn = getattr(custom, "transform_fn", None)
+        if transform_fn and own:
+            raise HandlerError(f"inference.py defines transform_fn and {', '.join(own)}: it must be one or the other")
+        self._input_fn, self._predict_fn, self._output_fn = map(choose, ("input_fn", "predict_fn", "output_fn"))
+        self._transform_fn = _adapt(transform_fn, 4, context) if transform_fn else None
+        source = custom if len(own) == 3 else builtin
+        self._types = _picture_types(source) if source and not transform_fn and len(own) in (0, 3) else None
+        self.model = choose("model_fn", 1)(str(model_dir))
+
+    @property
+    def joins_requests(self) -> bool:
+        """Whether pictures of several requests may share a call: so with our functions, not with a stranger's."""
+        return self._types is not None
+
+    def decode(self, call: Call) -> Any:
+        return self._input_fn(call.body, call.content_type)
+
+    def predict_pictures(self, pictures: Sequence[Any]) -> Sequence[Any]:
+        """One row of the answer for each picture."""
+        assert self._types
+        request_type, _ = self._types
+        rows: Sequence[Any] = self._predict_fn(request_type(tuple(pictures), "many"), self.model).rows
+        return rows
+
+    def encode(self, request: Any, rows: Sequence[Any], accept: str) -> Reply:
+        assert self._types
+        _, answer_type = self._types
+        return _reply(self._output_fn(answer_type(tuple(rows), request.form), accept), accept)
+
+    def transform(self, call: Call) -> Reply:
+        """The whole way for one request, for functions that nothing is known about."""
+        body: bytes | str = call.body
+        if call.content_type.partition(";")[0].strip().lower() in TEXT_TYPES:
+            try:
+                body = call.body.decode()
+            except UnicodeDecodeError as error:
+                raise ServeError(400, "invalid_text", f"the body is not UTF-8: {error}") from None
+        if self._transform_fn:
+            return _reply(self._transform_fn(self.model, body, call.content_type, call.accept), call.accept)
+        prediction = self._predict_fn(self._input_fn(body, call.content_type), self.model)
+        return _reply(self._output_fn(prediction, call.accept), call.accept)
+
+
+def load_handler(model_dir: Path, program: str = "inference.py") -> Handler:
+    """Imports the functions and loads the model, which may take long.
+
+    Args:
+        model_dir: folder that may hold `code/<program>` or `code/inference.py`.
+        program: file name that SAGEMAKER_PROGRAM gives.
+
+    Raises:
+        HandlerError: the model's inference.py can't be imported, or defines functions that exclude each other.
+        Exception: whatever its model_fn raises.
+    """
+    code = model_dir / "code"
+    path = next((code / name for name in (program, "inference.py") if (code / name).is_file()), None)
+    custom = _import_custom(path) if path else None
+    log.info("handler functions: %s", path or "built in")
+    return Handler(custom, _import(BUILTIN, "inference"), model_dir)
+
+
+def _import_custom(path: Path) -> ModuleType:
+    sys.path.append(str(path.parent))  # at the end: its neighbours can be imported, but replace nothing of ours
+    try:
+        return _import(path, "model_inference")
+    except ModuleNotFoundError as error:
+        raise HandlerError(
+            f"{path} imports {error.name!r}, which this image lacks. Nothing is installed at start: put the module "
+            "into code/ beside inference.py, or build an image with it"
+        ) from error
+
+
+def _import(path: Path, name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def _picture_types(module: ModuleType) -> tuple[type, type] | None:
+    """The types that our functions exchange, Request(pictures, form) and Answer(rows, form), if `module` has them."""
+    types = getattr(module, "Request", None), getattr(module, "Answer", None)
+    if all(isinstance(t, type) and dataclasses.is_dataclass(t) for t in types):
+        names = [[field.name for field in dataclasses.fields(t)] for t in types]  # type: ignore[arg-type]
+        if names == [["pictures", "form"], ["rows", "form"]]:
+            return types  # type: ignore[return-value]
+    return None
+
+
+def _adapt(function: Callable[..., Any], count: int, context: object) -> Callable[..., Any]:
+    """The function as one of `count` arguments; one that requires another gets the context.
+
+    Raises:
+        HandlerError: it takes neither number of arguments.
+    """
+    signature = inspect.signature(function)
+    for extra in ((), (context,)):
+        try:
+            signature.bind(*range(count), *extra)
+        except TypeError:
+            continue
+        return lambda *arguments: function(*arguments, *extra)
+    raise HandlerError(f"{function.__name__}{signature} must take {count} arguments, or {count + 1} with a context")
+
+
+def _reply(result: Any, accept: str) -> Reply:
+    if isinstance(result, tuple):
+        return Reply(*result)
+    return Reply(result, accept)

@@ -1,0 +1,132 @@
+"""The running model and the way to it: loaded in the background, requests admitted, waited for, given up in time."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any
+
+from container.serve import errors
+from container.serve.batching import Batcher
+from container.serve.handler import Call, Handler, Reply, load_handler
+from container.serve.model_location import find_model
+from container.serve.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """One model, shared by all threads of this process.
+
+    Not before `start()` is anything of the model touched, and `start()` returns at once: gunicorn has forked by
+    then (CUDA can't be used across a fork), and /ping answers while the model is being loaded.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._slots = threading.BoundedSemaphore(settings.queue_size)
+        self._lock = threading.Lock()
+        self._arriving = 0  # requests admitted that have not handed their pictures over yet
+        self._problem: str | None = "the model has not been loaded yet"
+        self._handler: Handler | None = None
+        self._batcher: Batcher[Any, Any] | None = None
+
+    def start(self) -> None:
+        self._problem = "the model is being loaded"
+        threading.Thread(target=self._load, name="load", daemon=True).start()
+
+    def problem(self) -> str | None:
+        """Why no request can be answered now, or None. Takes no time and no lock."""
+        if self._problem is None and self._batcher:
+            if not self._batcher.is_alive():
+                return "the model's thread has died"
+            if (busy := self._batcher.busy_seconds()) > self._settings.request_timeout:
+                return f"the model has been working on one batch for {busy:.0f} s"
+        return self._problem
+
+    @contextmanager
+    def admit(self) -> Iterator[None]:
+        """Room for one request, from its first byte to its last.
+
+        Raises:
+            ServeError: 503 `not_ready` or `overloaded`.
+        """
+        if problem := self.problem():
+            raise errors.not_ready(problem)
+        if not self._slots.acquire(blocking=False):
+            raise errors.overloaded(self._settings.queue_size)
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    def answer(self, call: Call) -> Reply:
+        """Answers an admitted request.
+
+        Raises:
+            ServeError: 503 `deadline_exceeded`.
+            Exception: what the handler's functions raise.
+        """
+        assert self._handler and self._batcher
+        deadline = time.monotonic() + self._settings.request_timeout
+        if not self._handler.joins_requests:
+            (reply,) = self._wait(self._batcher.submit([call]), deadline)
+            return reply
+        with self._is_arriving():
+            request = self._handler.decode(call)
+        rows = self._wait(self._batcher.submit(request.pictures), deadline)
+        return self._handler.encode(request, rows, call.accept)
+
+    def stop(self, seconds: float) -> None:
+        """Lets what is inside be answered; what is left after `seconds` gets 503 instead of a cut connection."""
+        self._problem = "the server is stopping"
+        if self._batcher:
+            timer = threading.Timer(seconds, self._batcher.abandon, [errors.shutting_down()])
+            timer.daemon = True
+            timer.start()
+
+    def _load(self) -> None:
+        started = time.monotonic()
+        try:
+            model_dir = find_model(self._settings.model_root)
+            handler = load_handler(model_dir, self._settings.program)
+        except (Exception, SystemExit) as error:
+            self._problem = f"the model can't be served: {error}"
+            log.critical(self._problem, exc_info=True)
+            return
+        self._handler, self._batcher = handler, self._make_batcher(handler)
+        self._problem = None
+        seconds = round(time.monotonic() - started, 3)
+        log.info("ready", extra={"fields": {"model_dir": str(model_dir), "load_seconds": seconds}})
+
+    def _make_batcher(self, handler: Handler) -> Batcher[Any, Any]:
+        if not handler.joins_requests:
+            return Batcher(lambda calls: [handler.transform(call) for call in calls], max_size=1)
+        return Batcher(
+            handler.predict_pictures,
+            self._settings.batch_size,
+            self._settings.max_batch_delay / 1000,
+            more_expected=lambda: self._arriving > 0,
+        )
+
+    @contextmanager
+    def _is_arriving(self) -> Iterator[None]:
+        with self._lock:
+            self._arriving += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._arriving -= 1
+
+    def _wait(self, futures: Sequence[Future[Any]], deadline: float) -> list[Any]:
+        try:
+            return [future.result(max(0.0, deadline - time.monotonic())) for future in futures]
+        except TimeoutError:
+            for future in futures:
+                future.cancel()
+            raise errors.deadline_exceeded(self._settings.request_timeout) from None

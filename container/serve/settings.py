@@ -1,0 +1,63 @@
+"""What may be set from outside: the environment variables of SageMaker's contract (S1, S7, S9, S14), checked."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+
+class SettingsError(Exception):
+    """An environment variable has a value that can't be used; the message names it and what it may be."""
+
+
+def _log_level(value: object) -> int:
+    """SageMaker sends Python's number ("20"); people write the name."""
+    names = logging.getLevelNamesMapping()
+    level = int(str(value)) if str(value).isdigit() else names.get(str(value).upper())
+    if level is None:
+        raise ValueError(f"should be a number such as 20 or one of {', '.join(names)}")
+    return level
+
+
+class Settings(BaseModel):
+    """One field for each variable; the alias is the variable's name."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    base_dir: Path = Field(Path("/opt/ml"), alias="SAGEMAKER_BASE_DIR")
+    program: str = Field("inference.py", alias="SAGEMAKER_PROGRAM")  # the handler's file in the model's code/
+    port: int = Field(8080, ge=1, le=65535, alias="SAGEMAKER_BIND_TO_PORT")
+    workers: int = Field(1, ge=1, le=64, alias="SAGEMAKER_MODEL_SERVER_WORKERS")  # each holds a model of its own
+    request_timeout: float = Field(55, gt=0, le=3600, alias="SAGEMAKER_MODEL_SERVER_TIMEOUT")  # seconds
+    log_level: Annotated[int, BeforeValidator(_log_level)] = Field(logging.INFO, alias="SAGEMAKER_CONTAINER_LOG_LEVEL")
+    max_payload_mb: int = Field(25, ge=1, le=1024, alias="SAGEMAKER_MAX_PAYLOAD_IN_MB")  # MiB
+    default_accept: str = Field("application/json", alias="SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT")
+    batch_size: int = Field(8, ge=1, le=256, alias="SAGEMAKER_TS_BATCH_SIZE")  # pictures in one call of the model
+    max_batch_delay: int = Field(10, ge=0, le=10_000, alias="SAGEMAKER_TS_MAX_BATCH_DELAY")  # milliseconds
+    queue_size: int = Field(64, ge=1, le=1024, alias="SERVE_QUEUE_SIZE")  # requests inside at once; more get 503
+
+    @property
+    def model_root(self) -> Path:
+        return self.base_dir / "model"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Reads the variables; one that is empty counts as not set (the SageMaker SDK sends some so).
+
+        Raises:
+            SettingsError: naming every variable with a wrong value.
+        """
+        try:
+            return cls.model_validate({name: text for name, text in environment.items() if text.strip()})
+        except ValidationError as error:
+            raise SettingsError("; ".join(map(_describe, error.errors(include_url=False)))) from None
+
+
+def _describe(problem: object) -> str:
+    assert isinstance(problem, dict)
+    reason = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{problem['loc'][0]}={problem['input']!r}: {reason[:1].lower()}{reason[1:]}"

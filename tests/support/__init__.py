@@ -1,0 +1,1 @@
+"""What tests share: a tiny model, a running server."""
