@@ -6,7 +6,7 @@ run in channels-last memory, where they train several times faster than in the u
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from recognizer.models.base import FormulaRecognizer, Memory
@@ -31,6 +31,12 @@ class FastSizes(BaseModel):
     decoder_layers: int = Field(3, ge=1)
     heads: int = Field(6, ge=1)
     dropout: float = Field(0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> FastSizes:
+        if self.width % self.heads or self.width % 4:
+            raise ValueError(f"width {self.width} must be a multiple of heads ({self.heads}) and of 4")
+        return self
 
 
 class ConvEncoder(nn.Module):
@@ -57,6 +63,7 @@ class ConvEncoder(nn.Module):
         mask = size_mask(sizes, images.shape[2], images.shape[3], stride)
         x = images * mask
         for down, blocks, step in zip(self.downs, self.stages, self.strides, strict=True):
+            assert isinstance(blocks, nn.ModuleList)
             x = down(x)
             stride = stride[0] * step[0], stride[1] * step[1]
             mask = size_mask(sizes, x.shape[2], x.shape[3], stride)
@@ -93,7 +100,7 @@ class FastRecognizer(FormulaRecognizer):
         keep = mask.reshape(batch, height * width)
         attention_mask = additive_mask(keep, x.dtype)[:, None, None]  # (B, 1, 1, N)
         for layer in self.layers:
-            x = layer(x, attention_mask)
+            x = layer(x, attention_mask)  # (B, N, D)
         return self.decoder.memory(self.memory_norm(x), keep)
 
     def decode(self, memory: Memory, tokens: Tensor) -> Tensor:

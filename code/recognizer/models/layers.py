@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -169,7 +170,7 @@ class TransformerDecoder(nn.Module):
 
         Projected once for a picture, instead of once for a token.
         """
-        pairs = [layer.memory_attention.keys_values(x) for layer in self.layers]
+        pairs = [layer.memory_attention.keys_values(x) for layer in self._decoder_layers()]
         keys, values = (torch.stack(part, dim=1) for part in zip(*pairs, strict=True))  # (B, L, heads, N, D / heads)
         return {"memory_keys": keys, "memory_values": values, "memory_mask": additive_mask(keep, x.dtype)}
 
@@ -182,13 +183,13 @@ class TransformerDecoder(nn.Module):
         return self._logits(x)
 
     def step(self, tokens: Tensor, past: Tensor, memory: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """tokens (B,), past (T, B, 2 * layers, heads, D / heads) -> logits (B, V), present (B, ...) of the same form."""
+        """tokens (B,), past (T, B, 2 * layers, heads, D / heads) -> logits (B, V), present (B, ...)."""
         steps = past.shape[0]
         x = self.embedding(tokens)[:, None] * self.scale + self.positions[steps : steps + 1]  # (B, 1, D)
         cache = past.permute(2, 1, 3, 0, 4)  # (2 * L, B, heads, T, D / heads)
         mask = memory["memory_mask"][:, None, None]
         present: list[Tensor] = []
-        for i, layer in enumerate(self.layers):
+        for i, layer in enumerate(self._decoder_layers()):
             keys, values = memory["memory_keys"][:, i], memory["memory_values"][:, i]
             x, key, value = layer.step(x, (cache[2 * i], cache[2 * i + 1]), keys, values, mask)
             present += [key, value]  # each (B, heads, 1, D / heads)
@@ -198,6 +199,11 @@ class TransformerDecoder(nn.Module):
         """No rows of state for the pictures of this memory: (0, B, 2 * layers, heads, D / heads)."""
         keys = memory["memory_keys"]
         return keys.new_zeros(0, keys.shape[0], 2 * keys.shape[1], keys.shape[2], keys.shape[4])
+
+    def _decoder_layers(self) -> Iterator[DecoderLayer]:
+        for layer in self.layers:
+            assert isinstance(layer, DecoderLayer)
+            yield layer
 
     def _logits(self, x: Tensor) -> Tensor:
         return F.linear(self.norm(x), self.embedding.weight, self.bias)

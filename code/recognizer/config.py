@@ -1,0 +1,135 @@
+"""Hyperparameters: what a user can set, with types, bounds and words, in one place.
+
+SageMaker passes every value as text, and some of its launchers JSON-encode the text once more (`"\\"0.001\\""`), so
+values are unwrapped before they are checked. A wrong name or value is refused by name before any data is read.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from recognizer.models import REGISTRY
+
+
+class ConfigError(ValueError):
+    """A hyperparameter that can't be used: its name, what was given and what was expected."""
+
+
+class Hyperparameters(BaseModel):
+    """What a training job can set. Sizes of the recognizer (`width`, `decoder_layers`, ...) are checked by it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    recognizer: str = Field("fast", description="which recognizer to train")
+    sizes: dict[str, Any] = Field(default_factory=dict, description="the recognizer's own sizes")
+
+    synthetic: int | None = Field(None, ge=0, description="embedded pictures to add to the data")
+    on_bad_sample: Literal["error", "skip"] = Field("error", description="stop at a bad sample, or count and list it")
+    validation_share: float = Field(0.1, gt=0, lt=1, description="part of the data kept apart, in whole groups")
+    max_validation: int = Field(1000, ge=1, description="samples validated after each epoch, at most")
+    max_tokens: int = Field(200, ge=4, description="longest formula; longer labels are left out, and counted")
+    augment: bool = Field(True, description="change training pictures at random")
+    scale: float = Field(1.0, gt=0.1, le=2, description="size of all pictures; 0.5 halves them on every path")
+    glyph_height: float = Field(16.0, ge=4, le=64, description="pixels to which characters are scaled")
+
+    epochs: int = Field(10, ge=1, description="passes over the data")
+    max_minutes: float | None = Field(None, gt=0, description="stop, with the schedule finished, after this time")
+    batch_size: int = Field(32, ge=1, description="samples in a batch, at most, over all processes")
+    batch_pixels: int = Field(400_000, ge=1_000, description="pixels in a batch, at most, over all processes")
+    learning_rate: float = Field(1e-3, gt=0, description="highest learning rate of AdamW")
+    warmup_steps: int = Field(200, ge=0, description="steps over which the learning rate climbs")
+    weight_decay: float = Field(0.05, ge=0)
+    clip_norm: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    label_smoothing: float = Field(0.05, ge=0, lt=1)
+    ema_decay: float = Field(0.998, ge=0, lt=1, description="average of the weights that is validated; 0 is off")
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    seed: int = Field(0, ge=0)
+    workers: int | None = Field(None, ge=0, description="processes that prepare pictures; by default as many as fit")
+    threads: int | None = Field(None, ge=1, description="threads of the network; by default the container's cores")
+    checkpoint_minutes: float = Field(5, gt=0, description="longest time between two checkpoints")
+
+    @classmethod
+    def from_strings(cls, values: Mapping[str, str]) -> Hyperparameters:
+        """Text values by name, as SageMaker gives them, JSON-quoted or not.
+
+        Raises:
+            ConfigError: an unknown name (with the nearest known one) or a wrong value.
+        """
+        own = set(cls.model_fields) - {"sizes"}
+        recognizer = unquote(values.get("recognizer", "fast"))
+        if recognizer not in REGISTRY:
+            known = ", ".join(sorted(REGISTRY))
+            raise ConfigError(f"hyperparameter recognizer={recognizer!r}: expected one of {known}")
+        size_model = REGISTRY[recognizer][1]
+        fields: dict[str, Any] = {}
+        sizes: dict[str, Any] = {}
+        for name, text in values.items():
+            key = name.replace("-", "_")
+            if key.startswith("sagemaker_") or key == "_tuning_objective_metric":
+                continue
+            if key not in own and key not in size_model.model_fields:
+                raise ConfigError(_unknown(name, own | set(size_model.model_fields), recognizer))
+            value = unquote(text)
+            if value == "":
+                continue  # an empty value means the default
+            (fields if key in own else sizes)[key] = value
+        try:
+            sizes = size_model.model_validate(sizes).model_dump()
+            return cls(**fields, sizes=sizes)
+        except ValidationError as error:
+            raise ConfigError(_first_problem(error)) from None
+
+    def to_dict(self) -> dict[str, Any]:
+        return self.model_dump()
+
+
+def unquote(text: str) -> str:
+    """Takes off JSON string quoting, however often it was put on; anything else stays as it is."""
+    while text.startswith('"'):
+        try:
+            inner = json.loads(text)
+        except ValueError:
+            break
+        if not isinstance(inner, str):
+            break
+        text = inner
+    return text.strip()
+
+
+def parse_arguments(arguments: Sequence[str]) -> dict[str, str]:
+    """`--name value`, `--name=value` and a bare `--flag` (true) -> text by name.
+
+    Raises:
+        ConfigError: a value without a name.
+    """
+    values: dict[str, str] = {}
+    rest = list(arguments)
+    while rest:
+        name = rest.pop(0)
+        if not name.startswith("--") or len(name) == 2:
+            raise ConfigError(f"argument {name!r}: expected --name value")
+        if "=" in name:
+            key, _, value = name[2:].partition("=")
+            values[key] = value
+        elif rest and not rest[0].startswith("--"):
+            values[name[2:]] = rest.pop(0)
+        else:
+            values[name[2:]] = "true"
+    return values
+
+
+def _unknown(name: str, known: Iterable[str], recognizer: str) -> str:
+    near = difflib.get_close_matches(name, sorted(known), n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
+    return f"hyperparameter {name!r} is unknown (recognizer {recognizer!r}); {hint}"
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    name = ".".join(str(part) for part in problem["loc"])
+    return f"hyperparameter {name}={problem['input']!r}: {problem['msg']}"
