@@ -1,0 +1,107 @@
+"""`python -m container.local_job`: the job folder, what it refuses, and a whole job without an engine."""
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from container import local_job
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "gt.txt").write_text("a.png\tx\n")
+    return folder
+
+
+def test_layout_is_that_of_opt_ml_with_hyperparameters_as_text(tmp_path, data):
+    base = local_job.lay_out(
+        tmp_path / "ml", local_job.parse_hyperparameters(["epochs=3", "note=a=b"]), {"train": data}
+    )
+    config = base / "input/config"
+    assert json.loads((config / "hyperparameters.json").read_text()) == {"epochs": "3", "note": "a=b"}
+    assert list(json.loads((config / "inputdataconfig.json").read_text())) == ["train"]
+    assert json.loads((config / "resourceconfig.json").read_text())["hosts"] == ["localhost"]
+    assert (base / "input/data/train/gt.txt").exists()
+
+
+def test_a_second_job_starts_clean_and_leaves_the_data_alone(tmp_path, data):
+    base = local_job.lay_out(tmp_path / "ml", {}, {"train": data})
+    for name in ("model/old", "output/failure", "checkpoints/last"):
+        (base / name).write_text("old")
+    local_job.lay_out(base, {}, {"train": data}, resume=True)
+    assert not (base / "model/old").exists() and not (base / "output/failure").exists()
+    assert (base / "checkpoints/last").exists()
+    local_job.lay_out(base, {}, {})
+    assert not (base / "checkpoints/last").exists()
+    assert (data / "gt.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("pairs", "named"),
+    [(["epochs"], "'epochs'"), (["=3"], "'=3'"), (["a=1", "a=2"], "twice"), (["a=" + "x" * 2501], "2500")],
+)
+def test_malformed_hyperparameter_is_refused_by_name(pairs, named):
+    with pytest.raises(local_job.JobSetupError, match=named):
+        local_job.parse_hyperparameters(pairs)
+
+
+def test_too_many_hyperparameters():
+    with pytest.raises(local_job.JobSetupError, match="100"):
+        local_job.parse_hyperparameters([f"h{i}=1" for i in range(101)])
+
+
+def test_missing_or_empty_data_is_named(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert local_job.main(["--data", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")]) == 2
+    assert "nowhere does not exist" in capsys.readouterr().err
+    assert local_job.main(["--data", str(tmp_path / "empty"), "--out", str(tmp_path / "out")]) == 2
+    assert "empty is empty" in capsys.readouterr().err
+
+
+def test_without_an_engine_the_image_option_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DOCKER", "no-such-engine")
+    assert local_job.main(["--image", "any", "--out", str(tmp_path)]) == 2
+    assert "no-such-engine" in capsys.readouterr().err
+
+
+def test_docker_command_mounts_the_job_folder_as_the_calling_user_without_network(tmp_path, data, monkeypatch):
+    engine = tmp_path / "engine"
+    engine.write_text("#!/bin/sh\nexit 0\n")
+    engine.chmod(0o755)
+    monkeypatch.setenv("DOCKER", str(engine))
+    base = local_job.lay_out(tmp_path / "ml", {}, {"train": data})
+    command = local_job._docker_command("image:tag", base, {"train": data})
+    text = " ".join(command)
+    assert f"--volume {base}:/opt/ml " in text
+    assert f"--volume {data}:/opt/ml/input/data/train:ro" in text
+    assert "--network none" in text
+    assert f"--user {os.getuid()}:{os.getgid()}" in text
+    assert command[-2:] == ["image:tag", "train"]
+
+
+def test_archive_is_flat(tmp_path):
+    model = tmp_path / "model"
+    (model / "code").mkdir(parents=True)
+    (model / "model.json").write_text("{}")
+    (model / "code/inference.py").write_text("pass\n")
+    local_job.pack_model(model, tmp_path / "model.tar.gz")
+    with tarfile.open(tmp_path / "model.tar.gz") as tar:
+        assert tar.getnames() == ["code", "code/inference.py", "model.json"]
+
+
+def test_a_failing_job_returns_its_exit_code_and_names_the_failure_file(tmp_path, data):
+    """The whole way, as a plain process; a hyperparameter refused by train.py is quick and needs no training."""
+    command = [sys.executable, "-m", "container.local_job", "--data", str(data), "--out", str(tmp_path / "out")]
+    done = subprocess.run([*command, "--hp", "sagemaker_program=absent.py"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1, done
+    assert str(tmp_path / "out/ml/output/failure") in done.stderr
+    assert "absent.py" in (tmp_path / "out/ml/output/failure").read_text().splitlines()[0]
