@@ -1,0 +1,139 @@
+# Every job of the project. `make` alone lists them.
+#
+# Two ways to run: with a Docker engine and built images (make build) the jobs run inside them, as on SageMaker; without,
+# as plain processes in .venv, which make sets up by itself from the lock files. Nothing but Python 3.11 is needed first.
+
+PYTHON  ?= $(shell command -v python3.11 || command -v python3)
+VENV    ?= .venv
+DOCKER  ?= docker
+DOCKER_BUILD_FLAGS ?=
+export DOCKER
+
+# what to run and on what; see `make help`
+JOB     ?= build/local
+DATA    ?=
+HP      ?=
+IMAGE   ?=
+PORT    ?= 8080
+
+# images
+BASE_IMAGE  ?= python:3.11-slim-bookworm
+VARIANT     ?= cpu
+TRAIN_IMAGE ?= formula-recognizer-train:$(VARIANT)
+SERVE_IMAGE ?= formula-recognizer-serve:$(VARIANT)
+export TRAIN_IMAGE SERVE_IMAGE
+
+LOCKS   := docker/locks
+READY   := $(VENV)/.locked
+RUN     := $(VENV)/bin/python
+BUILD   := DOCKER_BUILDKIT=1 $(DOCKER) build $(DOCKER_BUILD_FLAGS) --build-arg BASE_IMAGE=$(BASE_IMAGE)
+# PyTorch's own CPU index, if you have set it
+PIP_ARGS := $(if $(PIP_EXTRA_INDEX_URL),--build-arg PIP_EXTRA_INDEX_URL)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+##@ Set up
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "Settings: DATA=folder HP=\"epochs=3 seed=1\" JOB=$(JOB) PORT=$(PORT) VARIANT=cpu|cuda BASE_IMAGE=$(BASE_IMAGE)"
+
+$(READY): docker/install-locked $(addprefix $(LOCKS)/,build.txt torch-cpu.txt torch-cuda.txt train.txt serve.txt dev.txt)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
+	  echo "make: Python 3.11 is needed, '$(PYTHON)' is another one. Install it, or: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+	  echo "make: no virtual environment can be made; on Debian and Ubuntu: apt-get install python3.11-venv" >&2; exit 1; }
+	docker/install-locked $(RUN) torch-auto train serve dev
+	@touch $@
+
+.PHONY: venv
+venv: $(READY) ## Set up .venv from the locks (the other targets do it when they need it)
+
+.PHONY: build build-train build-serve
+build: build-train build-serve ## Build both images
+
+build-train: ## Build the training image
+	$(BUILD) $(PIP_ARGS) --build-arg TORCH=$(VARIANT) -f docker/train.Dockerfile -t $(TRAIN_IMAGE) .
+
+build-serve: ## Build the serving image
+	$(BUILD) --build-arg RUNTIME=$(VARIANT) -f docker/serve.Dockerfile -t $(SERVE_IMAGE) .
+
+.PHONY: doctor
+doctor: $(READY) ## Check Python, packages, threads, memory, GPU: here and in the images
+	$(RUN) -m container.doctor
+	@for image in $(TRAIN_IMAGE) $(SERVE_IMAGE); do \
+	  if $(DOCKER) image inspect $$image >/dev/null 2>&1; then \
+	    echo "--- $$image"; $(DOCKER) run --rm $$image python3 -m container.doctor || exit 1; \
+	  fi; done
+
+##@ Use
+.PHONY: train-local
+train-local: ## Train here: the embedded data set, or DATA=folder; HP="name=value ..."
+	@if $(DOCKER) image inspect $(TRAIN_IMAGE) >/dev/null 2>&1; then \
+	  $(PYTHON) -m container.local_job --image $(TRAIN_IMAGE) $(JOB_ARGS); \
+	else \
+	  $(MAKE) --no-print-directory $(READY) && $(RUN) -m container.local_job $(JOB_ARGS); \
+	fi
+
+.PHONY: serve-local
+serve-local: ## Serve the model that train-local made (JOB=folder: its model/) on PORT
+	@test -d "$(JOB)/model" || { echo "make: there is no model in $(JOB)/model: run 'make train-local' first" >&2; exit 1; }
+	@if $(DOCKER) image inspect $(SERVE_IMAGE) >/dev/null 2>&1; then \
+	  exec $(DOCKER) run --rm --read-only --tmpfs /tmp -p $(PORT):8080 \
+	    -v "$(abspath $(JOB)/model):/opt/ml/model:ro" $(SERVE_IMAGE) serve; \
+	else \
+	  $(MAKE) --no-print-directory $(READY) && \
+	  SAGEMAKER_BASE_DIR="$(abspath $(JOB))" SAGEMAKER_BIND_TO_PORT=$(PORT) PYTHONPATH=.:code exec $(RUN) -m container.serve; \
+	fi
+
+.PHONY: invoke
+invoke: ## Ask the running server: IMAGE=formula.png
+	@test -n "$(IMAGE)" || { echo "make: name a picture: make invoke IMAGE=formula.png" >&2; exit 1; }
+	@$(PYTHON) -m launch.invoke --port $(PORT) $(IMAGE)
+
+.PHONY: evaluate
+evaluate: $(READY) ## Measure the model on a labelled set: DATA=folder
+	@test -n "$(DATA)" || { echo "make: name a labelled set: make evaluate DATA=folder" >&2; exit 1; }
+	cd code && ../$(RUN) evaluate.py --model "$(abspath $(JOB)/model)" --data "$(abspath $(DATA))" --out "$(abspath $(JOB)/evaluation)"
+
+##@ Develop
+.PHONY: test
+test: $(READY) ## All tests; those of the images where there are an engine and built images
+	$(RUN) -m pytest $(PYTEST_ARGS)
+
+.PHONY: test-container
+test-container: $(READY) ## The tests of the built images; a missing engine is a failure
+	REQUIRE_CONTAINER=1 $(RUN) -m pytest -m container $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: $(READY) ## ruff, mypy, hadolint
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/hadolint docker/*.Dockerfile
+
+# The order is the order of dependence: each lock is compiled under the versions of those before it.
+COMPILE = cd $(LOCKS) && env $${PIP_CERT:+SSL_CERT_FILE=$$PIP_CERT} UV_CUSTOM_COMPILE_COMMAND="make lock" \
+	  ../../$(VENV)/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes \
+	  --no-emit-find-links --no-emit-index-url $(LOCK_FLAGS)
+LINUX   := --python-platform x86_64-manylinux_2_28
+.PHONY: lock
+lock: $(READY) ## Write the lock files anew from docker/locks/*.in (newer versions: LOCK_FLAGS=--upgrade)
+	$(COMPILE) --universal torch-cuda.in -o torch-cuda.txt
+	export $${PIP_FIND_LINKS:+UV_FIND_LINKS=$$PIP_FIND_LINKS} $${PIP_EXTRA_INDEX_URL:+UV_EXTRA_INDEX_URL=$$PIP_EXTRA_INDEX_URL}; \
+	  $(COMPILE) --universal -c torch-cuda.txt torch-cpu.in -o torch-cpu.txt
+	$(COMPILE) $(LINUX) --allow-unsafe -c torch-cuda.txt build.in -o build.txt
+	$(COMPILE) $(LINUX) -c torch-cuda.txt -c build.txt train.in -o train.txt
+	$(COMPILE) $(LINUX) -c train.txt serve.in -o serve.txt
+	$(COMPILE) $(LINUX) -c serve.txt serve-cuda.in -o serve-cuda.txt
+	$(COMPILE) $(LINUX) -c torch-cuda.txt -c train.txt -c serve.txt dev.in -o dev.txt
+	$(COMPILE) $(LINUX) launch-sdk2.in -o launch-sdk2.txt
+	$(COMPILE) $(LINUX) launch-sdk3.in -o launch-sdk3.txt
+
+.PHONY: clean
+clean: ## Remove what the jobs and tools wrote; .venv and the images stay
+	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +

@@ -1,0 +1,42 @@
+# Serving image: `docker run -p 8080:8080 -v MODEL_DIR:/opt/ml/model:ro IMAGE serve`.   make build-serve
+#
+#   BASE_IMAGE  any image with Python 3.11, on Debian or Ubuntu; right for GPU hosts as well.
+#   RUNTIME     cpu: the lock `serve`, at most 600 MB in all. cuda: the lock `serve-cuda`, whose ONNX Runtime brings
+#               the CUDA libraries as Python packages; the driver comes from the host.
+ARG BASE_IMAGE=python:3.11-slim-bookworm
+
+FROM ${BASE_IMAGE} AS builder
+ARG RUNTIME=cpu
+COPY docker/install-locked /opt/program/
+COPY docker/locks/build.txt docker/locks/serve*.txt /opt/program/locks/
+# The tools that installed the packages leave again, and so do the packages' own tests (25 MB): nothing is installed,
+# nothing is tested in a serving container.
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python3.11 -m venv /opt/venv \
+    && case "${RUNTIME}" in cpu) lock="serve" ;; *) lock="serve-${RUNTIME}" ;; esac \
+    && /opt/program/install-locked /opt/venv/bin/python "${lock}" \
+    && /opt/venv/bin/pip uninstall -q -y setuptools wheel pip \
+    && find /opt/venv/lib -type d -name tests -prune -exec rm -r {} +
+
+FROM ${BASE_IMAGE}
+LABEL com.amazonaws.sagemaker.capabilities.accept-bind-to-port="true" \
+      org.opencontainers.image.title="formula-recognizer-serve" \
+      org.opencontainers.image.description="Serves a formula recognizer (picture -> LaTeX) on Amazon SageMaker or anywhere" \
+      org.opencontainers.image.licenses="Apache-2.0"
+ENV PATH=/opt/program/bin:/opt/venv/bin:${PATH} \
+    PYTHONPATH=/opt/program:/opt/program/code \
+    PYTHONUNBUFFERED=1 \
+    LANG=C.UTF-8 \
+    NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility
+COPY --from=builder /opt/venv /opt/venv
+COPY docker/locks/serve*.txt /opt/program/locks/
+COPY --chmod=0755 docker/bin/serve /opt/program/bin/serve
+COPY container /opt/program/container
+COPY code/inference.py /opt/program/code/
+# Byte code now: neither an ordinary user nor a read-only root could write it later.
+RUN python3 -m compileall -q /opt/program/container /opt/program/code
+EXPOSE 8080
+# Nothing of a base image's entry point stays between SageMaker and `serve`: no shell, `serve` is process 1.
+ENTRYPOINT []
+CMD ["serve"]
