@@ -1,0 +1,69 @@
+"""Command line: a sheet of sample pictures over their labels, to look at before training on them.
+
+`python -m recognizer.synth.contact_sheet --out sheet.png --seed 1 --count 24`
+"""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from recognizer.synth.dataset import sample
+
+CELL_WIDTH, CELL_HEIGHT, LABEL_LINES, LINE_HEIGHT = 420, 120, 2, 15
+
+
+def contact_sheet(entries: Sequence[tuple[np.ndarray, str]], columns: int = 3) -> np.ndarray:
+    """A grid of pictures, shrunk where too large, each over its label.
+
+    Args:
+        entries: pictures (H, W, 3) uint8 with their labels.
+        columns: pictures in a row.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    cells = [_cell(picture, label) for picture, label in entries]
+    blank = np.full_like(cells[0], 255)
+    cells += [blank] * (-len(cells) % columns)
+    return np.concatenate([np.concatenate(cells[at : at + columns], axis=1) for at in range(0, len(cells), columns)])
+
+
+def _cell(picture: np.ndarray, label: str) -> np.ndarray:
+    cell = np.full((CELL_HEIGHT + LABEL_LINES * LINE_HEIGHT + 16, CELL_WIDTH, 3), 255, np.uint8)
+    height, width = picture.shape[:2]
+    scale = min(1.0, (CELL_WIDTH - 12) / width, CELL_HEIGHT / height)
+    shown = cv2.resize(picture, (max(1, int(width * scale)), max(1, int(height * scale))), interpolation=cv2.INTER_AREA)
+    top, left = 4 + (CELL_HEIGHT - shown.shape[0]) // 2, 6
+    cell[top : top + shown.shape[0], left : left + shown.shape[1]] = shown
+    cv2.rectangle(cell, (left - 1, top - 1), (left + shown.shape[1], top + shown.shape[0]), (200, 200, 200), 1)
+    lines = textwrap.wrap(label, 66, max_lines=LABEL_LINES, placeholder=" ...")
+    for number, line in enumerate(lines):
+        place = (6, CELL_HEIGHT + 4 + (number + 1) * LINE_HEIGHT)
+        cv2.putText(cell, line, place, cv2.FONT_HERSHEY_SIMPLEX, 0.36, (60, 60, 160), 1, cv2.LINE_AA)
+    return cell
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m recognizer.synth.contact_sheet", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="PNG file to write")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0, help="number of the first picture")
+    parser.add_argument("--count", type=int, default=24)
+    parser.add_argument("--columns", type=int, default=3)
+    options = parser.parse_args()
+    entries = []
+    for index in range(options.first, options.first + options.count):
+        picture, tokens, _, _ = sample(index, options.seed)
+        entries.append((picture, " ".join(tokens)))
+    sheet = contact_sheet(entries, options.columns)
+    options.out.write_bytes(cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 9])[1])
+
+
+if __name__ == "__main__":
+    main()

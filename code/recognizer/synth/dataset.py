@@ -1,0 +1,169 @@
+"""Writes the embedded data set in the competition's own format, by several processes, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from recognizer.latex import normalize
+from recognizer.synth.degrade import degrade
+from recognizer.synth.grammar import LEVELS, generate_source
+from recognizer.synth.progress import Progress
+from recognizer.synth.style import random_style, render_any
+
+# Changes whenever the same seed would give other pictures: a data set on disk made by an older generator is made anew.
+GENERATOR_VERSION = 1
+
+MANIFEST = "manifest.json"
+LEVEL_SHARES = (0.2, 0.25, 0.2, 0.2, 0.15)
+PHOTO_QUALITY = 92
+# As many as keep the processes busy for about a second: small enough for a smooth progress display.
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What the text files say of one picture."""
+
+    name: str
+    tokens: tuple[str, ...]
+    level: int
+
+
+def sample(index: int, seed: int) -> tuple[np.ndarray, tuple[str, ...], int, dict[str, object]]:
+    """The picture number `index` of the endless data set `seed`; needs no other picture, so any worker can make it.
+
+    Returns:
+        picture (H, W, 3) uint8 RGB, normalised tokens, level 1 to 5, and the style it was drawn in.
+    """
+    rng = np.random.default_rng([seed, index])
+    level = LEVELS[int(rng.choice(len(LEVELS), p=LEVEL_SHARES))]
+    source = generate_source(rng, level)
+    clean, style = render_any(source, random_style(rng))
+    return degrade(clean, rng), tuple(normalize(source).split()), level, style.to_dict()
+
+
+def write_dataset(
+    folder: Path | str, count: int, seed: int, workers: int = 1, progress: bool = True, shard: tuple[int, int] = (1, 1)
+) -> Path:
+    """Writes `count` pictures with `gt.txt`, `tokens.txt`, `source.txt`, `level.txt` and `images/`.
+
+    The files are written to a neighbouring folder that takes its final name when all is there. A folder that already
+    holds the very same data set is left as it is.
+
+    Args:
+        folder: where to; its parent must be writable.
+        count: how many pictures the whole data set has.
+        seed: the same seed gives the same bytes, whatever `workers` is.
+        workers: processes.
+        progress: show rate and time left on the standard error stream.
+        shard: (i, n) writes the i-th of n parts (counted from 1): every n-th picture, under the names of the whole.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: count, workers or shard make no sense.
+        FileExistsError: the folder holds something else.
+    """
+    part, parts = shard
+    if count < 1 or workers < 1:
+        raise ValueError(f"count and workers must be at least 1, got count={count}, workers={workers}")
+    if not 1 <= part <= parts:
+        raise ValueError(f"shard must be i/n with 1 <= i <= n, got {part}/{parts}")
+    folder = Path(folder)
+    manifest = {"generator": GENERATOR_VERSION, "count": count, "seed": seed, "shard": [part, parts]}
+    if _is_written(folder, manifest):
+        return folder
+    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+    try:
+        (partial / "images").mkdir(parents=True)
+        indices = range(part - 1, count, parts)
+        with Progress(len(indices), "synth", progress) as shown:
+            rows = []
+            for done in _made(partial / "images", indices, seed, workers):
+                rows += done
+                shown.advance(len(done))
+        _write_tables(partial, rows)
+        (partial / MANIFEST).write_text(json.dumps(manifest) + "\n", encoding="utf-8")
+        if folder.exists():
+            folder.rmdir()  # empty, as _is_written made sure
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def _is_written(folder: Path, manifest: dict[str, object]) -> bool:
+    """True if `folder` is this data set, False if it is free to be written."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return False
+    try:
+        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = None
+    if found == manifest:
+        return True
+    raise FileExistsError(
+        f"{folder} holds {f'another data set ({found})' if found else 'other files'}; this run makes {manifest}. "
+        "Remove the folder or choose another one."
+    )
+
+
+def _made(images: Path, indices: range, seed: int, workers: int) -> Iterator[list[_Row]]:
+    """Rows of the pictures, batch by batch in their order."""
+    batches = [indices[start : start + BATCH] for start in range(0, len(indices), BATCH)]
+    if workers == 1:
+        for batch in batches:
+            yield _write_batch(images, batch, seed)
+        return
+    # spawn, not fork: V8 and the thread pools of OpenCV and torch don't survive a fork of a process that has used them.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        jobs = [pool.submit(_write_batch, images, batch, seed) for batch in batches]
+        try:
+            for job in jobs:
+                yield job.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _one_thread() -> None:
+    cv2.setNumThreads(1)
+
+
+def _write_batch(images: Path, indices: range, seed: int) -> list[_Row]:
+    return [_write_picture(images, index, seed) for index in indices]
+
+
+def _write_picture(images: Path, index: int, seed: int) -> _Row:
+    picture, tokens, level, _ = sample(index, seed)
+    # As users' files are: two thirds photographs, the rest lossless screen shots and scans.
+    lossless = index % 3 == 0
+    name = f"{index:07d}.{'png' if lossless else 'jpg'}"
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 3] if lossless else [cv2.IMWRITE_JPEG_QUALITY, PHOTO_QUALITY]
+    done, data = cv2.imencode(f".{name[-3:]}", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
+    if not done:
+        raise OSError(f"OpenCV can't encode picture {name} of shape {picture.shape}")
+    (images / name).write_bytes(data.tobytes())
+    return _Row(name, tokens, level)
+
+
+def _write_tables(folder: Path, rows: list[_Row]) -> None:
+    tables = {
+        "gt.txt": [f"{row.name}\t{' '.join(row.tokens)}" for row in rows],
+        "source.txt": [f"{row.name}\t0" for row in rows],  # 0: printed
+        "level.txt": [f"{row.name}\t{row.level}" for row in rows],
+        "tokens.txt": sorted({token for row in rows for token in row.tokens}),
+    }
+    for name, lines in tables.items():
+        (folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")

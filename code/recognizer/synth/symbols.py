@@ -1,0 +1,144 @@
+"""Symbol tables of the formula generator, and the seeded drawing of single symbols.
+
+The tables say how often a symbol comes up. Real formulas are very uneven (a `\\sum` in every tenth, a `\\upsilon` in
+none), and a recognizer can't read what it has never seen: so each draw mixes the natural weights with a flat share.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect
+from collections.abc import Mapping, Sequence
+from functools import cache
+from itertools import accumulate
+
+import numpy as np
+
+# The share of draws that ignore the natural weights: it lifts the rarest symbol of a table of 30 to about 0.5 %.
+FLAT_SHARE = 0.15
+
+DIGITS = "0123456789"
+LOWER = "abcdefghijklmnopqrstuvwxyz"
+UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+# Letters that stand together in one text: unknowns, coefficients, indices.
+THEMES: Sequence[tuple[str, ...]] = (
+    ("x", "y", "z"), ("x", "a", "b"), ("a", "b", "c"), ("x", "t", "s"), ("u", "v", "w"), ("p", "q", "r"),
+    ("m", "n", "k"), ("x", "y", "t"), ("r", "\\theta", "\\phi"), ("\\alpha", "\\beta", "\\gamma"), ("z", "w", "c"),
+    ("x", "\\lambda", "\\mu"), ("i", "j", "n"), ("f", "g", "h"), ("A", "B", "C"), ("X", "Y", "Z"), ("P", "Q", "R"),
+    ("d", "e", "l"), ("o", "s", "x"), ("V", "I", "R"), ("E", "m", "v"), ("S", "T", "U"), ("G", "H", "K"),
+    ("F", "M", "N"), ("L", "J", "D"), ("\\omega", "t", "W"), ("\\sigma", "\\rho", "O"),
+)  # fmt: skip
+
+GREEK: Mapping[str, float] = {
+    "\\alpha": 10, "\\beta": 9, "\\gamma": 6, "\\delta": 6, "\\epsilon": 4, "\\varepsilon": 3, "\\zeta": 2, "\\eta": 3,
+    "\\theta": 10, "\\iota": 0.5, "\\kappa": 2, "\\lambda": 9, "\\mu": 8, "\\nu": 3, "\\xi": 3, "\\pi": 8, "\\rho": 5,
+    "\\varrho": 0.5, "\\sigma": 7, "\\tau": 4, "\\upsilon": 0.5, "\\phi": 5, "\\varphi": 4, "\\chi": 2, "\\psi": 4,
+    "\\omega": 6,
+}  # fmt: skip
+CAPITAL_GREEK: Mapping[str, float] = {
+    "\\Gamma": 5, "\\Delta": 8, "\\Theta": 2, "\\Lambda": 4, "\\Xi": 1, "\\Pi": 2, "\\Sigma": 5, "\\Phi": 5,
+    "\\Psi": 4, "\\Omega": 6,
+}  # fmt: skip
+
+SCHOOL_RELATIONS: Mapping[str, float] = {
+    "=": 60, "<": 8, ">": 8, "\\leq": 7, "\\geq": 7, "\\neq": 6, "\\approx": 4, "\\fallingdotseq": 1,
+    "\\doteq": 1, "\\leqq": 2, "\\geqq": 2,
+}  # fmt: skip
+RELATIONS: Mapping[str, float] = {
+    "=": 50, "<": 6, ">": 6, "\\leq": 6, "\\geq": 6, "\\neq": 4, "\\approx": 4, "\\equiv": 4, "\\sim": 3, "\\cong": 2,
+    "\\simeq": 2, "\\propto": 2, "\\ll": 1, "\\gg": 1,
+}  # fmt: skip
+SCHOOL_OPERATORS: Mapping[str, float] = {"+": 10, "-": 10, "\\times": 8, "\\div": 5, "\\pm": 1, "\\cdot": 2}
+OPERATORS: Mapping[str, float] = {
+    "+": 20, "-": 20, "\\cdot": 6, "\\times": 3, "\\pm": 3, "\\mp": 1.5, "\\circ": 1, "*": 1, "/": 2,
+}  # fmt: skip
+ALGEBRA_OPERATORS: Mapping[str, float] = {
+    "\\oplus": 5, "\\otimes": 6, "\\times": 4, "\\circ": 4, "\\odot": 1.5, "\\ominus": 1, "*": 2, "\\wedge": 3, "\\vee": 2,
+}  # fmt: skip
+SET_OPERATORS: Mapping[str, float] = {"\\cup": 8, "\\cap": 8, "\\setminus": 3, "\\times": 3, "\\triangle": 1}
+SET_RELATIONS: Mapping[str, float] = {
+    "\\subset": 6, "\\subseteq": 5, "\\supset": 3, "\\supseteq": 2, "\\subsetneq": 1.5, "\\supsetneq": 1.5,
+    "\\nsubseteq": 1, "=": 6, "\\neq": 2,
+}  # fmt: skip
+MEMBERSHIP: Mapping[str, float] = {"\\in": 10, "\\notin": 3, "\\ni": 1.5}
+LOGIC: Mapping[str, float] = {
+    "\\wedge": 6, "\\vee": 6, "\\Rightarrow": 6, "\\Leftrightarrow": 4, "\\rightarrow": 4, "\\leftrightarrow": 2,
+}  # fmt: skip
+ARROWS: Mapping[str, float] = {
+    "\\rightarrow": 10, "\\leftarrow": 3, "\\Rightarrow": 5, "\\Leftrightarrow": 3, "\\leftrightarrow": 3, "\\mapsto": 4,
+    "\\rightleftarrows": 1, "\\rightharpoonup": 1, "\\uparrow": 2, "\\downarrow": 2, "\\searrow": 1, "\\nearrow": 1,
+}  # fmt: skip
+TRIG: Mapping[str, float] = {"\\sin": 12, "\\cos": 12, "\\tan": 7, "\\cot": 2, "\\sec": 2, "\\csc": 2}
+FUNCTIONS: Mapping[str, float] = {
+    "\\sin": 9, "\\cos": 9, "\\tan": 5, "\\log": 6, "\\ln": 7, "\\exp": 4, "\\cot": 1.5, "\\sec": 1.5, "\\csc": 1.5,
+    "\\sinh": 2, "\\cosh": 2, "\\tanh": 2, "\\coth": 1, "\\arcsin": 1, "\\arccos": 1, "\\arctan": 1.5,
+}  # fmt: skip
+ACCENTS: Mapping[str, float] = {
+    "\\hat": 6, "\\bar": 6, "\\tilde": 4, "\\vec": 6, "\\dot": 4, "\\ddot": 2, "\\overline": 4, "\\widehat": 2,
+    "\\widetilde": 2,
+}  # fmt: skip
+DOTS: Mapping[str, float] = {"\\cdots": 8, "\\dots": 4}
+ALPHABETS: Mapping[str, float] = {"\\mathbf": 6, "\\mathcal": 5, "\\mathbb": 3, "\\mathrm": 2, "\\mathfrak": 1}
+NUMBER_SETS: Mapping[str, float] = {
+    "\\mathbb{R}": 12, "\\mathbb{N}": 6, "\\mathbb{Z}": 7, "\\mathbb{Q}": 4, "\\mathbb{C}": 6, "R": 4, "N": 3, "Z": 3,
+}  # fmt: skip
+
+
+@cache
+def _cumulated(items: tuple[tuple[str, float], ...]) -> tuple[tuple[str, ...], list[float]]:
+    total = sum(weight for _, weight in items)
+    mixed = [(1 - FLAT_SHARE) * weight / total + FLAT_SHARE / len(items) for _, weight in items]
+    return tuple(name for name, _ in items), list(accumulate(mixed))
+
+
+class Draw:
+    """Draws symbols and numbers for one formula, with letters that belong together.
+
+    Args:
+        rng: the only source of chance.
+    """
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.rng = rng
+        self.theme = THEMES[int(rng.integers(len(THEMES)))]
+
+    def chance(self, probability: float) -> bool:
+        return bool(self.rng.random() < probability)
+
+    def integer(self, low: int, high: int) -> int:
+        """A whole number, both ends included."""
+        return int(self.rng.integers(low, high + 1))
+
+    def one(self, choices: Sequence[str]) -> str:
+        return choices[int(self.rng.integers(len(choices)))]
+
+    def weighted(self, table: Mapping[str, float]) -> str:
+        names, cumulated = _cumulated(tuple(table.items()))
+        return names[min(bisect(cumulated, self.rng.random()), len(names) - 1)]
+
+    def digit(self) -> str:
+        return self.one("23456789") if self.chance(0.5) else self.one(DIGITS)
+
+    def number(self, digits: int = 3) -> str:
+        """A whole number of at most `digits` digits, short ones more often."""
+        length = min(int(self.rng.geometric(0.6)), digits)
+        return self.one(DIGITS if length == 1 else DIGITS[1:]) + "".join(self.one(DIGITS) for _ in range(length - 1))
+
+    def decimal(self) -> str:
+        return f"{self.number(2)}.{''.join(self.one(DIGITS) for _ in range(self.integer(1, 2)))}"
+
+    def letter(self) -> str:
+        return self.one(LOWER if self.chance(0.65) else UPPER)
+
+    def greek(self) -> str:
+        return self.weighted(GREEK if self.chance(0.8) else CAPITAL_GREEK)
+
+    def variable(self) -> str:
+        """Mostly a letter of this formula's theme, sometimes any other."""
+        share = self.rng.random()
+        if share < 0.76:
+            return self.theme[min(int(self.rng.geometric(0.5)) - 1, 2)]
+        return self.letter() if share < 0.93 else self.greek()
+
+    def index(self) -> str:
+        return self.one(("i", "j", "k", "n", "m", "1", "2", "0", "3")) if self.chance(0.9) else self.letter()
