@@ -6,7 +6,7 @@ import tarfile
 import pytest
 
 from container.train import jobdir, launcher
-from tests.contract.training_job import ROOT, TrainingJob
+from tests.support.training_job import ROOT, TrainingJob
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from container.train import launcher
-from tests.contract.training_job import TrainingJob
+from tests.support.training_job import TrainingJob
 
 
 def test_T5_a_host_that_resolves_late_is_waited_for():

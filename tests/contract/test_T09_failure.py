@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.contract.training_job import TrainingJob
+from tests.support.training_job import TrainingJob
 
 
 @pytest.fixture

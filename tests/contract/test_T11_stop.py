@@ -9,7 +9,7 @@ import time
 import pytest
 
 from container.train import processes
-from tests.contract.training_job import TrainingJob
+from tests.support.training_job import TrainingJob
 
 # Counts the signals; on the first it "writes a checkpoint" for a second, then ends in order
 SAVES_ON_SIGNAL = """
@@ -184,7 +184,7 @@ def _unshare_works() -> bool:
 def test_T11_as_process_1(job, monkeypatch):
     """As in a container: the kernel drops signals for which process 1 has no handler."""
     command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-m", "container.train"]
-    monkeypatch.setattr("tests.contract.training_job.TRAIN", command)
+    monkeypatch.setattr("tests.support.training_job.TRAIN", command)
     job.program(SAVES_ON_SIGNAL)
     process = job.start()
     job.wait_for("ready-0")

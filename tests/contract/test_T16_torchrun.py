@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.contract.training_job import TrainingJob
+from tests.support.training_job import TrainingJob
 
 # Each rank adds its number up with the others (gloo), as gradients are
 ALL_REDUCE = """
