@@ -1,0 +1,252 @@
+"""Trained recognizer -> model directory: the contract between training and serving.
+
+    model.json           preprocessing, vocabulary, limits, provenance, metrics, format version
+    encoder.onnx         images, sizes -> memory and the decoder's first state
+    decoder.onnx         one step: tokens, past, memory -> logits, present
+    weights.safetensors  the same weights for training on
+    golden/              pictures with the expected answers, checked whenever the model is loaded
+    code/                inference.py and its requirements
+
+An export is verified before it counts: ONNX must equal torch, and the golden samples must reproduce.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+import tempfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.export import Dim
+
+import inference
+from recognizer.latex import Vocabulary
+from recognizer.models import FormulaRecognizer
+
+TOLERANCE = 1e-3  # largest difference of a logit between torch and ONNX; typical are 1e-5
+REQUIREMENTS = ("numpy", "onnxruntime", "opencv-python-headless", "pillow")
+GOLDEN_SAMPLES = 4
+
+
+class ExportError(Exception):
+    """The exported model isn't the trained one: which part differs, and by how much."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained recognizer and all that serving must know of it."""
+
+    model: FormulaRecognizer
+    recognizer: str
+    sizes: dict[str, Any]
+    vocabulary: Vocabulary
+    spec: inference.PreprocessSpec
+    max_tokens: int
+    metrics: dict[str, float] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+def export(trained: Trained, pictures: Sequence[np.ndarray], target: Path) -> inference.Recognizer:
+    """Writes the model directory into `target` and returns it loaded, its golden samples reproduced.
+
+    The directory is built and verified elsewhere and moved in at the end, `model.json` last: a directory with a
+    model.json is complete.
+
+    Args:
+        pictures: a few RGB pictures to make golden samples of, typical of the training data.
+
+    Raises:
+        ExportError: ONNX doesn't equal torch.
+        inference.ModelError: the golden samples don't reproduce.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=target) as name:
+        folder = Path(name)
+        trained.model.eval().cpu()
+        save_file(
+            {key: value.contiguous() for key, value in trained.model.state_dict().items()},
+            folder / "weights.safetensors",
+        )
+        _write_onnx(trained.model, folder)
+        _write_description(trained, folder)
+        _write_code(folder)
+        _verify(trained, pictures[0], folder)
+        _write_golden(folder, _golden_pictures(pictures))
+        inference.Recognizer.load(folder).check_golden()
+        for path in sorted(folder.iterdir(), key=lambda path: path.name == "model.json"):
+            _replace(path, target / path.name)
+    return inference.Recognizer.load(target)
+
+
+class _Encoder(nn.Module):
+    def __init__(self, model: FormulaRecognizer) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor, sizes: Tensor) -> tuple[Tensor, ...]:
+        memory = self.model.encode(images, sizes)
+        return self.model.prefix(memory), *memory.values()
+
+
+class _Decoder(nn.Module):
+    def __init__(self, model: FormulaRecognizer, names: Sequence[str]) -> None:
+        super().__init__()
+        self.model, self.names = model, names
+
+    def forward(self, tokens: Tensor, past: Tensor, *memory: Tensor) -> tuple[Tensor, Tensor]:
+        return self.model.step(tokens, past, dict(zip(self.names, memory, strict=True)))
+
+
+@torch.no_grad()
+def _write_onnx(model: FormulaRecognizer, folder: Path) -> None:
+    images, sizes = torch.rand(2, 1, 32, 128), torch.tensor([[20, 100], [32, 128]])
+    wide, wide_sizes = torch.rand(3, 1, 48, 160), torch.tensor([[20, 100], [48, 128], [33, 160]])
+    memory, other = model.encode(images, sizes), model.encode(wide, wide_sizes)
+    names = list(memory)
+    any_size = Dim.DYNAMIC
+    prefix = model.prefix(memory)
+    _onnx(
+        _Encoder(model),
+        (images, sizes),
+        folder / "encoder.onnx",
+        inputs=["images", "sizes"],
+        outputs=["prefix", *names],
+        dynamic=({0: any_size, 2: any_size, 3: any_size}, {0: any_size}),
+    )
+    past = torch.zeros(len(prefix) + 3, *prefix.shape[1:])
+    varying = tuple(_differing(memory[name], other[name], any_size) for name in names)
+    _onnx(
+        _Decoder(model, names),
+        (torch.tensor([1, 2]), past, *memory.values()),
+        folder / "decoder.onnx",
+        inputs=["tokens", "past", *names],
+        outputs=["logits", "present"],
+        dynamic=({0: any_size}, {0: any_size, 1: any_size}, varying),
+    )
+
+
+def _differing(one: Tensor, other: Tensor, mark: Any) -> dict[int, Any]:
+    """The dimensions that depend on the pictures: those that differ between two batches."""
+    return {i: mark for i, (a, b) in enumerate(zip(one.shape, other.shape, strict=True)) if a != b}
+
+
+def _onnx(
+    module: nn.Module, example: tuple[Any, ...], path: Path, inputs: list[str], outputs: list[str], dynamic: Any
+) -> None:
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module,
+            example,
+            path,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes=dynamic,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+def _write_description(trained: Trained, folder: Path) -> None:
+    digest = hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
+    description = {
+        "format_version": inference.FORMAT_VERSION,
+        "version": f"{trained.recognizer}-{digest[:12]}",
+        "recognizer": {"name": trained.recognizer, "sizes": trained.sizes},
+        "preprocess": trained.spec.to_dict(),
+        "vocabulary": trained.vocabulary.to_dict(),
+        "limits": {"max_tokens": trained.max_tokens},
+        "provenance": {**trained.provenance, "torch": torch.__version__, "onnxruntime": ort.__version__},
+        "metrics": trained.metrics,
+    }
+    text = json.dumps(description, ensure_ascii=False, indent=1) + "\n"
+    (folder / "model.json").write_text(text, encoding="utf-8")
+
+
+def _write_code(folder: Path) -> None:
+    code = folder / "code"
+    code.mkdir()
+    shutil.copyfile(inference.__file__, code / "inference.py")
+    lines = [f"{name}=={version(name)}" for name in REQUIREMENTS]
+    (code / "requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@torch.no_grad()
+def _verify(trained: Trained, picture: np.ndarray, folder: Path) -> None:
+    """Compares torch and ONNX on a picture alone and beside a wider one, over some steps.
+
+    Raises:
+        ExportError: they differ.
+    """
+    model, spec, vocabulary = trained.model, trained.spec, trained.vocabulary
+    encoder = ort.InferenceSession(str(folder / "encoder.onnx"), providers=["CPUExecutionProvider"])
+    decoder = ort.InferenceSession(str(folder / "decoder.onnx"), providers=["CPUExecutionProvider"])
+    narrow = inference.preprocess(picture, spec)
+    wide = np.concatenate([narrow, narrow], axis=1)
+    for inputs in ([narrow], [wide, narrow, narrow]):
+        images, sizes = inference.make_batch(inputs, spec)
+        memory = model.encode(torch.from_numpy(images), torch.from_numpy(sizes))
+        _compare(
+            "the encoder's prefix", model.prefix(memory), encoder.run(["prefix"], {"images": images, "sizes": sizes})[0]
+        )
+        seen = dict(zip(memory, encoder.run(list(memory), {"images": images, "sizes": sizes}), strict=True))
+        past = model.prefix(memory)
+        tokens = torch.full((len(inputs),), vocabulary.bos)
+        for _ in range(4):
+            logits, present = model.step(tokens, past, memory)
+            onnx_logits = decoder.run(["logits"], {"tokens": tokens.numpy(), "past": past.numpy(), **seen})[0]
+            _compare("the decoder's logits", logits, onnx_logits)
+            past, tokens = torch.cat([past, present[None]]), logits.argmax(dim=1)
+
+
+def _compare(what: str, expected: Tensor, seen: np.ndarray) -> None:
+    difference = float(np.abs(expected.numpy() - seen).max()) if seen.size else 0.0
+    if expected.shape != seen.shape or not difference < TOLERANCE:
+        raise ExportError(f"{what}: ONNX differs from torch by {difference:.2e} (shape {seen.shape})")
+
+
+def _golden_pictures(pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The pictures as they are, and two on which wrong colours or a wrong resize filter would show."""
+    first = pictures[0]
+    paper = first.astype(np.float32) / 255
+    blue_on_yellow = (paper * (250, 240, 170) + (1 - paper) * (150, 60, 20)).astype(np.uint8)
+    enlarged = np.kron(first, np.ones((3, 3, 1), dtype=np.uint8))
+    return [*pictures[:GOLDEN_SAMPLES], blue_on_yellow, enlarged]
+
+
+def _write_golden(folder: Path, pictures: Sequence[np.ndarray]) -> None:
+    golden = folder / "golden"
+    golden.mkdir()
+    recognizer = inference.Recognizer.load(folder)
+    expected, inputs = [], {}
+    for number, picture in enumerate(pictures):
+        name = f"{number:02}.png"
+        Image.fromarray(picture).save(golden / name)
+        inputs[name] = recognizer.prepare(picture)
+        answer = recognizer.recognize([inputs[name]])[0]
+        expected.append({"file": name, "latex": answer.latex, "confidence": round(answer.confidence, 6)})
+    halves: dict[str, Any] = {name: array.astype(np.float16) for name, array in inputs.items()}
+    np.savez_compressed(golden / "inputs.npz", **halves)
+    text = json.dumps(expected, ensure_ascii=False, indent=1) + "\n"
+    (golden / "golden.json").write_text(text, encoding="utf-8")
+
+
+def _replace(source: Path, target: Path) -> None:
+    if target.is_dir():
+        shutil.rmtree(target)
+    source.replace(target)

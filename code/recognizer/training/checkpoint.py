@@ -1,0 +1,69 @@
+"""Checkpoints: everything that a run needs to go on as if nothing had happened, and never half a file.
+
+Two files whatever the number of epochs: `last.pt` (the whole state) and `best.pt` (weights that validated best). They
+hold tensors and plain values only and are read with `weights_only`, so reading one runs no code.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+FORMAT = 1
+LAST, BEST = "last.pt", "best.pt"
+
+
+class CheckpointError(Exception):
+    """A checkpoint that can't be written or used: which, why, and what to do."""
+
+
+def write(folder: Path, name: str, state: dict[str, Any]) -> None:
+    """Writes a checkpoint under a temporary name, flushes it to the disk, and renames it over the previous one.
+
+    Raises:
+        CheckpointError: the disk hasn't room for it; the previous checkpoint stays whole.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **state}, buffer)
+    needed, free = buffer.getbuffer().nbytes, shutil.disk_usage(folder).free
+    if needed > free:
+        raise CheckpointError(
+            f"{folder / name} needs {needed >> 20} MiB and {free >> 20} MiB are free; give the job a larger volume"
+        )
+    temporary = folder / f".{name}.partial"
+    with temporary.open("wb") as file:
+        file.write(buffer.getbuffer())
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(folder / name)
+
+
+def read(folder: Path, name: str, recognizer: str) -> dict[str, Any] | None:
+    """A checkpoint's state, or None where there is none.
+
+    Raises:
+        CheckpointError: it can't be read, has a newer format, or belongs to another recognizer.
+    """
+    path = folder / name
+    if not path.is_file():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        version, trained = state["format"], state["recognizer"]
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise CheckpointError(f"{path} can't be read ({error}); remove it to start afresh") from error
+    if version != FORMAT:
+        raise CheckpointError(
+            f"{path} has format {version}; this program knows {FORMAT}: use the version that wrote it"
+        )
+    if trained != recognizer:
+        raise CheckpointError(
+            f"{path} is of recognizer {trained!r}, this job trains {recognizer!r}: choose another checkpoint folder"
+        )
+    return state

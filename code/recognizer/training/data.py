@@ -1,0 +1,167 @@
+"""The data of a job: read or made, split, measured, and put into two loaders."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+
+import numpy as np
+
+import inference
+from recognizer.config import Hyperparameters
+from recognizer.data.batching import BatchLimits, plan_epoch, plan_in_order
+from recognizer.data.dataset import FormulaDataset
+from recognizer.data.formats import Dataset, read_dataset
+from recognizer.data.loader import BatchLoader
+from recognizer.data.measure import Measured, PictureCache, measure
+from recognizer.data.sample import DataError, Sample
+from recognizer.data.split import Split, split_by_group
+from recognizer.data.workers import WorkerPlan, plan_workers
+from recognizer.latex import Vocabulary
+from recognizer.synth.augment import augment
+from recognizer.synth.dataset import write_dataset
+from recognizer.training.distributed import Ranks
+
+EMBEDDED_PICTURES = 6000  # when the job has no data of its own
+CACHE_BYTES = 1 << 30
+VALIDATION_BATCH = BatchLimits(max_samples=32, max_pixels=600_000)
+
+
+@dataclass(frozen=True)
+class JobData:
+    vocabulary: Vocabulary
+    split: Split
+    validation_samples: list[Sample]
+    training: BatchLoader
+    validation: BatchLoader
+
+
+def prepare(
+    settings: Hyperparameters,
+    train_channel: Path | None,
+    validation_channel: Path | None,
+    spec: inference.PreprocessSpec,
+    split: Split | None,
+    ranks: Ranks,
+) -> JobData:
+    """Reads, splits and measures the data.
+
+    Args:
+        split: that of the run to resume, if there is one.
+
+    Raises:
+        DataError: the data has a fault; file, line and remedy are in the message.
+    """
+    sets = _read(settings, train_channel, ranks)
+    samples = _short_enough([sample for each in sets for sample in each.samples], settings)
+    if validation_channel:
+        held_out = _short_enough(read_dataset(validation_channel, settings.on_bad_sample).samples, settings)
+        split = Split(tuple(s.name for s in samples), tuple(s.name for s in held_out), settings.seed)
+    else:
+        split = split or split_by_group(samples, settings.validation_share, settings.seed)
+        samples, held_out = split.apply(samples)
+    vocabulary = _vocabulary(sets, [*samples, *held_out])
+    held_out = _at_most(held_out, settings.max_validation, settings.seed)
+    cache = PictureCache(CACHE_BYTES)
+    trained, validated = _measure(settings, samples, spec, cache), _measure(settings, held_out, spec, cache)
+    _report(settings, trained, validated, vocabulary)
+    plan = _worker_plan(settings)
+    limits = BatchLimits(settings.batch_size, settings.batch_pixels)
+    training = BatchLoader(
+        FormulaDataset(
+            trained.samples, vocabulary, spec, settings.seed, augment if settings.augment else None, cache
+        ),
+        lambda epoch: plan_epoch(trained.sizes, limits, settings.seed, epoch, ranks.world_size),
+        plan,
+        ranks.rank,
+        ranks.world_size,
+        pin_memory=ranks.device.type == "cuda",
+    )
+    in_order = plan_in_order(validated.sizes, VALIDATION_BATCH)
+    validation = BatchLoader(
+        FormulaDataset(validated.samples, vocabulary, spec, cache=cache), lambda epoch: in_order, WorkerPlan(0, 0)
+    )
+    return JobData(vocabulary, split, validated.samples, training, validation)
+
+
+def _read(settings: Hyperparameters, channel: Path | None, ranks: Ranks) -> list[Dataset]:
+    sets = [read_dataset(channel, settings.on_bad_sample)] if channel else []
+    count = settings.synthetic if settings.synthetic is not None else (0 if channel else EMBEDDED_PICTURES)
+    if count:
+        folder = Path(tempfile.gettempdir()) / f"embedded-{count}-{settings.seed}"
+        if ranks.local_rank == 0:
+            print(f"making {count} embedded pictures in {folder}", flush=True)
+            write_dataset(folder, count, settings.seed, workers=inference.default_threads())
+        ranks.wait()
+        embedded = read_dataset(folder)
+        named = [replace(sample, name=f"embedded/{sample.name}", dataset="embedded") for sample in embedded.samples]
+        sets.append(replace(embedded, samples=named))
+    if not sets:
+        raise DataError("the job has no data: give a train channel, or set synthetic above 0")
+    for each in sets:
+        _tell_skipped(each.skipped)
+    return sets
+
+
+def _tell_skipped(skipped: Sequence[str]) -> None:
+    if skipped:
+        print(f"skipped {len(skipped)} bad samples:\n  " + "\n  ".join(skipped), flush=True)
+
+
+def _short_enough(samples: Sequence[Sample], settings: Hyperparameters) -> list[Sample]:
+    kept = [sample for sample in samples if len(sample.tokens) < settings.max_tokens]  # and the end token
+    if len(kept) < len(samples):
+        print(f"left out {len(samples) - len(kept)} labels of {settings.max_tokens} tokens or more", flush=True)
+    return kept
+
+
+def _vocabulary(sets: Sequence[Dataset], samples: Sequence[Sample]) -> Vocabulary:
+    """The data set's own tokens.txt if that is all there is, else every token of the labels."""
+    if len(sets) == 1 and sets[0].vocabulary:
+        return sets[0].vocabulary
+    listed = [each.vocabulary.tokens for each in sets if each.vocabulary]
+    return Vocabulary.from_labels([*listed, *(sample.tokens for sample in samples)])
+
+
+def _at_most(samples: list[Sample], count: int, seed: int) -> list[Sample]:
+    if len(samples) <= count:
+        return samples
+    chosen = np.random.default_rng((seed, 1)).choice(len(samples), count, replace=False)
+    return [samples[i] for i in sorted(chosen)]
+
+
+def _measure(
+    settings: Hyperparameters, samples: Sequence[Sample], spec: inference.PreprocessSpec, cache: PictureCache
+) -> Measured:
+    began = told = time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if now - told > 10:
+            rate = done / (now - began)
+            print(f"read {done} of {total} pictures, {rate:.0f} a second, {(total - done) / rate:.0f} s left", flush=True)
+            told = now
+
+    workers = inference.default_threads()
+    measured = measure(samples, spec, settings.on_bad_sample, cache, workers, progress)
+    _tell_skipped(measured.skipped)
+    return measured
+
+
+def _worker_plan(settings: Hyperparameters) -> WorkerPlan:
+    batch_bytes = 4 * settings.batch_pixels
+    return plan_workers(batch_bytes, settings.workers)
+
+
+def _report(settings: Hyperparameters, trained: Measured, validated: Measured, vocabulary: Vocabulary) -> None:
+    tokens = trained.sizes[:, 2]
+    print(
+        f"{len(trained.samples)} training and {len(validated.samples)} validation samples; "
+        f"{len(vocabulary.tokens)} tokens in the vocabulary; {tokens.mean():.1f} tokens a label, {tokens.max()} at most",
+        flush=True,
+    )

@@ -1,0 +1,67 @@
+"""Processes of one training job: who am I, how many are we, and the few things that we do together.
+
+torchrun, or SageMaker's ModelTrainer through it, sets RANK, LOCAL_RANK, WORLD_SIZE and the address to meet at.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+
+TIMEOUT = timedelta(minutes=10)  # of one exchange: rank 0 alone validates and writes meanwhile
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among all of the job."""
+
+    rank: int = 0
+    local_rank: int = 0
+    world_size: int = 1
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cuda", self.local_rank) if torch.cuda.is_available() else torch.device("cpu")
+
+    def sum(self, *values: float) -> list[float]:
+        """Each value summed over all ranks, in one exchange."""
+        if self.world_size == 1:
+            return list(values)
+        total = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.all_reduce(total)
+        sums: list[float] = total.tolist()
+        return sums
+
+    def wait(self) -> None:
+        """Returns when every rank has come here."""
+        if self.world_size > 1:
+            dist.barrier()
+
+
+@contextmanager
+def join() -> Iterator[Ranks]:
+    """Meets the other processes of the job, if there are any, and parts from them at the end."""
+    ranks = Ranks(*(int(os.environ.get(name, default)) for name, default in _VARIABLES))
+    if ranks.device.type == "cuda":
+        torch.cuda.set_device(ranks.device)
+    if ranks.world_size == 1:
+        yield ranks
+        return
+    dist.init_process_group("nccl" if ranks.device.type == "cuda" else "gloo", timeout=TIMEOUT)
+    try:
+        yield ranks
+    finally:
+        dist.destroy_process_group()
+
+
+_VARIABLES = (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "1"))

@@ -1,0 +1,149 @@
+"""A whole training job: hyperparameters and folders in; a model directory, metrics and a report out."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import inference
+from recognizer.config import Hyperparameters
+from recognizer.data.sample import Sample
+from recognizer.data.split import Split
+from recognizer.export import Trained, export
+from recognizer.models import build
+from recognizer.training import checkpoint
+from recognizer.training.data import JobData, prepare
+from recognizer.training.distributed import Ranks, join
+from recognizer.training.loop import Trainer
+from recognizer.training.stop import StopSignal
+
+SPLIT = "split.json"
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where a SageMaker job reads and writes; all below /opt/ml unless the environment says otherwise."""
+
+    model: Path
+    output: Path
+    checkpoints: Path
+    train: Path | None
+    validation: Path | None
+
+    @classmethod
+    def from_environment(cls) -> Folders:
+        base = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
+        channels = {name: os.environ.get(f"SM_CHANNEL_{name.upper()}") for name in ("train", "validation")}
+        return cls(
+            model=Path(os.environ.get("SM_MODEL_DIR", base / "model")),
+            output=Path(os.environ.get("SM_OUTPUT_DATA_DIR", base / "output" / "data")),
+            checkpoints=base / "checkpoints",
+            train=Path(channels["train"]) if channels["train"] else None,
+            validation=Path(channels["validation"]) if channels["validation"] else None,
+        )
+
+
+def run(settings: Hyperparameters, folders: Folders, stop: StopSignal) -> None:
+    """Trains, or goes on training, and exports what validated best."""
+    torch.set_num_threads(settings.threads or inference.default_threads())
+    with join() as ranks:
+        torch.manual_seed(settings.seed)  # of the first weights
+        spec = inference.PreprocessSpec(glyph_height=settings.glyph_height, scale=settings.scale)
+        data = prepare(settings, folders.train, folders.validation, spec, _split_to_resume(folders), ranks)
+        trainer = _trainer(settings, folders, data, spec, ranks)
+        if ranks.is_main:
+            folders.checkpoints.mkdir(parents=True, exist_ok=True)
+            data.split.write(folders.checkpoints / SPLIT)
+        finished = trainer.run(stop)
+        if ranks.is_main:
+            if finished:
+                _finish(settings, folders, data, spec, trainer)
+            else:
+                print(f"stopped; the run goes on from {folders.checkpoints / checkpoint.LAST}", flush=True)
+        ranks.wait()
+
+
+def _split_to_resume(folders: Folders) -> Split | None:
+    path = folders.checkpoints / SPLIT
+    return Split.read(path) if path.is_file() and not folders.validation else None
+
+
+def _trainer(
+    settings: Hyperparameters, folders: Folders, data: JobData, spec: inference.PreprocessSpec, ranks: Ranks
+) -> Trainer:
+    model = build(settings.recognizer, len(data.vocabulary), settings.max_tokens, settings.sizes)
+    identity: dict[str, Any] = {
+        "sizes": settings.sizes,
+        "vocabulary": data.vocabulary.to_dict(),
+        "preprocess": spec.to_dict(),
+        "max_tokens": settings.max_tokens,
+    }
+    trainer = Trainer(
+        settings, model, data.vocabulary, data.training, data.validation, folders.checkpoints, ranks, identity
+    )
+    if trainer.resume() and ranks.is_main:
+        at = trainer.progress
+        print(f"resumed at epoch {at.epoch + 1}, batch {at.position}, step {at.step}", flush=True)
+    parameters = sum(p.numel() for p in model.parameters())
+    if ranks.is_main:
+        threads = torch.get_num_threads()
+        print(
+            f"recognizer {settings.recognizer}: {parameters / 1e6:.2f} M parameters on {ranks.device}, "
+            f"{threads} threads, {ranks.world_size} processes",
+            flush=True,
+        )
+    return trainer
+
+
+def _finish(
+    settings: Hyperparameters, folders: Folders, data: JobData, spec: inference.PreprocessSpec, trainer: Trainer
+) -> None:
+    """Exports the weights that validated best, evaluates the exported model, and writes history and report."""
+    best = checkpoint.read(folders.checkpoints, checkpoint.BEST, settings.recognizer)
+    assert best is not None, "a finished run has validated at least once"
+    model = build(settings.recognizer, len(data.vocabulary), settings.max_tokens, settings.sizes)
+    model.load_state_dict(best["weights"])
+    trained = Trained(
+        model=model,
+        recognizer=settings.recognizer,
+        sizes=settings.sizes,
+        vocabulary=data.vocabulary,
+        spec=spec,
+        max_tokens=settings.max_tokens,
+        metrics=best["metrics"],
+        provenance={
+            "hyperparameters": settings.to_dict(),
+            "job": os.environ.get("TRAINING_JOB_NAME", ""),
+            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "best_epoch": best["epoch"],
+            "steps": trainer.progress.step,
+            "training_samples": len(data.split.train),
+        },
+    )
+    print("exporting the model and checking that ONNX equals torch", flush=True)
+    recognizer = export(trained, _golden_pictures(data.validation_samples), folders.model)
+    data.split.write(folders.model / SPLIT)
+    print(f"model {recognizer.version} is in {folders.model}; its golden samples reproduce", flush=True)
+    folders.output.mkdir(parents=True, exist_ok=True)
+    history = "".join(json.dumps(row) + "\n" for row in trainer.history)
+    (folders.output / "history.jsonl").write_text(history, encoding="utf-8")
+    _evaluate(recognizer, data.validation_samples, folders.output)
+
+
+def _golden_pictures(samples: list[Sample]) -> list[Any]:
+    """A few validation pictures, spread over the set."""
+    step = max(1, len(samples) // 4)
+    return [sample.load(None) for sample in samples[::step][:4]]
+
+
+def _evaluate(recognizer: inference.Recognizer, samples: list[Sample], output: Path) -> None:
+    raise NotImplementedError
+
+
+def _unused(ranks: Ranks) -> None: ...

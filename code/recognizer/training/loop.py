@@ -1,0 +1,261 @@
+"""The training loop, in the order in which things happen.
+
+All state that a resumed run needs is in `Trainer.state`. What isn't there is a pure function of it: the learning rate
+of the progress, the order of the data of (seed, epoch), dropout of (seed, step, rank).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from recognizer.config import Hyperparameters
+from recognizer.data.dataset import Batch
+from recognizer.data.loader import BatchLoader
+from recognizer.latex import Vocabulary
+from recognizer.models import FormulaRecognizer
+from recognizer.training import checkpoint
+from recognizer.training.distributed import Ranks
+from recognizer.training.ema import Average
+from recognizer.training.loss import sequence_loss
+from recognizer.training.precision import Precision
+from recognizer.training.schedule import learning_rate
+from recognizer.training.stop import StopSignal
+from recognizer.training.validate import Validation, validate
+
+LOG_SECONDS = 10
+
+
+@dataclass
+class Progress:
+    """Where a run is: `position` batches of `epoch` are done."""
+
+    epoch: int = 0
+    position: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    best_exprate: float = -1.0
+
+
+class Trainer:
+    def __init__(
+        self,
+        settings: Hyperparameters,
+        model: FormulaRecognizer,
+        vocabulary: Vocabulary,
+        training: BatchLoader,
+        validation: BatchLoader,
+        checkpoints: Path,
+        ranks: Ranks,
+        identity: dict[str, Any],
+    ) -> None:
+        """`identity` is what a checkpoint must share with the run that resumes from it, beside the recognizer."""
+        self.settings, self.vocabulary, self.ranks = settings, vocabulary, ranks
+        self.training, self.validation = training, validation
+        self.checkpoints, self.identity = checkpoints, identity
+        self.device = ranks.device
+        self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = Average(self.model, settings.ema_decay)
+        self.network: nn.Module = DistributedDataParallel(self.model) if ranks.world_size > 1 else self.model
+        self.optimizer = make_optimizer(self.model, settings)
+        self.precision = Precision(settings.precision, self.device, settings.clip_norm)
+        self.progress = Progress()
+        self.history: list[dict[str, float]] = []
+        self._meter = _Meter()
+        self._ticked = time.monotonic()
+
+    def run(self, stop: StopSignal) -> bool:
+        """Trains to the end of the schedule and returns True, or saves and returns False when asked to stop."""
+        self._ticked = time.monotonic()
+        while self.progress.epoch < self.settings.epochs and not self._out_of_time():
+            if not self._train_epoch(stop):
+                self.save()
+                return False
+            if self.ranks.is_main:
+                self._validate()
+            self._tick()
+            self.progress.epoch, self.progress.position = self.progress.epoch + 1, 0
+            self.save()
+            self.ranks.wait()
+        return True
+
+    def _train_epoch(self, stop: StopSignal) -> bool:
+        """Trains on what is left of the epoch; False if it was stopped."""
+        self.network.train()
+        saved = time.monotonic()
+        for batch in self.training.epoch(self.progress.epoch, self.progress.position):
+            loss, tokens, stopping = self._train_batch(batch.to(self.device, non_blocking=True), bool(stop))
+            self.progress.position, self.progress.step = batch.position + 1, self.progress.step + 1
+            self._tick()
+            self._meter.add(loss, tokens, len(batch) * self.ranks.world_size)
+            if self._meter.seconds() > LOG_SECONDS and self.ranks.is_main:
+                self._log_step()
+            if stopping:
+                return False
+            if time.monotonic() - saved > 60 * self.settings.checkpoint_minutes:
+                self.save()
+                saved = time.monotonic()
+            if self._out_of_time():
+                break
+        return True
+
+    def _train_batch(self, batch: Batch, stop: bool) -> tuple[float, int, bool]:
+        """One optimizer step. Returns its loss per token, its tokens over all ranks, and whether any rank stops."""
+        rate = self.learning_rate()
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        torch.manual_seed(hash((self.settings.seed, self.progress.step, self.ranks.rank)) % 2**63)  # of dropout
+        with self.precision.autocast():
+            logits = self.network(batch.images, batch.sizes, batch.tokens[:, :-1])  # (B, T, V)
+        total, tokens = sequence_loss(logits, batch.tokens[:, 1:], self.vocabulary.pad, self.settings.label_smoothing)
+        all_tokens, all_loss, stopping = self.ranks.sum(tokens, float(total.detach()), float(stop))
+        loss = total * (self.ranks.world_size / all_tokens)  # ranks' gradients are averaged, tokens weigh the same
+        if self.precision.step(loss, self.network, self.optimizer):
+            self.average.update(self.model, self.progress.step)
+        elif self.ranks.is_main:
+            print(f"warning: step {self.progress.step} skipped, its gradient isn't finite", flush=True)
+        return all_loss / all_tokens, int(all_tokens), stopping > 0
+
+    def learning_rate(self) -> float:
+        return learning_rate(
+            self.progress.step, self.share_done(), self.settings.learning_rate, self.settings.warmup_steps
+        )
+
+    def share_done(self) -> float:
+        """Share of the run that is done, by passes over the data or by time, whichever ends first."""
+        batches = self.training.batches_in(self.progress.epoch)
+        share = (self.progress.epoch + self.progress.position / batches) / self.settings.epochs
+        if self.settings.max_minutes:
+            share = max(share, self.progress.seconds / (60 * self.settings.max_minutes))
+        return min(1.0, share)
+
+    def _tick(self) -> None:
+        """Adds the time since the last tick to the run's: computing, waiting for data, validating."""
+        now = time.monotonic()
+        self.progress.seconds += now - self._ticked
+        self._ticked = now
+
+    def _out_of_time(self) -> bool:
+        limit = self.settings.max_minutes
+        return limit is not None and self.progress.seconds >= 60 * limit
+
+    def _log_step(self) -> None:
+        share = max(self.share_done(), 1e-6)
+        left = self.progress.seconds * (1 - share) / share
+        images, loss, wait = self._meter.read(self.training.wait_seconds)
+        batches = self.training.batches_in(self.progress.epoch)
+        print(
+            f"epoch {self.progress.epoch + 1}/{self.settings.epochs}, batch {self.progress.position}/{batches}: "
+            f"train:loss={loss:.4f}; train:learning_rate={self.learning_rate():.6f}; "
+            f"train:images_per_second={images:.1f}; train:data_wait={wait:.2f}; "
+            f"step={self.progress.step}; left={_duration(left)};",
+            flush=True,
+        )
+
+    def _validate(self) -> None:
+        batches = self.validation.epoch(0)
+        model = self.average.model
+        result = validate(model, batches, self.vocabulary, self.settings.max_tokens, self.device)
+        epoch = self.progress.epoch + 1
+        self.history.append({"epoch": epoch, "step": self.progress.step, **_row(result)})
+        print(
+            f"epoch {epoch}/{self.settings.epochs} validated: validation:loss={result.loss:.4f}; "
+            f"{result.metrics.lines('validation:')} epoch={epoch};",
+            flush=True,
+        )
+        if result.metrics.exprate > self.progress.best_exprate:
+            self.progress.best_exprate = result.metrics.exprate
+            weights = {"recognizer": self.settings.recognizer, "weights": model.state_dict(), "metrics": _row(result)}
+            checkpoint.write(self.checkpoints, checkpoint.BEST, {**weights, "epoch": epoch})
+
+    def save(self) -> None:
+        """Writes the whole state, on the main rank."""
+        if self.ranks.is_main:
+            checkpoint.write(self.checkpoints, checkpoint.LAST, self.state())
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "recognizer": self.settings.recognizer,
+            "identity": self.identity,
+            "model": self.model.state_dict(),
+            "average": self.average.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.precision.scaler.state_dict(),
+            "progress": asdict(self.progress),
+            "history": self.history,
+        }
+
+    def resume(self) -> bool:
+        """Takes the state of the last checkpoint, if there is one.
+
+        Raises:
+            checkpoint.CheckpointError: it is of other sizes, another vocabulary or other data.
+        """
+        state = checkpoint.read(self.checkpoints, checkpoint.LAST, self.settings.recognizer)
+        if state is None:
+            return False
+        for name, value in self.identity.items():
+            if state["identity"].get(name) != value:
+                raise checkpoint.CheckpointError(
+                    f"{self.checkpoints / checkpoint.LAST} was made with another {name}: "
+                    "use the same data and sizes to resume, or an empty checkpoint folder to start afresh"
+                )
+        self.model.load_state_dict(state["model"])
+        self.average.model.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.precision.scaler.load_state_dict(state["scaler"])
+        self.progress = Progress(**state["progress"])
+        self.history = state["history"]
+        return True
+
+
+def make_optimizer(model: nn.Module, settings: Hyperparameters) -> torch.optim.AdamW:
+    """AdamW; matrices decay, biases and norms don't."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98), fused=True)
+
+
+def _row(result: Validation) -> dict[str, float]:
+    return {"loss": result.loss, **result.metrics.to_dict()}
+
+
+class _Meter:
+    """What happened since the last log line."""
+
+    def __init__(self) -> None:
+        self._wait_before = 0.0
+        self._reset()
+
+    def _reset(self) -> None:
+        self._since, self._loss, self._tokens, self._images = time.monotonic(), 0.0, 0, 0
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._since
+
+    def add(self, loss: float, tokens: int, images: int) -> None:
+        self._loss += loss * tokens
+        self._tokens += tokens
+        self._images += images
+
+    def read(self, wait_seconds: float) -> tuple[float, float, float]:
+        """Images a second, mean loss, share of the time that was waited for data."""
+        seconds = max(self.seconds(), 1e-9)
+        values = self._images / seconds, self._loss / max(1, self._tokens), (wait_seconds - self._wait_before) / seconds
+        self._wait_before = wait_seconds
+        self._reset()
+        return values
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}h{minutes % 60:02}m" if minutes >= 60 else f"{minutes}m{seconds:02}s"

@@ -1,0 +1,49 @@
+"""Number formats: autocast, the scaler that fp16 needs, and a guard against steps that aren't finite."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor, nn
+
+MAX_SKIPPED = 20  # steps in a row
+
+
+class NotFiniteError(Exception):
+    """Training can't go on: the gradient stayed infinite or NaN."""
+
+
+class Precision:
+    """`fp32`, `bf16` or `fp16` on one device; scales, unscales, clips and steps in the right order."""
+
+    def __init__(self, name: str, device: torch.device, clip_norm: float) -> None:
+        self.dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+        self.device, self.clip_norm = device, clip_norm
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
+        self.skipped = 0
+
+    def autocast(self) -> AbstractContextManager[None]:
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
+    def step(self, loss: Tensor, model: nn.Module, optimizer: torch.optim.Optimizer) -> bool:
+        """Backward, unscale, clip, step. A step whose gradient isn't finite is skipped and False is returned.
+
+        Raises:
+            NotFiniteError: too many steps in a row were skipped.
+        """
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(optimizer)
+        norm = nn.utils.clip_grad_norm_(model.parameters(), self.clip_norm)
+        finite = bool(torch.isfinite(norm))
+        if finite:
+            self.scaler.step(optimizer)
+        self.scaler.update()
+        optimizer.zero_grad(set_to_none=True)
+        self.skipped = 0 if finite else self.skipped + 1
+        if self.skipped >= MAX_SKIPPED:
+            raise NotFiniteError(
+                f"the gradient wasn't finite for {MAX_SKIPPED} steps in a row; lower learning_rate, or set "
+                "precision=bf16 or fp32"
+            )
+        return finite

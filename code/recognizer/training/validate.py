@@ -1,0 +1,57 @@
+"""Validation in training: loss by teacher forcing, and the real thing, greedy decoding as the server does it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+import inference
+from recognizer.data.dataset import Batch
+from recognizer.evaluation.metrics import Metrics, Result, compute_metrics
+from recognizer.latex import Vocabulary
+from recognizer.models import FormulaRecognizer
+from recognizer.training.loss import sequence_loss
+
+
+@dataclass(frozen=True)
+class Validation:
+    loss: float  # mean over tokens
+    metrics: Metrics
+
+
+@torch.inference_mode()
+def validate(
+    model: FormulaRecognizer, batches: Iterable[Batch], vocabulary: Vocabulary, max_tokens: int, device: torch.device
+) -> Validation:
+    """Recognises every sample of `batches`; no batch is dropped, and each sample (or token) weighs the same."""
+    model.eval()
+    loss, count = 0.0, 0
+    results: list[Result] = []
+    for batch in batches:
+        moved = batch.to(device)
+        memory = model.encode(moved.images, moved.sizes)
+        total, tokens = sequence_loss(model.decode(memory, moved.tokens[:, :-1]), moved.tokens[:, 1:], vocabulary.pad)
+        loss, count = loss + float(total), count + tokens
+        for sample, ids in zip(batch.samples, decode(model, memory, vocabulary, max_tokens), strict=True):
+            results.append(Result(sample.name, sample.tokens, tuple(vocabulary.decode(ids))))
+    return Validation(loss / count, compute_metrics(results))
+
+
+def decode(
+    model: FormulaRecognizer, memory: dict[str, torch.Tensor], vocabulary: Vocabulary, max_tokens: int
+) -> list[list[int]]:
+    """Token ids of each picture, by the server's own greedy decoding over this torch model."""
+    device = next(iter(memory.values())).device
+
+    def step(tokens: np.ndarray, past: np.ndarray, arrays: inference.Memory) -> tuple[np.ndarray, np.ndarray]:
+        tensors = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+        logits, present = model.step(torch.from_numpy(tokens).to(device), torch.from_numpy(past).to(device), tensors)
+        return logits.float().cpu().numpy(), present.float().cpu().numpy()
+
+    arrays = {name: tensor.float().cpu().numpy() for name, tensor in memory.items()}
+    prefix = model.prefix(memory).float().cpu().numpy()
+    decoded = inference.decode_greedy(step, prefix, arrays, vocabulary.bos, vocabulary.eos, max_tokens)
+    return [ids for ids, _ in decoded]

@@ -1,0 +1,37 @@
+"""Entry point of training: hyperparameters from the command line, folders from the environment.
+
+    python train.py --epochs 10 --learning-rate 0.001
+
+Runs under SageMaker's toolkit, under torchrun, under ModelTrainer, or from a shell. SIGTERM or Ctrl-C saves a
+checkpoint and ends with exit code 0; the same command goes on from there. A mistake of the user's is one line on
+stderr, the exit code 1.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no look-up of newer versions over the network
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave the core to the loader
+
+from recognizer.config import ConfigError, Hyperparameters, parse_arguments
+from recognizer.data.sample import DataError
+from recognizer.training.checkpoint import CheckpointError
+from recognizer.training.job import Folders, run
+from recognizer.training.precision import NotFiniteError
+from recognizer.training.stop import StopSignal
+
+
+def main() -> int:
+    try:
+        settings = Hyperparameters.from_strings(parse_arguments(sys.argv[1:]))
+        run(settings, Folders.from_environment(), StopSignal().listen())
+    except (ConfigError, DataError, CheckpointError, NotFiniteError) as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""Hyperparameters: SageMaker's text, typed and bounded; mistakes are refused by name."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recognizer.config import ConfigError, Hyperparameters, parse_arguments, unquote
+
+
+def settings(*arguments: str) -> Hyperparameters:
+    return Hyperparameters.from_strings(parse_arguments(arguments))
+
+
+def test_values_come_plain_or_quoted_by_a_launcher() -> None:
+    plain = settings("--epochs", "3", "--learning-rate", "0.01", "--augment", "False", "--width", "96")
+    quoted = settings("--epochs", '"3"', "--learning_rate", '"0.01"', "--augment=false", "--width", '"\\"96\\""')
+    assert plain == quoted
+    assert (plain.epochs, plain.learning_rate, plain.augment, plain.sizes["width"]) == (3, 0.01, False, 96)
+
+
+def test_names_of_sagemaker_itself_are_passed_over() -> None:
+    assert settings("--sagemaker_program", "train.py", "--_tuning_objective_metric", "x") == settings()
+
+
+def test_an_empty_value_means_the_default() -> None:
+    assert settings("--max-minutes", "") == settings()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--epoch", "3"], r"'epoch' is unknown .* did you mean 'epochs'\?"),
+        (["--epochs", "many"], r"epochs='many': .*valid integer"),
+        (["--learning-rate", "-1"], r"learning_rate='-1': .*greater than 0"),
+        (["--precision", "int8"], r"precision='int8': .*'fp32', 'bf16' or 'fp16'"),
+        (["--recognizer", "resnet"], r"recognizer='resnet': expected one of"),
+        (["--width", "50"], "width 50 must be a multiple of heads"),
+        (["3"], r"argument '3': expected --name value"),
+    ],
+)
+def test_a_mistake_is_refused_by_name(arguments: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        settings(*arguments)
+
+
+@given(st.text(), st.integers(0, 3))
+def test_unquote_undoes_any_number_of_json_encodings(text: str, times: int) -> None:
+    encoded = text.strip()
+    if encoded.startswith('"'):
+        return  # a value that is a quoted string itself can't be told from a quoted value
+    for _ in range(times):
+        encoded = json.dumps(encoded)
+    assert unquote(encoded) == text.strip()

@@ -1,0 +1,78 @@
+"""Checkpoints are whole or not there, bounded in number, and refused where they don't fit."""
+
+from __future__ import annotations
+
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+import torch
+
+from recognizer.training import checkpoint
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def state(value: float) -> dict[str, object]:
+    return {"recognizer": "fast", "model": {"weight": torch.full((1000,), value)}}
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    checkpoint.write(tmp_path, checkpoint.LAST, state(1.5))
+    read = checkpoint.read(tmp_path, checkpoint.LAST, "fast")
+    assert read is not None
+    assert torch.equal(read["model"]["weight"], torch.full((1000,), 1.5))
+
+
+def test_none_is_no_error(tmp_path: Path) -> None:
+    assert checkpoint.read(tmp_path, checkpoint.LAST, "fast") is None
+
+
+def test_50_epochs_leave_two_files(tmp_path: Path) -> None:
+    """Lesson: 290 MB a snapshot, each epoch a new one, filled the disk."""
+    for epoch in range(50):
+        checkpoint.write(tmp_path, checkpoint.LAST, state(epoch))
+        checkpoint.write(tmp_path, checkpoint.BEST, state(epoch))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [checkpoint.BEST, checkpoint.LAST]
+
+
+def test_a_full_disk_leaves_the_previous_one_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint.write(tmp_path, checkpoint.LAST, state(1))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10, 10, 100))
+    with pytest.raises(checkpoint.CheckpointError, match="larger volume"):
+        checkpoint.write(tmp_path, checkpoint.LAST, state(2))
+    read = checkpoint.read(tmp_path, checkpoint.LAST, "fast")
+    assert read is not None and read["model"]["weight"][0] == 1
+
+
+def test_a_kill_during_a_write_leaves_the_previous_one_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint.write(tmp_path, checkpoint.LAST, state(1))
+
+    def killed(descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.fsync", killed)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.write(tmp_path, checkpoint.LAST, state(2))
+    read = checkpoint.read(tmp_path, checkpoint.LAST, "fast")
+    assert read is not None and read["model"]["weight"][0] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"recognizer": "srn"}, "of recognizer 'srn', this job trains 'fast'"),
+        ({"format": checkpoint.FORMAT + 1}, "format 2; this program knows 1"),
+    ],
+)
+def test_a_foreign_checkpoint_is_refused_by_name(tmp_path: Path, change: dict[str, object], message: str) -> None:
+    torch.save({"format": checkpoint.FORMAT, **state(1), **change}, tmp_path / checkpoint.LAST)
+    with pytest.raises(checkpoint.CheckpointError, match=message):
+        checkpoint.read(tmp_path, checkpoint.LAST, "fast")
+
+
+def test_a_damaged_checkpoint_is_named_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / checkpoint.LAST).write_bytes(b"PK\x03\x04 half a file")
+    with pytest.raises(checkpoint.CheckpointError, match=r"last\.pt can't be read .* remove it to start afresh"):
+        checkpoint.read(tmp_path, checkpoint.LAST, "fast")
