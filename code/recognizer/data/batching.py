@@ -70,8 +70,14 @@ def padding_share(batches: Sequence[Batch], sizes: np.ndarray) -> float:
 
 
 def _by_size(sizes: np.ndarray) -> np.ndarray:
-    """Return a stable order by height, then width, then tokens."""
-    return np.lexsort((sizes[:, 2], sizes[:, 1], sizes[:, 0]))
+    """Return a stable order by height, then width, then tokens.
+
+    Width rises within one height and falls within the next, so that a batch across the border of two heights
+    doesn't hold the widest of one beside the narrowest of the other.
+    """
+    heights, widths, tokens = sizes.T
+    _, rank = np.unique(heights, return_inverse=True)
+    return np.lexsort((tokens, np.where(rank % 2 == 0, widths, -widths), heights))
 
 
 def _cut(order: np.ndarray, sizes: np.ndarray, limits: BatchLimits) -> list[Batch]:

@@ -25,7 +25,7 @@ from PIL import Image
 
 from recognizer.data.ink import InkPicture
 from recognizer.data.sample import DataError, FilePicture, Picture, Sample
-from recognizer.latex import Vocabulary, normalize
+from recognizer.latex import Vocabulary, normalize, tokenize
 
 OnBadSample = Literal["error", "skip"]
 
@@ -220,7 +220,7 @@ class _PairLines:
         if number == 1 and (name, label) == ("image", "latex"):
             return None  # a header
         full_name, picture = self.reader.picture_file(self.folder, name)
-        tokens = tuple(normalize(label).split())
+        tokens = _label_tokens(label)
         return Sample(
             name=full_name,
             tokens=tokens,
@@ -269,7 +269,7 @@ class _JsonLines:
         )
 
     def _picture_sample(self, record: dict[str, Any], origin: str) -> Sample:
-        tokens = tuple(normalize(_text(record, "latex")).split())
+        tokens = _label_tokens(_text(record, "latex"))
         full_name, picture = self.reader.picture_file(self.folder, _text(record, "image"))
         return Sample(
             name=full_name,
@@ -291,7 +291,7 @@ class _JsonLines:
         collection = _optional(record, "source", "")
         return Sample(
             name=f"{self.dataset}/{_text(record, 'id')}",
-            tokens=tuple(normalize(label.strip().strip("$")).split()),
+            tokens=_label_tokens(label.strip().strip("$")),
             picture=InkPicture(_strokes(record["strokes"])),
             source="handwritten",
             level=_optional(record, "level"),
@@ -341,6 +341,10 @@ def _strokes(value: Any) -> tuple[np.ndarray, ...]:
 def _dataset_name(root: Path, folder: Path) -> str:
     name = folder.relative_to(root).as_posix()
     return "" if name == "." else name
+
+
+def _label_tokens(latex: str) -> tuple[str, ...]:
+    return tuple(tokenize(normalize(latex)))
 
 
 def _formula_group(tokens: Iterable[str]) -> str:

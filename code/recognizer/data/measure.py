@@ -30,6 +30,7 @@ class PictureCache:
     def offer(self, sample: Sample, rgb: np.ndarray) -> None:
         """Keep a picture if it came from a file and fits."""
         if isinstance(sample.picture, FilePicture) and self.used + rgb.nbytes <= self.budget:
+            rgb.flags.writeable = False  # augmentation must not change it for the epochs to come
             self.pictures[sample.name] = rgb
             self.used += rgb.nbytes
 

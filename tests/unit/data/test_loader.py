@@ -1,0 +1,175 @@
+"""Samples become batches: through the server's preprocessing, the same for any number of workers, resumable."""
+
+import os
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+import inference
+from recognizer.data.batching import BatchLimits, plan_epoch
+from recognizer.data.dataset import FormulaDataset
+from recognizer.data.formats import read_dataset
+from recognizer.data.loader import BatchLoader
+from recognizer.data.measure import PictureCache, measure
+from recognizer.data.sample import DataError
+from recognizer.data.workers import WorkerPlan, plan_workers
+
+SPEC = inference.PreprocessSpec()
+LIMITS = BatchLimits(max_samples=4, max_pixels=10**7)
+
+
+def augment(rgb, rng):
+    return np.clip(rgb.astype(int) - rng.integers(0, 60, size=rgb.shape), 0, 255).astype(np.uint8)
+
+
+def dataset_of(folder, **options):
+    read = read_dataset(folder)
+    return FormulaDataset(read.samples, read.vocabulary, SPEC, **options)
+
+
+def loader_of(folder, workers=0, rank=0, world_size=1, **options):
+    dataset = dataset_of(folder, **options)
+    sizes = measure(dataset.samples, SPEC).sizes
+    plan = partial(plan_epoch, sizes, LIMITS, 5, world_size=world_size)
+    return BatchLoader(dataset, plan, WorkerPlan(workers, 2), rank, world_size)
+
+
+def same(first, second):
+    return (
+        first.indices == second.indices
+        and (first.epoch, first.position) == (second.epoch, second.position)
+        and torch.equal(first.images, second.images)
+        and torch.equal(first.tokens, second.tokens)
+        and torch.equal(first.sizes, second.sizes)
+    )
+
+
+def test_a_batch_holds_what_the_server_would_see(competition):
+    batch = next(loader_of(competition).epoch(0))
+    expected, sizes = inference.make_batch([inference.preprocess(s.load(), SPEC) for s in batch.samples], SPEC)
+    assert np.array_equal(batch.images.numpy(), expected) and np.array_equal(batch.sizes.numpy(), sizes)
+    assert batch.images.shape == (len(batch), 1, *expected.shape[2:])
+
+
+def test_tokens_begin_end_and_are_padded(competition):
+    loader = loader_of(competition)
+    vocabulary = loader.dataset.vocabulary
+    for batch in loader.epoch(0):
+        for row, sample in zip(batch.tokens.tolist(), batch.samples, strict=True):
+            length = len(sample.tokens) + 2
+            assert row[0] == vocabulary.bos and row[length - 1] == vocabulary.eos
+            assert row[1 : length - 1] == vocabulary.encode(sample.tokens)
+            assert set(row[length:]) <= {vocabulary.pad}
+
+
+@pytest.mark.parametrize("options", [{}, {"augment": augment, "seed": 3}])
+def test_number_of_workers_changes_nothing(competition, options):
+    alone, helped = (loader_of(competition, workers, **options) for workers in (0, 2))
+    for epoch in (0, 1):
+        batches = list(zip(alone.epoch(epoch), helped.epoch(epoch), strict=True))
+        assert len(batches) == alone.batches_in(epoch) >= 3
+        assert all(same(first, second) for first, second in batches)
+
+
+def test_resumes_in_the_middle_of_an_epoch(competition):
+    whole = list(loader_of(competition, augment=augment).epoch(4))
+    rest = list(loader_of(competition, augment=augment).epoch(4, start=2))
+    assert len(rest) == len(whole) - 2 > 0
+    assert all(same(first, second) for first, second in zip(whole[2:], rest, strict=True))
+
+
+def test_an_epoch_left_early_does_not_disturb_the_next(competition):
+    loader = loader_of(competition, workers=1)
+    next(loader.epoch(0))
+    assert all(same(a, b) for a, b in zip(loader.epoch(1), loader_of(competition).epoch(1), strict=True))
+
+
+def test_ranks_together_see_every_sample_once(competition):
+    loaders = [loader_of(competition, rank=rank, world_size=2) for rank in range(2)]
+    batches = [list(loader.epoch(0)) for loader in loaders]
+    assert len(batches[0]) == len(batches[1])
+    assert sorted(index for part in batches for batch in part for index in batch.indices) == list(range(12))
+
+
+def test_augmentation_depends_on_seed_epoch_and_sample(competition):
+    first, again, other_seed = (dataset_of(competition, augment=augment, seed=seed) for seed in (1, 1, 2))
+    assert np.array_equal(first[0, 3].image, again[0, 3].image)
+    for other in (first[1, 3], other_seed[0, 3]):
+        assert not np.array_equal(first[0, 3].image, other.image)
+
+
+def test_augmentation_never_writes_into_the_cache(competition):
+    cache = PictureCache(budget=10**9)
+    samples = read_dataset(competition).samples
+    measure(samples, SPEC, cache=cache)
+
+    def spoil(rgb, rng):
+        rgb[:] = 0
+        return rgb
+
+    with pytest.raises(ValueError, match="read-only"):
+        dataset_of(competition, augment=spoil, cache=cache)[0, 0]
+
+
+def test_measure_gives_canvas_sizes_and_fills_the_cache(competition):
+    samples = read_dataset(competition).samples
+    cache, steps = PictureCache(budget=40 * 200 * 3 * 3), []
+    measured = measure(samples, SPEC, cache=cache, workers=2, progress=lambda *step: steps.append(step))
+    height, width = inference.preprocess(samples[5].load(), SPEC).shape
+    assert measured.sizes[5].tolist() == [*inference.canvas_size(height, width, SPEC), len(samples[5].tokens)]
+    assert steps == [(n, 12) for n in range(1, 13)]
+    assert 0 < cache.used <= cache.budget and 0 < len(cache.pictures) < 12
+    for sample in samples:
+        assert np.array_equal(cache.load(sample, None), sample.load())
+
+
+def test_measure_finds_a_damaged_picture(competition):
+    path = competition / "train_images" / "train_00003.jpg"
+    path.write_bytes(path.read_bytes()[:-300])
+    samples = read_dataset(competition).samples
+    with pytest.raises(DataError, match=r"gt.txt:4: the picture"):
+        measure(samples, SPEC)
+    measured = measure(samples, SPEC, on_bad_sample="skip")
+    assert len(measured.samples) == len(measured.sizes) == 11
+    assert len(measured.skipped) == 1 and "gt.txt:4" in measured.skipped[0]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_picture_lost_during_training_is_named_without_traceback(competition, workers):
+    loader = loader_of(competition, workers)
+    (competition / "train_images" / "train_00003.jpg").unlink()
+    with pytest.raises(DataError) as error:
+        list(loader.epoch(0))
+    assert str(error.value).startswith("gt.txt:4: the picture 'train_00003.jpg'")
+    assert "Traceback" not in str(error.value)
+
+
+def test_batches_move_as_one(competition):
+    batch = next(loader_of(competition).epoch(0))
+    moved = batch.to(torch.device("cpu"), dtype=torch.float64)
+    assert moved.images.dtype == torch.float64 and moved.samples == batch.samples
+
+
+def test_small_shared_memory_means_fewer_batches_ahead(monkeypatch):
+    def plan(free, wanted):
+        monkeypatch.setattr("recognizer.data.workers.free_shared_memory", lambda: free)
+        return plan_workers(batch_bytes=10_000_000, wanted=wanted)
+
+    assert plan(10**11, 8) == WorkerPlan(8, 4)
+    assert plan(64_000_000, 8) == WorkerPlan(1, 2)
+    assert plan(30_000_000, 8) == WorkerPlan(0, 0)
+    for free in range(10**7, 10**9, 10**7):
+        chosen = plan(free, 8)
+        assert chosen.workers * (chosen.prefetch + 1) * 10_000_000 <= free / 2
+
+
+def test_workers_are_separate_processes_that_ignore_sigterm(competition):
+    loader = loader_of(competition, workers=1)
+    batches = loader.epoch(0)
+    first = next(batches)
+    (worker,) = loader._loader._iterator._workers
+    assert worker.pid != os.getpid()
+    os.kill(worker.pid, 15)
+    assert len([first, *batches]) == loader.batches_in(0)

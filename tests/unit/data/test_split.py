@@ -1,0 +1,74 @@
+"""Groups never cross the split, and a manifest brings it back."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recognizer.data.ink import InkPicture
+from recognizer.data.sample import DataError, Sample
+from recognizer.data.split import Split, split_by_group
+
+
+def samples_of(groups):
+    return [Sample(str(i), ("a",), InkPicture(()), group=f"g{group}") for i, group in enumerate(groups)]
+
+
+@given(
+    groups=st.lists(st.integers(0, 12), min_size=2, max_size=80).filter(lambda g: len(set(g)) > 1),
+    share=st.floats(0.01, 0.9),
+    seed=st.integers(0, 2**32),
+)
+def test_groups_never_cross(groups, share, seed):
+    samples = samples_of(groups)
+    split = split_by_group(samples, share, seed)
+    train, validation = split.apply(samples)
+    assert train and validation
+    assert sorted([*train, *validation], key=lambda s: int(s.name)) == samples
+    assert not {sample.group for sample in train} & {sample.group for sample in validation}
+
+
+def test_share_is_kept_and_the_large_group_stays_in_training():
+    samples = samples_of([0] * 500 + [1 + i // 5 for i in range(500)])
+    split = split_by_group(samples, 0.2, seed=1)
+    assert len(split.validation) == 200
+    assert not {sample.name for sample in samples[:500]} & set(split.validation)
+
+
+def test_seed_decides():
+    samples = samples_of(range(50))
+    assert set(split_by_group(samples, 0.2, 3).validation) == set(split_by_group(samples[::-1], 0.2, 3).validation)
+    assert split_by_group(samples, 0.2, 3).validation != split_by_group(samples, 0.2, 4).validation
+
+
+def test_one_group_cannot_be_split():
+    with pytest.raises(DataError, match="validation channel"):
+        split_by_group(samples_of([1, 1, 1]), 0.5, 0)
+
+
+def test_manifest_round_trip(tmp_path):
+    samples = samples_of(range(9))
+    split = split_by_group(samples, 0.3, 7)
+    split.write(tmp_path / "split.json")
+    assert Split.read(tmp_path / "split.json") == split
+
+
+def test_manifest_of_other_data_is_refused():
+    split = split_by_group(samples_of(range(9)), 0.3, 7)
+    with pytest.raises(DataError, match="2 samples are gone and 0 are new"):
+        split.apply(samples_of(range(7)))
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format_version": 1, "train": 3, "validation": [], "seed": 0}'])
+def test_no_manifest(tmp_path, text):
+    (tmp_path / "split.json").write_text(text)
+    with pytest.raises(DataError, match="not a split manifest"):
+        Split.read(tmp_path / "split.json")
+
+
+def test_newer_manifest(tmp_path):
+    manifest = {"format_version": 2, "train": [], "validation": [], "seed": 0}
+    (tmp_path / "split.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match="format_version 2"):
+        Split.read(tmp_path / "split.json")
