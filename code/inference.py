@@ -317,8 +317,11 @@ class Recognizer:
             )
         try:
             return cls(folder, description, threads or default_threads())
-        except KeyError as error:
-            raise ModelError(f"{folder / 'model.json'} lacks the key {error}") from None
+        except (KeyError, TypeError, AttributeError) as error:
+            problem = (
+                f"lacks the key {error}" if isinstance(error, KeyError) else f"has a value of a wrong kind: {error}"
+            )
+            raise ModelError(f"{folder / 'model.json'} {problem}") from None
 
     def prepare(self, rgb: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 RGB -> the network's input (h, w) float32."""

@@ -22,7 +22,9 @@ def test_the_rate_climbs_to_its_height_and_falls_to_a_fiftieth() -> None:
 
 def test_the_rate_is_the_same_after_resuming() -> None:
     """Lesson: a valley at epoch 50, because the schedule restarted at step 0."""
-    assert learning_rate(700, 0.7, 1e-3, 100) == learning_rate(700, 0.7, 1e-3, 100) < learning_rate(699, 0.699, 1e-3, 100)
+    assert (
+        learning_rate(700, 0.7, 1e-3, 100) == learning_rate(700, 0.7, 1e-3, 100) < learning_rate(699, 0.699, 1e-3, 100)
+    )
 
 
 def test_sigterm_is_a_request_and_not_an_end(capsys: pytest.CaptureFixture[str]) -> None:

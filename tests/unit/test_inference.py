@@ -1,0 +1,335 @@
+"""inference.py: any picture file becomes the same ink, any request becomes pictures, any answer finds its form."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+import inference
+from inference import Answer, PreprocessSpec, Request, RequestError
+
+SPEC = PreprocessSpec()
+
+
+def formula(
+    scale: int = 2, ink: tuple[int, ...] = (20, 20, 20), paper: tuple[int, ...] = (250, 250, 250)
+) -> np.ndarray:
+    """Some black letters with a wide margin."""
+    canvas = np.full((60 * scale, 220 * scale, 3), paper, dtype=np.uint8)
+    cv2.putText(canvas, "a+2b=cx", (15 * scale, 40 * scale), 0, 0.9 * scale, ink, 2 * scale, cv2.LINE_AA)
+    return canvas
+
+
+def encoded(picture: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def png(rgb: np.ndarray | None = None) -> bytes:
+    return encoded(Image.fromarray(formula() if rgb is None else rgb))
+
+
+# ------------------------------------------------------------------------------------------------- picture files
+
+
+def _sixteen_bit(gray: Image.Image) -> Image.Image:
+    return Image.fromarray(np.asarray(gray).astype(np.uint16) * 257)
+
+
+VARIANTS: dict[str, Callable[[Image.Image], bytes]] = {
+    "palette": lambda rgb: encoded(rgb.convert("P", palette=Image.Palette.ADAPTIVE)),
+    "gray": lambda rgb: encoded(rgb.convert("L")),
+    "16-bit": lambda rgb: encoded(_sixteen_bit(rgb.convert("L"))),
+    "alpha": lambda rgb: encoded(rgb.convert("RGBA")),
+    "gray with alpha": lambda rgb: encoded(rgb.convert("LA")),
+    "CMYK": lambda rgb: encoded(rgb.convert("CMYK"), "JPEG", quality=95),
+    "one bit": lambda rgb: encoded(rgb.convert("1", dither=Image.Dither.NONE)),
+    "GIF": lambda rgb: encoded(rgb, "GIF"),
+    "BMP": lambda rgb: encoded(rgb, "BMP"),
+    "TIFF": lambda rgb: encoded(rgb, "TIFF"),
+    "WEBP": lambda rgb: encoded(rgb, "WEBP", lossless=True),
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_kind_of_file_shows_the_same_formula(name: str) -> None:
+    seen = inference.read_image(VARIANTS[name](Image.fromarray(formula())))
+    assert seen.dtype == np.uint8 and seen.shape == formula().shape
+    assert np.abs(seen.astype(int) - formula()).mean() < 8
+
+
+def test_ink_on_transparent_ground_is_laid_on_white() -> None:
+    rgba = np.zeros((40, 60, 4), dtype=np.uint8)  # black everywhere, and transparent
+    rgba[10:30, 20:40, 3] = 255
+    seen = inference.read_image(encoded(Image.fromarray(rgba)))
+    assert (seen[0, 0] == 255).all() and (seen[20, 30] == 0).all()
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_phone_picture_is_turned_upright(orientation: int) -> None:
+    upright = Image.fromarray(formula())
+    turned = upright.rotate({1: 0, 3: 180, 6: 90, 8: -90}[orientation], expand=True)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    seen = inference.read_image(encoded(turned, "JPEG", quality=95, exif=exif))
+    assert seen.shape == formula().shape
+    assert np.abs(seen.astype(int) - formula()).mean() < 3
+
+
+@given(st.binary(max_size=200))
+def test_bytes_that_are_no_picture_are_refused_with_a_code(data: bytes) -> None:
+    with pytest.raises(RequestError) as refused:
+        inference.read_image(data)
+    assert (refused.value.status, refused.value.code) == (400, "undecodable_image")
+
+
+@given(st.integers(0, 2000), st.integers(0, 255))
+def test_a_damaged_picture_never_breaks_the_server(place: int, value: int) -> None:
+    data = bytearray(png())
+    data[place % len(data)] = value
+    try:
+        assert inference.read_image(bytes(data)).ndim == 3
+    except RequestError as error:
+        assert error.status == 400
+
+
+def test_too_many_pixels_are_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "MAX_SOURCE_PIXELS", 1000)
+    with pytest.raises(RequestError, match="440 x 120") as refused:
+        inference.read_image(png())
+    assert refused.value.status == 413
+
+
+# ------------------------------------------------------------------------------------------------- preprocessing
+
+
+def ink_of(rgb: np.ndarray, spec: PreprocessSpec = SPEC) -> np.ndarray:
+    return inference.preprocess(rgb, spec) * spec.std + spec.mean
+
+
+def likeness(one: np.ndarray, other: np.ndarray) -> float:
+    """Correlation of two ink pictures, brought to one size."""
+    other = cv2.resize(other, one.shape[::-1], interpolation=cv2.INTER_AREA)
+    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
+
+
+@pytest.mark.parametrize("scale", [1, 3, 6])
+def test_characters_arrive_at_one_size_whatever_the_resolution(scale: int) -> None:
+    reference, seen = ink_of(formula(2)), ink_of(formula(scale))
+    assert np.allclose(reference.shape, seen.shape, rtol=0.12)
+    assert likeness(reference, seen) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("ink", "paper"),
+    [((250, 250, 250), (10, 10, 10)), ((200, 230, 255), (40, 60, 50)), ((30, 40, 160), (255, 245, 150))],
+    ids=["white on black", "chalk on a board", "blue pen on a highlighter"],
+)
+def test_colours_and_polarity_do_not_matter(ink: tuple[int, ...], paper: tuple[int, ...]) -> None:
+    assert likeness(ink_of(formula()), ink_of(formula(ink=ink, paper=paper))) > 0.97
+
+
+def test_a_shadow_edge_is_not_ink() -> None:
+    shaded = formula().astype(np.float32)
+    shaded[:, 150:] *= 0.45
+    seen = ink_of(shaded.astype(np.uint8))
+    assert likeness(ink_of(formula()), seen) > 0.85
+
+
+def test_scale_halves_every_picture() -> None:
+    full, half = ink_of(formula()), ink_of(formula(), PreprocessSpec(scale=0.5))
+    assert np.allclose(np.array(full.shape) / 2, half.shape, atol=1)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 900), (900, 1), (35, 11_810), (10_020, 350), (30, 20)])
+@pytest.mark.parametrize("value", [0, 255, None], ids=["black", "white", "noise"])
+def test_every_size_and_content_stays_within_the_limits(shape: tuple[int, int], value: int | None) -> None:
+    rng = np.random.default_rng(0)
+    rgb = rng.integers(0, 256, (*shape, 3), dtype=np.uint8) if value is None else np.full((*shape, 3), value, np.uint8)
+    seen = inference.preprocess(rgb, SPEC)
+    assert np.isfinite(seen).all()
+    assert 1 <= seen.shape[0] <= SPEC.max_height + 1 and 1 <= seen.shape[1] <= SPEC.max_width + 1
+
+
+def test_a_batch_is_filled_up_with_paper() -> None:
+    one, other = np.ones((20, 40), np.float32), np.ones((33, 10), np.float32)
+    images, sizes = inference.make_batch([one, other], SPEC)
+    assert images.shape == (2, 1, 48, 64)
+    assert sizes.tolist() == [[20, 40], [33, 10]]
+    assert images[0, 0, 20:].max() == images[1, 0, :, 10:].max() == np.float32(-SPEC.mean / SPEC.std)
+
+
+def test_a_spec_survives_json_and_refuses_what_it_does_not_know() -> None:
+    assert PreprocessSpec.from_dict(json.loads(json.dumps(SPEC.to_dict()))) == SPEC
+    with pytest.raises(inference.ModelError, match="contrast"):
+        PreprocessSpec.from_dict({**SPEC.to_dict(), "contrast": 2})
+    with pytest.raises(inference.ModelError, match="resample is 'nearest'"):
+        PreprocessSpec.from_dict({**SPEC.to_dict(), "resample": "nearest"})
+
+
+# ------------------------------------------------------------------------------------------------------ requests
+
+
+def base64_png() -> str:
+    return base64.b64encode(png()).decode()
+
+
+@pytest.mark.parametrize("kind", ["image/png", "image/jpeg", "application/x-image", "IMAGE/PNG; charset=binary"])
+def test_a_picture_is_one_request(kind: str) -> None:
+    request = inference.input_fn(png(), kind)
+    assert request.form == "one" and len(request.pictures) == 1
+
+
+def test_json_holds_one_picture_or_many() -> None:
+    one = inference.input_fn(json.dumps({"image": base64_png()}), "application/json")
+    many = inference.input_fn(json.dumps({"images": [base64_png()] * 2}), "application/json")
+    instances = inference.input_fn(json.dumps({"instances": [{"image": base64_png()}]}), "application/json")
+    url = inference.input_fn(json.dumps({"image": "data:image/png;base64," + base64_png()}), "application/json")
+    assert [r.form for r in (one, many, instances, url)] == ["one", "many", "many", "one"]
+    assert [len(r.pictures) for r in (one, many, instances, url)] == [1, 2, 1, 1]
+
+
+def test_a_form_as_curl_sends_it() -> None:
+    head = b'--x\r\nContent-Disposition: form-data; name="image"; filename="f.png"\r\nContent-Type: image/png\r\n\r\n'
+    request = inference.input_fn(head + png() + b"\r\n--x--\r\n", "multipart/form-data; boundary=x")
+    assert request.form == "one"
+    assert np.array_equal(request.pictures[0], formula())
+
+
+def test_a_bad_record_keeps_its_place_among_the_good() -> None:
+    lines = "\n".join(
+        [json.dumps({"image": base64_png()}), "{", json.dumps({"image": "%%%"}), json.dumps(base64_png())]
+    )
+    request = inference.input_fn(lines, "application/jsonlines")
+    codes = [p.code if isinstance(p, RequestError) else "picture" for p in request.pictures]
+    assert codes == ["picture", "invalid_json", "invalid_base64", "picture"]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status", "code"),
+    [
+        (b"", "image/png", 400, "empty_body"),
+        (b"hello", "image/png", 400, "undecodable_image"),
+        (b"{", "application/json", 400, "invalid_json"),
+        (b"{}", "application/json", 400, "invalid_json"),
+        (b'{"images": []}', "application/json", 400, "invalid_json"),
+        (b"[" * 100_000, "application/json", 400, "invalid_json"),
+        (b'{"image": "%"}', "application/json", 400, "invalid_base64"),
+        (b"--x--", "multipart/form-data; boundary=x", 400, "no_picture"),
+        (b"<svg/>", "text/html", 415, "unsupported_content_type"),
+        (b"x", "", 415, "unsupported_content_type"),
+    ],
+)
+def test_a_bad_request_has_a_status_and_a_stable_code(body: bytes, kind: str, status: int, code: str) -> None:
+    with pytest.raises(RequestError) as refused:
+        inference.input_fn(body, kind)
+    assert (refused.value.status, refused.value.code) == (status, code)
+
+
+# ------------------------------------------------------------------------------------------------------- answers
+
+GOOD = inference.Prediction("x^{2}", ("x", "^", "{", "2", "}"), 0.75, False, "m-1")
+BAD = RequestError(400, "undecodable_image", "no picture")
+
+
+def test_json_answers_follow_the_form_of_the_request() -> None:
+    one, kind = inference.output_fn(Answer((GOOD,), "one"), "application/json")
+    assert kind == "application/json"
+    assert json.loads(one) == {
+        "latex": "x^{2}",
+        "tokens": ["x", "^", "{", "2", "}"],
+        "confidence": 0.75,
+        "truncated": False,
+        "model_version": "m-1",
+    }
+    many, _ = inference.output_fn(Answer((GOOD, BAD), "many"), "*/*")
+    assert [row.get("latex", row.get("error", {}).get("code")) for row in json.loads(many)["predictions"]] == [
+        "x^{2}",
+        "undecodable_image",
+    ]
+    lines, kind = inference.output_fn(Answer((GOOD, BAD), "lines"), "*/*")
+    assert kind == "application/jsonlines" and len(lines.splitlines()) == 2
+
+
+def test_text_and_csv_have_a_row_for_every_picture() -> None:
+    answer = Answer((GOOD, BAD), "many")
+    text, _ = inference.output_fn(answer, "text/plain")
+    assert text.splitlines() == ["x^{2}", "error: undecodable_image: no picture"]
+    table, _ = inference.output_fn(answer, "text/csv, */*;q=0.1")
+    assert table.splitlines() == ["latex,confidence,truncated,error", "x^{2},0.750000,False,", ",,,undecodable_image"]
+
+
+def test_what_can_not_be_given_is_refused() -> None:
+    with pytest.raises(RequestError) as refused:
+        inference.output_fn(Answer((GOOD,), "one"), "application/xml")
+    assert (refused.value.status, refused.value.code) == (406, "not_acceptable")
+
+
+# -------------------------------------------------------------------------------------------------- the tiny model
+
+
+def test_predictions_come_in_the_order_of_the_pictures(tiny_base_dir: Path) -> None:
+    model = inference.Recognizer.load(tiny_base_dir / "model")
+    pictures = [formula(scale) for scale in (3, 1, 2)] * 4
+    alone = [model.predict([picture])[0] for picture in pictures]
+    together = model.predict(pictures, batch_size=5)
+    assert [p.latex for p in together] == [p.latex for p in alone]
+    assert [p.confidence for p in together] == pytest.approx([p.confidence for p in alone], abs=1e-5)
+
+
+def test_the_handler_functions_answer_a_request(tiny_base_dir: Path) -> None:
+    model = inference.model_fn(str(tiny_base_dir / "model"))
+    request = Request((formula(), BAD), "many")
+    body, _ = inference.output_fn(inference.predict_fn(request, model), "application/json")
+    rows = json.loads(body)["predictions"]
+    assert isinstance(rows[0]["latex"], str) and rows[1]["error"]["code"] == "undecodable_image"
+
+
+def test_the_command_line_goes_on_after_a_bad_file(
+    tiny_base_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
+    good.write_bytes(png())
+    bad.write_bytes(b"no picture")
+    assert inference.main([str(tiny_base_dir / "model"), str(bad), str(good)]) == 1
+    seen = capsys.readouterr()
+    assert seen.out.startswith(f"{good}\t") and str(bad) in seen.err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format_version": 2}, "format_version 2; this inference.py reads 1"),
+        ({"vocabulary": None}, "wrong kind"),
+        ({"limits": {}}, "lacks the key 'max_tokens'"),
+        ({"preprocess": {"size": 3}}, r"unknown keys \['size'\]"),
+    ],
+)
+def test_a_model_that_can_not_be_used_says_why(own_base_dir: Path, change: dict[str, object], message: str) -> None:
+    path = own_base_dir / "model" / "model.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(inference.ModelError, match=message):
+        inference.Recognizer.load(own_base_dir / "model")
+
+
+def test_an_empty_folder_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(inference.ModelError, match=r"has no model\.json"):
+        inference.Recognizer.load(tmp_path)
+
+
+def test_tokens_are_joined_with_a_space_only_where_latex_needs_one() -> None:
+    assert (
+        inference.join_tokens(["\\alpha", "x", "+", "\\frac", "{", "1", "}", "{", "y", "}"]) == r"\alpha x+\frac{1}{y}"
+    )
+    assert inference.join_tokens(["\\alpha", "2", "\\\\", "a", "\\,", "b"]) == r"\alpha2\\a\,b"
