@@ -21,8 +21,9 @@ def main() -> int:
         print(f"serve: {error}", file=sys.stderr)
         return 2
     logs.configure(settings.log_level)
-    # Read by numerical libraries when they are loaded, which happens after the fork.
+    # Read by libraries when they are loaded, which happens after the fork.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, suggested_threads() // settings.workers)))
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # ONNX Runtime from 1.29 on reports to Microsoft and writes to the home
     from container.serve.gunicorn_server import Server
 
     Server(settings).run()

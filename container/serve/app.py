@@ -7,7 +7,7 @@ import time
 import uuid
 
 from flask import Flask, Response, g, jsonify, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException
 
 from container.serve import errors, logs
 from container.serve.handler import Call
@@ -21,18 +21,17 @@ log = logging.getLogger(__name__)
 
 def create_app(settings: Settings, service: Service) -> Flask:
     app = Flask("container.serve", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_payload_mb * 1024 * 1024
 
     @app.get("/ping")
     def ping() -> Response:
         if problem := service.problem():
             return errors.to_response(errors.not_ready(problem))
-        return Response(status=200)
+        return Response(status=200, mimetype="text/plain")
 
     @app.post("/invocations")
     def invocations() -> Response:
         with service.admit():
-            body, content_type = service.answer(_call(settings.default_accept))
+            body, content_type = service.answer(_call(settings))
         return Response(body, content_type=content_type)
 
     @app.get("/execution-parameters")
@@ -44,10 +43,6 @@ def create_app(settings: Settings, service: Service) -> Flask:
             MaxPayloadInMB=payload,
         )
 
-    @app.errorhandler(RequestEntityTooLarge)
-    def too_large(_: RequestEntityTooLarge) -> Response:
-        return errors.to_response(errors.payload_too_large(settings.max_payload_mb))
-
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _any_error)
     app.before_request(_begin)
@@ -55,11 +50,32 @@ def create_app(settings: Settings, service: Service) -> Flask:
     return app
 
 
-def _call(default_accept: str) -> Call:
+def _call(settings: Settings) -> Call:
     accept = request.headers.get("Accept", "")
     if accept in ("", "*/*"):
-        accept = default_accept
-    return Call(request.get_data(cache=False), request.content_type or "application/octet-stream", accept)
+        accept = settings.default_accept
+    return Call(_read_body(settings.max_payload_mb), request.content_type or "application/octet-stream", accept)
+
+
+def _read_body(limit_mb: int) -> bytes:
+    """The whole body, of known length or chunked.
+
+    Flask's own limit isn't used: it cuts a chunked body off at the limit and passes the rest for the whole.
+    """
+    limit = limit_mb * 1024 * 1024
+    if (request.content_length or 0) > limit:
+        raise errors.payload_too_large(limit_mb)
+    try:
+        body: bytes = request.environ["wsgi.input"].read(limit + 1)
+    except TimeoutError:
+        raise errors.ServeError(408, "body_timeout", "the body stopped arriving") from None
+    except OSError as error:
+        raise errors.ServeError(400, "incomplete_body", f"the body ended early: {error}") from None
+    if len(body) > limit:
+        raise errors.payload_too_large(limit_mb)
+    if len(body) < (request.content_length or 0):
+        raise errors.ServeError(400, "incomplete_body", f"the body ended after {len(body)} bytes")
+    return body
 
 
 def _begin() -> None:

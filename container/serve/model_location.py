@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 MARKERS = ("model.json", "code/inference.py")  # our format; or a handler that knows what its model is
@@ -18,8 +19,14 @@ def find_model(root: Path) -> Path:
     Raises:
         ModelNotFoundError: none or several.
     """
-    if not root.is_dir():
-        raise ModelNotFoundError(f"{root} does not exist; mount or unpack a model there")
+    try:
+        if not root.is_dir():
+            raise ModelNotFoundError(f"{root} does not exist; mount or unpack a model there")
+        next(root.iterdir(), None)
+    except PermissionError:
+        raise ModelNotFoundError(
+            f"{root} can't be read by this user (id {os.geteuid()}); see its permissions"
+        ) from None
     for marker in MARKERS:
         found = _shallowest(root, marker)
         if len(found) == 1:

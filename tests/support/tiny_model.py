@@ -14,15 +14,17 @@ import shutil
 from pathlib import Path
 
 import cv2
-import inference
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+import inference
 
 CODE = Path(inference.__file__)
 TOKENS = ["<pad>", "<bos>", "<eos>", "x", "y", "1", "2", "+", "=", "a", "\\alpha", "\\frac"]
 PAD, BOS, EOS, VISIBLE = 0, 1, 2, 3
 SPEC = inference.PreprocessSpec()
+Constants = dict[str, np.ndarray | np.generic]
 
 
 def build_tiny_model(folder: Path) -> Path:
@@ -75,7 +77,7 @@ def _write_golden(folder: Path) -> None:
         answer = model.recognize([inputs[name]])[0]
         expected.append({"file": name, "latex": answer.latex, "confidence": answer.confidence})
     (folder / "golden" / "golden.json").write_text(json.dumps(expected))
-    np.savez(folder / "golden" / "inputs.npz", **inputs)
+    np.savez(folder / "golden" / "inputs.npz", **inputs)  # type: ignore[arg-type]
 
 
 def _encoder() -> onnx.ModelProto:
@@ -93,7 +95,7 @@ def _encoder() -> onnx.ModelProto:
         helper.make_node("Mul", ["columns_2d", "zero"], ["zeros"]),
         helper.make_node("Unsqueeze", ["zeros", "first"], ["prefix"]),
     ]
-    constants = {
+    constants: Constants = {
         "half_ink": np.float32(half_ink),
         "all_but_batch": np.array([1, 2, 3]),
         "image_rows": np.array([1, 2]),
@@ -132,7 +134,7 @@ def _decoder() -> onnx.ModelProto:
         helper.make_node("Mul", ["distance", "distance"], ["squared"]),
         helper.make_node("Mul", ["squared", "minus_two"], ["logits"]),
     ]
-    constants = {
+    constants: Constants = {
         "last": np.array([1]),
         "axis_0": np.array([0]),
         "index_0": np.int64(0),
@@ -154,7 +156,7 @@ def _tensor(name: str, *shape: int | str, kind: int = TensorProto.FLOAT) -> onnx
 
 def _model(
     nodes: list[onnx.NodeProto],
-    constants: dict[str, np.ndarray | np.generic],
+    constants: Constants,
     inputs: list[onnx.ValueInfoProto],
     outputs: list[onnx.ValueInfoProto],
 ) -> onnx.ModelProto:

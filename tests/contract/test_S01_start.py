@@ -1,0 +1,36 @@
+"""S1: runs on port 8080 or SAGEMAKER_BIND_TO_PORT; a setting that can't be used ends the start and is named."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from container.serve.settings import Settings
+from tests.support.server import Server
+
+
+def test_S01_default_port_is_8080():
+    assert Settings.from_environment({}).port == 8080
+
+
+def test_S01_bind_to_port(tiny_server):
+    assert tiny_server.ping().status == 200  # the fixture gives each server a port of its own
+
+
+def test_S01_healthy_within_5_seconds(tiny_base_dir):
+    started = time.monotonic()
+    with Server(tiny_base_dir) as server:
+        server.wait_until_ready()
+        assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("SAGEMAKER_BIND_TO_PORT", "http"), ("SAGEMAKER_TS_BATCH_SIZE", "0")]
+)  # fmt: skip
+def test_S01_wrong_setting_is_refused_by_name(tiny_base_dir, name, value):
+    with Server(tiny_base_dir, {name: value}) as server:
+        status, log = server.finish()
+    assert status == 2
+    assert f"serve: {name}={value!r}: input should be" in log
+    assert "Traceback" not in log

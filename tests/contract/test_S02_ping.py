@@ -1,0 +1,119 @@
+"""S2: /ping is 200 with an empty body once the model has proved itself; before and otherwise 503, and never late."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import threading
+import time
+
+import pytest
+
+from tests.support.handlers import replace_handler, slow_down
+from tests.support.server import Server
+from tests.support.tiny_model import formula_picture, png
+
+PICTURE = png(formula_picture())
+
+
+def test_S02_empty_body(tiny_server):
+    reply = tiny_server.ping()
+    assert (reply.status, reply.body, reply.headers["Content-Length"]) == (200, b"", "0")
+
+
+def test_S02_503_until_the_model_is_loaded(own_base_dir):
+    replace_handler(own_base_dir, "import time\ndef model_fn(model_dir):\n    time.sleep(2)\n")
+    with Server(own_base_dir) as server:
+        server.wait_for(503)
+        reply = server.ping()
+        assert reply.code == "not_ready"
+        assert "being loaded" in reply.json()["error"]["message"]
+        early = server.invoke(PICTURE)
+        assert (early.status, early.code) == (503, "not_ready")
+        assert int(early.headers["Retry-After"]) > 0
+        server.wait_until_ready()
+
+
+def change_mean(base_dir):
+    change_spec(base_dir, "mean", 0.3)
+
+
+def change_resize_filter(base_dir):
+    change_spec(base_dir, "resample", "cubic")
+
+
+def change_channel_order(base_dir):
+    path = base_dir / "model" / "code" / "inference.py"
+    source = path.read_text()
+    assert "cv2.COLOR_RGB2GRAY" in source
+    path.write_text(source.replace("cv2.COLOR_RGB2GRAY", "cv2.COLOR_BGR2GRAY"))
+
+
+def change_spec(base_dir, key, value):
+    path = base_dir / "model" / "model.json"
+    description = json.loads(path.read_text())
+    assert description["preprocess"][key] != value
+    description["preprocess"][key] = value
+    path.write_text(json.dumps(description))
+
+
+@pytest.mark.parametrize("change", [change_mean, change_resize_filter, change_channel_order])
+def test_S02_refuses_when_a_golden_sample_differs(own_base_dir, change):
+    change(own_base_dir)
+    with Server(own_base_dir) as server:
+        line = json.loads(server.wait_for_log("golden sample"))
+        assert line["level"] == "CRITICAL"
+        assert "golden sample 00.png" in line["message"]
+        reply = server.ping()
+        assert reply.status == 503
+        assert "golden sample 00.png" in reply.json()["error"]["message"]
+        assert server.invoke(PICTURE).status == 503
+
+
+def test_S02_missing_model_is_said_plainly(own_base_dir):
+    (own_base_dir / "model" / "encoder.onnx").unlink()
+    with Server(own_base_dir) as server:
+        assert "encoder.onnx" in server.wait_for_log("CRITICAL")
+        assert server.ping().status == 503
+
+
+def test_S02_turns_unhealthy_while_the_model_is_stuck(own_base_dir):
+    slow_down(own_base_dir, 3)
+    with Server(own_base_dir, {"SAGEMAKER_MODEL_SERVER_TIMEOUT": "1"}) as server:
+        server.wait_until_ready()
+        reply = server.invoke(PICTURE)
+        assert (reply.status, reply.code) == (503, "deadline_exceeded")
+        server.wait_for(503)
+        assert "working on one batch" in server.ping().json()["error"]["message"]
+        server.wait_until_ready()
+
+
+def test_S02_ping_does_not_queue_behind_inference(own_base_dir):
+    """More clients than the server admits, each asking again at once, while /ping is timed."""
+    slow_down(own_base_dir, 0.2)
+    with Server(own_base_dir, {"SERVE_QUEUE_SIZE": "8", "SAGEMAKER_TS_BATCH_SIZE": "2"}) as server:
+        server.wait_until_ready()
+        done = threading.Event()
+        statuses: list[int] = []
+
+        def ask():
+            while not done.is_set():
+                statuses.append(server.invoke(PICTURE).status)
+
+        clients = [threading.Thread(target=ask) for _ in range(12)]
+        for client in clients:
+            client.start()
+        pings = [timed_ping(server) for _ in range(100)]
+        done.set()
+        for client in clients:
+            client.join()
+    assert set(statuses) == {200, 503}  # saturated
+    assert statistics.quantiles(pings, n=100)[94] < 0.25, sorted(pings)[-10:]
+    assert max(pings) < 2
+
+
+def timed_ping(server):
+    time.sleep(0.01)
+    started = time.monotonic()
+    assert server.ping().status == 200
+    return time.monotonic() - started

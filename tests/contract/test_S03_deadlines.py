@@ -1,0 +1,66 @@
+"""S3: a socket is accepted within 250 ms, a request answered within 60 s: when busy, by a 503 that says so."""
+
+from __future__ import annotations
+
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from container.serve.settings import Settings
+from tests.support.handlers import slow_down
+from tests.support.server import Server
+from tests.support.tiny_model import formula_picture, png
+
+PICTURE = png(formula_picture())
+
+
+def test_S03_default_deadline_is_below_60_seconds():
+    assert Settings.from_environment({}).request_timeout < 60
+
+
+def test_S03_accepts_at_once_while_busy(own_base_dir):
+    slow_down(own_base_dir, 0.5)
+    with Server(own_base_dir) as server, ThreadPoolExecutor(8) as pool:
+        server.wait_until_ready()
+        replies = [pool.submit(server.invoke, PICTURE) for _ in range(8)]
+        started = time.monotonic()
+        with socket.create_connection(("127.0.0.1", server.port), timeout=5):
+            assert time.monotonic() - started < 0.25
+        assert {reply.result().status for reply in replies} == {200}
+
+
+def test_S03_full_queue_is_refused_at_once(own_base_dir):
+    slow_down(own_base_dir, 1)
+    with Server(own_base_dir, {"SERVE_QUEUE_SIZE": "2"}) as server, ThreadPoolExecutor(2) as pool:
+        server.wait_until_ready()
+        inside = [pool.submit(server.invoke, PICTURE) for _ in range(2)]
+        time.sleep(0.3)
+        started = time.monotonic()
+        refused = server.invoke(PICTURE)
+        assert time.monotonic() - started < 0.5
+        assert (refused.status, refused.code, refused.headers["Retry-After"]) == (503, "overloaded", "1")
+        assert {reply.result().status for reply in inside} == {200}
+        assert server.invoke(PICTURE).status == 200
+
+
+def test_S03_deadline(own_base_dir):
+    slow_down(own_base_dir, 3)
+    with Server(own_base_dir, {"SAGEMAKER_MODEL_SERVER_TIMEOUT": "0.5"}) as server:
+        server.wait_until_ready()
+        started = time.monotonic()
+        reply = server.invoke(PICTURE)
+        assert time.monotonic() - started < 2
+        assert (reply.status, reply.code) == (503, "deadline_exceeded")
+        assert "Retry-After" in reply.headers
+
+
+def test_S03_idle_connections_keep_nobody_waiting(own_base_dir):
+    """Sockets that say nothing take no thread; gunicorn's own worker gives each one for 5 s."""
+    with Server(own_base_dir, {"SERVE_QUEUE_SIZE": "1"}) as server:
+        server.wait_until_ready()
+        silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(60)]
+        started = time.monotonic()
+        assert server.invoke(PICTURE).status == 200
+        assert time.monotonic() - started < 1
+        for connection in silent:
+            connection.close()

@@ -1,0 +1,92 @@
+"""S4: after SIGTERM everything that was accepted is answered, within 30 s, and the server ends with status 0."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.support.handlers import slow_down
+from tests.support.server import Server
+from tests.support.tiny_model import formula_picture, png
+
+PICTURE = png(formula_picture())
+
+
+def test_S04_sigterm_under_load_loses_nothing(own_base_dir):
+    """Every connection that was established gets its answer; a later one is refused, never cut."""
+    slow_down(own_base_dir, 0.1)
+    with Server(own_base_dir) as server:
+        server.wait_until_ready()
+        outcomes: list[int | str] = []
+        stopped = threading.Event()
+
+        def ask_until_refused():
+            while not stopped.is_set():
+                connection = server.connect()
+                try:
+                    connection.connect()
+                except ConnectionRefusedError:
+                    return
+                try:
+                    connection.request("POST", "/invocations", PICTURE, {"Content-Type": "image/png"})
+                    outcomes.append(connection.getresponse().status)
+                except (OSError, http.client.HTTPException) as error:
+                    outcomes.append(repr(error))
+                finally:
+                    connection.close()
+
+        clients = [threading.Thread(target=ask_until_refused) for _ in range(24)]
+        for client in clients:
+            client.start()
+        time.sleep(1)
+        server.terminate()
+        status, log = server.finish(30)
+        stopped.set()
+        for client in clients:
+            client.join()
+    assert status == 0, log
+    assert len(outcomes) > 24
+    assert set(outcomes) == {200}
+
+
+def test_S04_answers_a_request_that_is_still_arriving(tiny_base_dir):
+    with Server(tiny_base_dir) as server:
+        server.wait_until_ready()
+        connection = server.connect()
+        connection.putrequest("POST", "/invocations")
+        connection.putheader("Content-Type", "image/png")
+        connection.putheader("Content-Length", str(len(PICTURE)))
+        connection.endheaders(PICTURE[:100])
+        time.sleep(0.3)
+        server.terminate()
+        time.sleep(0.5)
+        connection.send(PICTURE[100:])
+        response = connection.getresponse()
+        assert response.status == 200
+        connection.close()
+        assert server.finish(30)[0] == 0
+
+
+def test_S04_idle_server_ends_at_once(tiny_base_dir):
+    with Server(tiny_base_dir) as server:
+        server.wait_until_ready()
+        started = time.monotonic()
+        server.terminate()
+        assert server.finish()[0] == 0
+        assert time.monotonic() - started < 5
+
+
+@pytest.mark.slow
+def test_S04_what_cannot_be_answered_in_time_gets_503_before_the_kill(own_base_dir):
+    slow_down(own_base_dir, 600)
+    with Server(own_base_dir) as server, ThreadPoolExecutor(3) as pool:
+        server.wait_until_ready()
+        replies = [pool.submit(server.invoke, PICTURE) for _ in range(3)]
+        time.sleep(0.5)
+        server.terminate()
+        assert {(reply.result().status, reply.result().code) for reply in replies} == {(503, "shutting_down")}
+        assert server.finish(30)[0] == 0

@@ -1,0 +1,80 @@
+"""S14: the variables with which SageMaker's SDK sets workers, timeout, log level, batch size and batch delay."""
+
+from __future__ import annotations
+
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.support.server import Server
+from tests.support.tiny_model import formula_picture, png
+
+PICTURES = [png(formula_picture(seed)) for seed in range(8)]
+COUNT_PICTURES = """
+_quiet_predict_fn = predict_fn
+
+
+def predict_fn(request, model, context=None):
+    import time
+    print("pictures:", len(request.pictures), file=sys.stderr, flush=True)
+    time.sleep(0.3)
+    return _quiet_predict_fn(request, model)
+"""
+
+
+def count_pictures(base_dir):
+    path = base_dir / "model" / "code" / "inference.py"
+    path.write_text(path.read_text() + COUNT_PICTURES)
+
+
+def test_S14_workers(tiny_base_dir):
+    with Server(tiny_base_dir, {"SAGEMAKER_MODEL_SERVER_WORKERS": "2"}) as server:
+        server.wait_until_ready()
+        pid = server.process.pid
+        assert len(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()) == 2
+        assert server.invoke(PICTURES[0]).status == 200
+
+
+def test_S14_timeout_is_the_requests_deadline(own_base_dir):
+    count_pictures(own_base_dir)
+    with Server(own_base_dir, {"SAGEMAKER_MODEL_SERVER_TIMEOUT": "0.1"}) as server:
+        server.wait_until_ready()
+        assert server.invoke(PICTURES[0]).code == "deadline_exceeded"
+
+
+@pytest.mark.parametrize(("level", "shown"), [("10", True), ("debug", True), ("20", False), ("WARNING", False)])
+def test_S14_log_level(tiny_base_dir, level, shown):
+    with Server(tiny_base_dir, {"SAGEMAKER_CONTAINER_LOG_LEVEL": level}) as server:
+        server.wait_until_ready()
+        server.terminate()
+        log = server.finish()[1]
+    assert ('"/ping"' in log) == shown
+    assert ('"INFO"' in log) == (level != "WARNING")
+
+
+@pytest.mark.parametrize(("size", "most"), [("1", 1), ("3", 3), ("8", 8)])
+def test_S14_batch_size(own_base_dir, tiny_server, size, most):
+    """Concurrent requests share calls of the model, up to the size; each gets the answer it gets alone."""
+    expected = [tiny_server.invoke(picture).json()["latex"] for picture in PICTURES]
+    count_pictures(own_base_dir)
+    with Server(own_base_dir, {"SAGEMAKER_TS_BATCH_SIZE": size}) as server, ThreadPoolExecutor(8) as pool:
+        server.wait_until_ready()
+        replies = list(pool.map(server.invoke, PICTURES))
+        server.terminate()
+        log = server.finish()[1]
+    assert [reply.json()["latex"] for reply in replies] == expected
+    sizes = [int(text) for text in re.findall(r"pictures: (\d+)", log)]
+    assert sum(sizes) == len(PICTURES)
+    assert max(sizes) <= most
+    assert most == 1 or max(sizes) > 1
+
+
+def test_S14_batch_delay_costs_a_lone_request_nothing(tiny_base_dir):
+    with Server(tiny_base_dir, {"SAGEMAKER_TS_MAX_BATCH_DELAY": "2000"}) as server:
+        server.wait_until_ready()
+        started = time.monotonic()
+        assert server.invoke(PICTURES[0]).status == 200
+        assert time.monotonic() - started < 1

@@ -1,0 +1,151 @@
+"""A real server process for tests: started on a free port, asked over HTTP, its log read line by line."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 30
+
+
+class Reply(NamedTuple):
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str:
+        """The stable code of an error answer."""
+        return str(self.json()["error"]["code"])
+
+
+class Server:
+    """`python -m container.serve` with a base directory whose `model` is served; a context manager.
+
+    Args:
+        base_dir: stands for /opt/ml.
+        environment: further variables of the contract.
+        command: what is run instead, for a changed interpreter or another user.
+    """
+
+    def __init__(
+        self,
+        base_dir: Path,
+        environment: Mapping[str, str] | None = None,
+        command: Sequence[str] = (sys.executable, "-m", "container.serve"),
+    ) -> None:
+        self.port = free_port()
+        self._lines: list[str] = []
+        variables = {
+            "PATH": os.environ["PATH"],
+            "OMP_NUM_THREADS": "1",
+            "SAGEMAKER_BASE_DIR": str(base_dir),
+            "SAGEMAKER_BIND_TO_PORT": str(self.port),
+        }
+        self.process = subprocess.Popen(
+            list(command),
+            cwd=ROOT,
+            env={**variables, **(environment or {})},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(35)
+            finally:
+                self.process.kill()
+
+    def request(
+        self, method: str, path: str, body: bytes | list[bytes] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Reply:
+        connection = self.connect()
+        try:
+            connection.request(method, path, body, dict(headers or {}))
+            response = connection.getresponse()
+            return Reply(response.status, dict(response.getheaders()), response.read())
+        finally:
+            connection.close()
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+
+    def ping(self) -> Reply:
+        return self.request("GET", "/ping")
+
+    def invoke(self, body: bytes | list[bytes], content_type: str = "image/png", **headers: str) -> Reply:
+        return self.request("POST", "/invocations", body, {"Content-Type": content_type, **headers})
+
+    def wait_until_ready(self) -> Server:
+        return self.wait_for(200)
+
+    def wait_for(self, status: int) -> Server:
+        """Until /ping answers with this status."""
+        deadline, last = time.monotonic() + START_SECONDS, "nothing"
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                reply = self.ping()
+                if reply.status == status:
+                    return self
+                last = f"{reply.status} {reply.body!r}"
+            except OSError as error:
+                last = repr(error)
+            time.sleep(0.03)
+        raise AssertionError(f"/ping answered {last}, not {status}; the log:\n{''.join(self._lines)}")
+
+    def wait_for_log(self, text: str) -> str:
+        """The first line of the log that holds the text."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            for line in list(self._lines):
+                if text in line:
+                    return line
+            time.sleep(0.03)
+        raise AssertionError(f"the log never said {text!r}:\n{''.join(self._lines)}")
+
+    def log(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in list(self._lines)]
+
+    def terminate(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+
+    def finish(self, seconds: float = 35) -> tuple[int, str]:
+        """Waits for the end: exit status and all that was logged."""
+        status = self.process.wait(seconds)
+        self._reader.join(5)
+        return status, "".join(self._lines)
+
+    def _read(self) -> None:
+        assert self.process.stderr
+        for line in self.process.stderr:
+            self._lines.append(line)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
