@@ -26,6 +26,8 @@ HOST_TIMEOUT = 300.0  # seconds; hosts of one job start within a few minutes of 
 TORCH_DISTRIBUTED = "sagemaker_torch_distributed_enabled"
 MPI = "sagemaker_mpi_enabled"
 
+TOOLKIT_LOGGER = "sagemaker-training-toolkit"  # at INFO it prints the whole environment, a hundred lines, twice
+
 logger = logging.getLogger("train")
 script_exit_code: int | None = None  # set when the script has failed; the toolkit itself always exits with 1
 
@@ -38,12 +40,15 @@ def main() -> None:
     from sagemaker_training import environment, errors, runner
 
     env = environment.Environment()
+    if env.log_level < logging.INFO:  # the job asks for all of it: container_log_level=logging.DEBUG
+        logging.getLogger(TOOLKIT_LOGGER).setLevel(env.log_level)
     program = _settle_program(env)
     environment.write_env_vars(env.to_env_vars())
     _put_interpreter_first_on_path()
     _wait_for_hosts(env.hosts)
     kind = _runner_kind(env)
     logger.info("starting %s from %s (%s)", program, environment.code_dir, kind.value)
+    logger.info("channels: %s; hyperparameters: %s", env.channel_input_dirs, env.hyperparameters)
     process = runner.get(kind, program, env.to_cmd_args(), env.to_env_vars())
     try:
         process.run(wait=True, capture_error=False)

@@ -20,6 +20,7 @@ LOG_FORMAT = "%(asctime)s %(name)s %(levelname)s %(message)s"
 def main() -> int:
     """Run the toolkit's `train`; returns the exit code of the user's script, 128 + N if signal N ended it."""
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format=LOG_FORMAT)
+    logging.getLogger(launcher.TOOLKIT_LOGGER).setLevel(logging.WARNING)
     os.environ.setdefault("SAGEMAKER_TRAINING_MODULE", LAUNCHER)  # T16; a job may name its own
 
     # here, not at the top: importing it already creates folders and reads the environment

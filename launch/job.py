@@ -1,0 +1,114 @@
+"""What both launchers need to know about a job: where its data is, its hyperparameters, its folder of code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+CODE = Path(__file__).resolve().parents[1] / "code"
+ENTRY_POINT = "train.py"
+LOCAL = "local"
+LOCAL_ROLE = "arn:aws:iam::000000000000:role/local"  # local mode asks for one and never uses it
+LOCAL_REGION = "us-east-1"  # likewise
+SDK_DEFAULTS = Path(__file__).resolve().with_name("sdk-defaults.yaml")
+GPU_FAMILIES = ("p", "g")
+
+
+class LaunchError(Exception):
+    """The job cannot be started as it was asked for; the message says what to change."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training job. `data` and `validation` are s3:// addresses; in local mode folders as well."""
+
+    image: str
+    instance_type: str = LOCAL
+    instance_count: int = 1
+    role: str = LOCAL_ROLE
+    data: str | None = None
+    validation: str | None = None
+    output: str | None = None
+    hyperparameters: tuple[tuple[str, str], ...] = ()
+    input_mode: str = "File"
+
+    def __post_init__(self) -> None:
+        if not self.is_local and self.role == LOCAL_ROLE:
+            raise LaunchError(f"--role is missing: {self.instance_type} runs on AWS, under an IAM role of yours")
+        for channel, address in self.channels.items():
+            if not address.startswith("s3://") and not (self.is_local and Path(address).is_dir()):
+                where = "an s3:// address or a folder" if self.is_local else "an s3:// address"
+                raise LaunchError(f"data for channel {channel!r}: expected {where}, got {address!r}")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it runs with Docker on this machine."""
+        return self.instance_type.startswith(LOCAL)
+
+    @property
+    def channels(self) -> dict[str, str]:
+        given = {"train": self.data, "validation": self.validation}
+        return {name: address for name, address in given.items() if address}
+
+    @property
+    def is_distributed(self) -> bool:
+        """Whether torchrun is wanted: several hosts, or one with several GPUs (a single GPU gains nothing)."""
+        size = self.instance_type.split(".")[-1]
+        family = self.instance_type.removeprefix("ml.")
+        several_gpus = family.startswith(GPU_FAMILIES) and size in {"12xlarge", "24xlarge", "48xlarge"}
+        return self.instance_count > 1 or several_gpus
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of a training job, alike for both SDKs."""
+    parser.add_argument("--image", required=True, help="training image: an ECR address, or a local tag in local mode")
+    parser.add_argument(
+        "--instance-type", default=LOCAL, help="e.g. ml.g5.xlarge; `local` runs with Docker here"
+    )
+    parser.add_argument("--instance-count", type=int, default=1)
+    parser.add_argument("--role", default=os.environ.get("SAGEMAKER_ROLE", LOCAL_ROLE), help="IAM role of the job")
+    parser.add_argument("--data", help="channel `train`; without it the embedded data set")
+    parser.add_argument("--validation", help="channel `validation`; else a part of the data")
+    parser.add_argument("--output", help="where model.tar.gz goes: s3://..., or a folder in local mode")
+    parser.add_argument("--hp", nargs="*", action="extend", default=[], metavar="NAME=VALUE", help="hyperparameters")
+    parser.add_argument("--input-mode", default="File", choices=["File", "FastFile"])
+
+
+def job_from(options: argparse.Namespace) -> Job:
+    """Raises LaunchError for a malformed hyperparameter or address."""
+    return Job(
+        image=options.image,
+        instance_type=options.instance_type,
+        instance_count=options.instance_count,
+        role=options.role,
+        data=options.data,
+        validation=options.validation,
+        output=options.output,
+        hyperparameters=tuple(_pair(text) for text in options.hp),
+        input_mode=options.input_mode,
+    )
+
+
+def prepare_local_aws() -> None:
+    """Local mode calls nothing of AWS, but boto3 wants a region and, for some clients, credentials.
+
+    To be called before the SDK is imported.
+    """
+    os.environ.setdefault("SAGEMAKER_USER_CONFIG_OVERRIDE", str(SDK_DEFAULTS))
+    os.environ.setdefault("AWS_DEFAULT_REGION", LOCAL_REGION)
+    os.environ.setdefault("AWS_ACCESS_KEY_ID", LOCAL)
+    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", LOCAL)
+
+
+def as_address(place: str) -> str:
+    """A folder as `file://` address; s3:// stays."""
+    return place if "://" in place else Path(place).resolve().as_uri()
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise LaunchError(f"--hp {text!r}: expected name=value, for example --hp epochs=3")
+    return name, value
