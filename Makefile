@@ -8,13 +8,21 @@ VENV    ?= .venv
 DOCKER  ?= docker
 DOCKER_BUILD_FLAGS ?=
 export DOCKER
+# No library phones home from our jobs and tests, with or without an image.
+export ORT_DISABLE_TELEMETRY = 1
+export NO_ALBUMENTATIONS_UPDATE = 1
 
 # what to run and on what; see `make help`
-JOB     ?= build/local
-DATA    ?=
-HP      ?=
-IMAGE   ?=
-PORT    ?= 8080
+OUT        ?= build/train-local
+DATA       ?=
+VALIDATION ?=
+HP         ?=
+RESUME     ?=
+IMAGE      ?=
+PORT       ?= 8080
+MODEL      := $(OUT)/ml/model
+JOB_ARGS    = --out "$(OUT)" $(if $(DATA),--data "$(DATA)") $(if $(VALIDATION),--validation "$(VALIDATION)") \
+	      $(if $(HP),--hp $(HP)) $(if $(RESUME),--resume)
 
 # images
 BASE_IMAGE  ?= python:3.11-slim-bookworm
@@ -40,7 +48,7 @@ help: ## This list
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 	  /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "Settings: DATA=folder HP=\"epochs=3 seed=1\" JOB=$(JOB) PORT=$(PORT) VARIANT=cpu|cuda BASE_IMAGE=$(BASE_IMAGE)"
+	@echo "Settings: DATA=folder VALIDATION=folder HP=\"epochs=3 seed=1\" RESUME=1 OUT=$(OUT) PORT=$(PORT) VARIANT=cpu|cuda BASE_IMAGE=$(BASE_IMAGE)"
 
 $(READY): docker/install-locked $(addprefix $(LOCKS)/,build.txt torch-cpu.txt torch-cuda.txt train.txt serve.txt dev.txt)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
@@ -72,7 +80,7 @@ doctor: $(READY) ## Check Python, packages, threads, memory, GPU: here and in th
 
 ##@ Use
 .PHONY: train-local
-train-local: ## Train here: the embedded data set, or DATA=folder; HP="name=value ..."
+train-local: ## Train here: on the embedded data set, or DATA=folder; HP="name=value ..."
 	@if $(DOCKER) image inspect $(TRAIN_IMAGE) >/dev/null 2>&1; then \
 	  $(PYTHON) -m container.local_job --image $(TRAIN_IMAGE) $(JOB_ARGS); \
 	else \
@@ -80,14 +88,14 @@ train-local: ## Train here: the embedded data set, or DATA=folder; HP="name=valu
 	fi
 
 .PHONY: serve-local
-serve-local: ## Serve the model that train-local made (JOB=folder: its model/) on PORT
-	@test -d "$(JOB)/model" || { echo "make: there is no model in $(JOB)/model: run 'make train-local' first" >&2; exit 1; }
+serve-local: ## Serve the model that train-local made, on PORT
+	@test -f "$(MODEL)/model.json" || { echo "make: there is no model in $(MODEL): run 'make train-local' first" >&2; exit 1; }
 	@if $(DOCKER) image inspect $(SERVE_IMAGE) >/dev/null 2>&1; then \
 	  exec $(DOCKER) run --rm --read-only --tmpfs /tmp -p $(PORT):8080 \
-	    -v "$(abspath $(JOB)/model):/opt/ml/model:ro" $(SERVE_IMAGE) serve; \
+	    -v "$(abspath $(MODEL)):/opt/ml/model:ro" $(SERVE_IMAGE) serve; \
 	else \
 	  $(MAKE) --no-print-directory $(READY) && \
-	  SAGEMAKER_BASE_DIR="$(abspath $(JOB))" SAGEMAKER_BIND_TO_PORT=$(PORT) PYTHONPATH=.:code exec $(RUN) -m container.serve; \
+	  SAGEMAKER_BASE_DIR="$(abspath $(OUT)/ml)" SAGEMAKER_BIND_TO_PORT=$(PORT) PYTHONPATH=.:code exec $(RUN) -m container.serve; \
 	fi
 
 .PHONY: invoke
@@ -98,7 +106,7 @@ invoke: ## Ask the running server: IMAGE=formula.png
 .PHONY: evaluate
 evaluate: $(READY) ## Measure the model on a labelled set: DATA=folder
 	@test -n "$(DATA)" || { echo "make: name a labelled set: make evaluate DATA=folder" >&2; exit 1; }
-	cd code && ../$(RUN) evaluate.py --model "$(abspath $(JOB)/model)" --data "$(abspath $(DATA))" --out "$(abspath $(JOB)/evaluation)"
+	cd code && ../$(RUN) evaluate.py --model "$(abspath $(MODEL))" --data "$(abspath $(DATA))" --out "$(abspath $(OUT)/evaluation)"
 
 ##@ Develop
 .PHONY: test

@@ -23,10 +23,13 @@ LABEL com.amazonaws.sagemaker.capabilities.accept-bind-to-port="true" \
       org.opencontainers.image.title="formula-recognizer-serve" \
       org.opencontainers.image.description="Serves a formula recognizer (picture -> LaTeX) on Amazon SageMaker or anywhere" \
       org.opencontainers.image.licenses="Apache-2.0"
+# ORT_DISABLE_TELEMETRY: ONNX Runtime's wheels report each use to their maker by default (since 1.29).
+# NVIDIA_*: what the NVIDIA container runtime mounts on a GPU host; without that runtime they mean nothing.
 ENV PATH=/opt/program/bin:/opt/venv/bin:${PATH} \
     PYTHONPATH=/opt/program:/opt/program/code \
     PYTHONUNBUFFERED=1 \
     LANG=C.UTF-8 \
+    ORT_DISABLE_TELEMETRY=1 \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY --from=builder /opt/venv /opt/venv

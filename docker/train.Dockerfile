@@ -24,6 +24,7 @@ FROM ${BASE_IMAGE}
 LABEL org.opencontainers.image.title="formula-recognizer-train" \
       org.opencontainers.image.description="Trains a formula recognizer (picture -> LaTeX) on Amazon SageMaker or anywhere" \
       org.opencontainers.image.licenses="Apache-2.0"
+# ORT_DISABLE_TELEMETRY: ONNX Runtime's wheels report each use to their maker by default (since 1.29).
 # NVIDIA_*: what the NVIDIA container runtime mounts on a GPU host; without that runtime they mean nothing.
 ENV PATH=/opt/program/bin:/opt/venv/bin:${PATH} \
     PYTHONPATH=/opt/program:/opt/program/code \
@@ -31,6 +32,7 @@ ENV PATH=/opt/program/bin:/opt/venv/bin:${PATH} \
     LANG=C.UTF-8 \
     MPLCONFIGDIR=/tmp/matplotlib \
     NO_ALBUMENTATIONS_UPDATE=1 \
+    ORT_DISABLE_TELEMETRY=1 \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY --from=builder /opt/venv /opt/venv

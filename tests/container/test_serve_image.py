@@ -1,0 +1,109 @@
+"""The serving image at work: real containers with the small arithmetic model of tests/support, asked over HTTP."""
+
+from __future__ import annotations
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from launch.invoke import invoke
+from tests.support.containers import DOCKER, LABEL, OFFLINE, ORDINARY_USER, docker, logs, wait_for_log
+from tests.support.handlers import slow_down
+from tests.support.server import Server, free_port
+from tests.support.tiny_model import formula_picture, png
+
+pytestmark = pytest.mark.container
+
+PICTURE = png(formula_picture())
+HEALTHY_SECONDS = 5
+PING = """
+import http.client
+connection = http.client.HTTPConnection("127.0.0.1", 8080)
+connection.request("GET", "/ping")
+print(connection.getresponse().status)
+"""
+
+
+class ContainerServer(Server):
+    """`docker run ... IMAGE serve` behind the interface of a server process; signals reach process 1."""
+
+    def __init__(self, image: str, base_dir: Path, *options: str) -> None:
+        port = free_port()
+        command = [*DOCKER, "run", "--rm", "--label", LABEL, "--publish", f"127.0.0.1:{port}:8080"]
+        command += ["--volume", f"{base_dir}:/opt/ml:ro", *options, image, "serve"]
+        super().__init__(base_dir, dict(os.environ), command)
+        self.port = port
+
+
+@pytest.fixture(scope="module")
+def base_dir(tiny_base_dir: Path) -> Path:
+    for path in (tiny_base_dir, *tiny_base_dir.rglob("*"), *tiny_base_dir.parents):
+        if path.stat().st_uid == os.getuid() and path != Path("/tmp"):
+            path.chmod(path.stat().st_mode | (0o055 if path.is_dir() else 0o044))  # for the ordinary user
+    return tiny_base_dir
+
+
+def test_S1_healthy_within_5_seconds(serve_image, base_dir):
+    started = time.monotonic()
+    with ContainerServer(serve_image, base_dir) as server:
+        server.wait_until_ready()
+        assert time.monotonic() - started < HEALTHY_SECONDS
+        assert server.ping().body == b""
+
+
+@pytest.mark.parametrize("user", [[], ORDINARY_USER], ids=["root", "ordinary user"])
+def test_S5_answers_with_a_read_only_root(serve_image, base_dir, tiny_server, user):
+    """No /tmp either: what the container answers is what a plain process answers."""
+    with ContainerServer(serve_image, base_dir, "--read-only", *user) as server:
+        server.wait_until_ready()
+        assert server.invoke(PICTURE).json() == tiny_server.invoke(PICTURE).json()
+
+
+def test_invoke_client(serve_image, base_dir, tmp_path):
+    """What `make invoke` runs."""
+    picture = tmp_path / "formula.png"
+    picture.write_bytes(PICTURE)
+    with ContainerServer(serve_image, base_dir) as server:
+        server.wait_until_ready()
+        assert invoke(picture, "127.0.0.1", server.port, "text/plain") == server.invoke(PICTURE).json()["latex"]
+
+
+def test_S1_bind_to_port(serve_image, base_dir):
+    port = free_port()
+    options = ["--publish", f"127.0.0.1:{port}:{port}", "--env", f"SAGEMAKER_BIND_TO_PORT={port}"]
+    with ContainerServer(serve_image, base_dir, *options) as server:
+        server.port = port
+        assert server.wait_until_ready().ping().status == 200
+
+
+def test_T18_serves_without_network(serve_image, base_dir):
+    """Asked from inside, for nothing outside can reach it; and nothing tried to reach out."""
+    options = ["--volume", f"{base_dir}:/opt/ml:ro", *OFFLINE, *ORDINARY_USER, "--read-only", "--detach"]
+    started = docker("run", "--rm", "--label", LABEL, *options, serve_image, "serve")
+    container = started.out.strip()
+    try:
+        wait_for_log(container, '"ready"', 30)
+        assert docker("exec", container, "python3", "-c", PING).out.strip() == "200"
+        assert "telemetry" not in logs(container).lower()
+    finally:
+        docker("rm", "--force", container)
+
+
+def test_S4_sigterm_to_the_container_loses_nothing(serve_image, own_base_dir):
+    slow_down(own_base_dir, 0.5)
+    with ContainerServer(serve_image, own_base_dir) as server, ThreadPoolExecutor(4) as pool:
+        server.wait_until_ready()
+        replies = [pool.submit(server.invoke, PICTURE) for _ in range(4)]
+        time.sleep(0.3)
+        server.terminate()
+        assert [reply.result().status for reply in replies] == [200] * 4
+        assert server.finish(30)[0] == 0
+
+
+def test_a_missing_model_is_named(serve_image, tmp_path):
+    with ContainerServer(serve_image, tmp_path) as server:
+        server.wait_for(503)
+        assert "/opt/ml/model" in server.ping().json()["error"]["message"]
