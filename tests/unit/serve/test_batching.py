@@ -1,0 +1,141 @@
+"""The batcher: who shares a call, what a failure costs the others, what happens to items nobody waits for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from container.serve.batching import Batcher
+
+
+class Doubler:
+    """A model that doubles numbers, notes its calls, and waits for `go` before each."""
+
+    def __init__(self):
+        self.calls: list[list[int]] = []
+        self.go = threading.Event()
+        self.started = threading.Event()
+
+    def __call__(self, items):
+        self.calls.append(items)
+        self.started.set()
+        assert self.go.wait(10)
+        if 13 in items:
+            raise ValueError("13 is unlucky")
+        return [2 * item for item in items]
+
+
+@pytest.fixture
+def model():
+    return Doubler()
+
+
+def results(futures):
+    return [future.result(10) for future in futures]
+
+
+def test_items_that_gather_meanwhile_share_a_call(model):
+    batcher = Batcher(model, max_size=4)
+    first = batcher.submit([1])
+    assert model.started.wait(10)
+    rest = [batcher.submit([number]) for number in (2, 3)] + [batcher.submit([4, 5, 6])]
+    model.go.set()
+    assert results(first) == [2]
+    assert [results(futures) for futures in rest] == [[4], [6], [8, 10, 12]]
+    assert model.calls == [[1], [2, 3, 4, 5], [6]]
+
+
+def test_a_failing_item_spoils_no_other(model):
+    batcher = Batcher(model, max_size=8)
+    model.go.set()
+    good, bad, other = batcher.submit([1, 13, 2])
+    assert (good.result(10), other.result(10)) == (2, 4)
+    with pytest.raises(ValueError, match="unlucky"):
+        bad.result(10)
+    assert batcher.is_alive()
+
+
+def test_wrong_number_of_answers_is_an_error():
+    batcher = Batcher(lambda items: [], max_size=1)
+    with pytest.raises(RuntimeError, match="0 answers to 1 items"):
+        batcher.submit([1])[0].result(10)
+
+
+def test_cancelled_items_are_skipped(model):
+    batcher = Batcher(model, max_size=8)
+    first = batcher.submit([1])
+    assert model.started.wait(10)
+    given_up, wanted = batcher.submit([2, 3])
+    assert given_up.cancel()
+    model.go.set()
+    assert results(first) == [2]
+    assert wanted.result(10) == 6
+    assert model.calls == [[1], [3]]
+
+
+def test_abandon_fails_what_waits_and_what_runs(model):
+    batcher = Batcher(model, max_size=1)
+    futures = batcher.submit([1, 2])
+    assert model.started.wait(10)
+    batcher.abandon(RuntimeError("stopping"))
+    for future in futures:
+        with pytest.raises(RuntimeError, match="stopping"):
+            future.result(10)
+    model.go.set()
+    assert results(batcher.submit([3])) == [6]
+
+
+def test_waits_for_a_fuller_batch_only_while_more_is_expected(model):
+    model.go.set()
+    expected = threading.Event()
+    batcher = Batcher(model, max_size=2, max_delay=30, more_expected=expected.is_set)
+    assert results(batcher.submit([1])) == [2]
+    expected.set()
+    futures = batcher.submit([2])
+    time.sleep(0.05)
+    assert model.calls == [[1]]
+    assert results(futures + batcher.submit([3])) == [4, 6]
+    assert model.calls == [[1], [2, 3]]
+
+
+def test_delay_is_bounded(model):
+    model.go.set()
+    batcher = Batcher(model, max_size=2, max_delay=0.05, more_expected=lambda: True)
+    assert results(batcher.submit([1])) == [2]
+
+
+def test_busy_seconds(model):
+    batcher = Batcher(model, max_size=1)
+    assert batcher.busy_seconds() == 0
+    (future,) = batcher.submit([1])
+    assert model.started.wait(10)
+    time.sleep(0.05)
+    assert batcher.busy_seconds() >= 0.05
+    model.go.set()
+    future.result(10)
+    deadline = time.monotonic() + 10
+    while batcher.busy_seconds() and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert batcher.busy_seconds() == 0
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.lists(st.integers(0, 12), max_size=9), min_size=1, max_size=12), st.integers(1, 5))
+def test_everyone_gets_own_answers(requests, max_size):
+    sizes = []
+
+    def double(items):
+        sizes.append(len(items))
+        return [2 * item for item in items]
+
+    batcher = Batcher(double, max_size, max_delay=0.001, more_expected=lambda: True)
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda items: results(batcher.submit(items)), requests))
+    assert answers == [[2 * item for item in items] for items in requests]
+    assert sum(sizes) == sum(map(len, requests))
+    assert max(sizes, default=0) <= max_size

@@ -1,0 +1,58 @@
+"""Settings from the environment: the contract's variables, their limits, and errors that name the variable."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from container.serve.settings import Settings, SettingsError
+
+
+def test_reads_the_contracts_variables():
+    settings = Settings.from_environment(
+        {
+            "SAGEMAKER_BIND_TO_PORT": "9000",
+            "SAGEMAKER_MODEL_SERVER_WORKERS": "2",
+            "SAGEMAKER_MODEL_SERVER_TIMEOUT": "900",
+            "SAGEMAKER_CONTAINER_LOG_LEVEL": "10",
+            "SAGEMAKER_MAX_PAYLOAD_IN_MB": "100",
+            "SAGEMAKER_TS_BATCH_SIZE": "16",
+            "SAGEMAKER_TS_MAX_BATCH_DELAY": "0",
+            "UNKNOWN": "is ignored",
+        }
+    )
+    assert (settings.port, settings.workers, settings.request_timeout) == (9000, 2, 900)
+    assert (settings.log_level, settings.max_payload_mb) == (logging.DEBUG, 100)
+    assert (settings.batch_size, settings.max_batch_delay) == (16, 0)
+
+
+def test_empty_counts_as_not_set():
+    """The SDK sends SAGEMAKER_PROGRAM="" for a model without an entry point of its own."""
+    assert Settings.from_environment({"SAGEMAKER_PROGRAM": "", "SAGEMAKER_BIND_TO_PORT": " "}) == Settings()
+
+
+@pytest.mark.parametrize(("text", "level"), [("20", 20), ("info", 20), ("WARNING", 30), ("5", 5)])
+def test_log_level_by_number_or_name(text, level):
+    assert Settings.from_environment({"SAGEMAKER_CONTAINER_LOG_LEVEL": text}).log_level == level
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("SAGEMAKER_BIND_TO_PORT", "70000"),
+        ("SAGEMAKER_MODEL_SERVER_WORKERS", "many"),
+        ("SAGEMAKER_MODEL_SERVER_TIMEOUT", "-1"),
+        ("SAGEMAKER_MODEL_SERVER_TIMEOUT", "nan"),
+        ("SAGEMAKER_CONTAINER_LOG_LEVEL", "loud"),
+        ("SAGEMAKER_MAX_PAYLOAD_IN_MB", "0"),
+    ],
+)
+def test_wrong_value_is_named(name, text):
+    with pytest.raises(SettingsError, match=rf"^{name}='{text}': (input )?should be"):
+        Settings.from_environment({name: text})
+
+
+def test_all_wrong_values_are_named():
+    with pytest.raises(SettingsError, match=r"BIND_TO_PORT.*; SAGEMAKER_TS_BATCH_SIZE"):
+        Settings.from_environment({"SAGEMAKER_BIND_TO_PORT": "a", "SAGEMAKER_TS_BATCH_SIZE": "b"})
