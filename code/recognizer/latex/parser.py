@@ -1,0 +1,352 @@
+r"""Read tokens into a tree, as TeX groups them; no spelling is judged here (`normalizer` does that).
+
+Broken input is read the one obvious way: open groups and environments end with what is around them, stray
+closing ones are skipped, a missing argument is empty, a second script of one kind continues the first.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum, auto
+
+from . import synonyms as table
+
+MAX_DEPTH = 100
+"""Deeper nesting is no formula, and Python's stack is finite."""
+
+
+class TooDeepError(Exception):
+    """The formula nests deeper than `MAX_DEPTH`."""
+
+
+class Kind(Enum):
+    """What a node is; its children are given as rows of nodes."""
+
+    ATOM = auto()  # a token by itself; an empty one is the missing base of a script
+    GROUP = auto()  # {row}
+    COMMAND = auto()  # token, rows as arguments, perhaps an option
+    ALPHABET = auto()  # \mathrm{row}
+    TEXT = auto()  # \text{words}
+    TABLE = auto()  # an environment, its row holding CELL and ROW
+    UNKNOWN = auto()  # a command that isn't in the tables, with the groups behind it
+    PHANTOM = auto()  # a gap as wide as its row
+    LEFT = auto()  # \left and its delimiter
+    RIGHT = auto()
+    MIDDLE = auto()
+    GAP = auto()  # wide space
+    THIN = auto()  # space that no reader sees
+    CELL = auto()  # &
+    ROW = auto()  # \\
+    INFIX = auto()  # \over
+    SWITCH = auto()  # \rm
+
+
+class Node:
+    """One thing of a formula with its scripts."""
+
+    __slots__ = ("kind", "option", "rows", "sub", "sup", "token", "words")
+
+    def __init__(self, kind: Kind, token: str = "", *rows: list[Node]) -> None:
+        self.kind = kind
+        self.token = token
+        self.rows = rows
+        self.option: list[Node] = []
+        self.words: list[str] = []  # of TEXT; of a TABLE its column pattern
+        self.sub: list[Node] = []
+        self.sup: list[Node] = []
+
+
+def parse(tokens: list[str]) -> list[Node]:
+    """Tokens in the spelling of `synonyms` -> a row of nodes. Raises only `TooDeepError`."""
+    return _Parser(tokens).row()
+
+
+_NO_BASE = frozenset([Kind.GAP, Kind.THIN, Kind.CELL, Kind.ROW, Kind.INFIX, Kind.SWITCH])
+_ENDS_ARGUMENT = frozenset(["}", "&", r"\\", "^", "_"])
+_LENGTH = re.compile(r"([-+]?\d*[.,]?\d*)(pt|em|ex|mm|cm|in|pc|mu|sp|bp|\\[A-Za-z]+)")
+_GAP_FROM = {"em": 0.5, "ex": 1.2, "mu": 9.0, "pt": 5.0, "mm": 1.8, "cm": 0.18, "in": 0.07, "pc": 0.42}
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-=,.()<>/|:;!*?")
+_SYMBOLS = {
+    **dict.fromkeys(table.SYMBOLS | _PLAIN, Kind.ATOM),
+    **dict.fromkeys(table.THIN, Kind.THIN),
+    **dict.fromkeys(table.WIDE, Kind.GAP),
+    **dict.fromkeys(table.INFIX, Kind.INFIX),
+    **dict.fromkeys(table.SWITCHES, Kind.SWITCH),
+    "&": Kind.CELL,
+}
+
+
+class _Parser:
+    def __init__(self, tokens: list[str]) -> None:
+        self.tokens = tokens
+        self.position = 0
+        self.depth = 0
+        self.open_groups = 0
+        self.open_tables = 0
+        self.dollar_is_ink = tokens.count("$") % 2 == 1
+        self.brackets = _matching_brackets(tokens) if "[" in tokens else {}
+
+    def peek(self) -> str:
+        return self.tokens[self.position] if self.position < len(self.tokens) else ""
+
+    def skip(self, token: str) -> None:
+        if self.peek() == token:
+            self.position += 1
+
+    def descend(self) -> None:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise TooDeepError
+
+    def row(self, end: str = "") -> list[Node]:
+        """Nodes up to, and without, the token that closes the innermost open construct."""
+        self.descend()
+        nodes: list[Node] = []
+        while self.position < len(self.tokens):
+            token = self.tokens[self.position]
+            if token == "}" or token[:5] == r"\end{":
+                if self.open_groups if token == "}" else self.open_tables:
+                    break
+                self.position += 1
+            elif token == end:
+                break
+            else:
+                self.node(nodes)
+        self.depth -= 1
+        return nodes
+
+    def node(self, nodes: list[Node]) -> None:
+        """Read one thing and append it, or its script to the last node."""
+        token = self.tokens[self.position]
+        self.position += 1
+        kind = _SYMBOLS.get(token)
+        if kind:
+            nodes.append(Node(kind, token))
+        elif token == "^":
+            script = self.argument()
+            _base(nodes).sup += script
+        elif token == "_":
+            script = self.argument()
+            _base(nodes).sub += script
+        elif token == "'":
+            prime = Node(Kind.ATOM, r"\prime")
+            (_base(nodes).sup if nodes else nodes).append(prime)
+        elif token == "{":
+            nodes.append(Node(Kind.GROUP, "", self.group()))
+        elif token == r"\\":
+            self.row_options()
+            nodes.append(Node(Kind.ROW))
+        elif token == "$":
+            if self.dollar_is_ink:
+                nodes.append(Node(Kind.ATOM, r"\$"))
+        elif token[0] == "\\":
+            if token not in table.NO_INK:
+                self.command(token, nodes)
+        elif token.isprintable():
+            nodes.append(Node(Kind.ATOM, token))
+
+    def group(self) -> list[Node]:
+        """The row in braces, the opening one already read."""
+        self.open_groups += 1
+        nodes = self.row()
+        self.open_groups -= 1
+        self.skip("}")
+        return nodes
+
+    def argument(self) -> list[Node]:
+        """The next group or single thing, as a command or a script takes it; none before a closing token."""
+        if self.peek() == "{":
+            self.position += 1
+            return self.group()
+        self.descend()
+        nodes: list[Node] = []
+        while not nodes or nodes[-1].kind is Kind.THIN:
+            token = self.peek()
+            if not token or token in _ENDS_ARGUMENT or token[:5] == r"\end{":
+                break
+            self.node(nodes)
+        self.depth -= 1
+        return nodes
+
+    def option(self) -> list[Node]:
+        """``[ 3 ]`` behind a root or an arrow."""
+        if self.position not in self.brackets:
+            return []
+        self.position += 1
+        nodes = self.row("]")
+        self.skip("]")
+        return nodes
+
+    def raw_argument(self) -> list[str]:
+        """The tokens of the next argument as they are: lengths, names, column patterns, words."""
+        start = self.position
+        if self.peek() != "{":
+            self.position = min(start + 1, len(self.tokens))
+            return self.tokens[start : self.position]
+        depth = 0
+        while self.position < len(self.tokens):
+            token = self.tokens[self.position]
+            self.position += 1
+            depth += (token == "{") - (token == "}")
+            if depth == 0:
+                return self.tokens[start + 1 : self.position - 1]
+        return self.tokens[start + 1 :]
+
+    def row_options(self) -> None:
+        r"""``\\*`` and ``\\[2pt]``; a bracket that holds no length belongs to the next row."""
+        self.skip("*")
+        close = self.brackets.get(self.position)
+        if close is not None and _LENGTH.fullmatch("".join(self.tokens[self.position + 1 : close])):
+            self.position = close + 1
+
+    def command(self, token: str, nodes: list[Node]) -> None:
+        name = token[1:]
+        if token[:7] == r"\begin{":
+            nodes.append(self.table(token[7:-1]))
+        elif name[:4] == "left" and name[4:5] in _DELIMITER_STARTS:
+            nodes.append(Node(Kind.LEFT, _delimiter(name[4:])))
+        elif name[:5] == "right" and name[5:6] in _DELIMITER_STARTS:
+            nodes.append(Node(Kind.RIGHT, _delimiter(name[5:])))
+        elif name[:6] == "middle" and name[6:7] in _DELIMITER_STARTS:
+            nodes.append(Node(Kind.MIDDLE, _delimiter(name[6:])))
+        elif token in table.SIZES:
+            self.sized_delimiter(table.SIZES[token], nodes)
+        elif token in table.ALPHABETS:
+            nodes.append(Node(Kind.ALPHABET, token, self.argument()))
+        elif token in table.ARGUMENTS:
+            node = Node(Kind.COMMAND, token)
+            if token in table.OPTIONAL:
+                node.option = self.option()
+            node.rows = tuple(self.argument() for _ in range(table.ARGUMENTS[token]))
+            nodes.append(node)
+        elif name in table.TEXT_FONTS:
+            nodes.append(self.text(name))
+        elif token in (r"\operatorname", r"\operatornamewithlimits"):
+            self.skip("*")
+            nodes.append(Node(Kind.ALPHABET, r"\mathrm", self.argument()))
+        elif token == r"\dots":
+            nodes.append(Node(Kind.ATOM, r"\cdots" if self.peek() in table.BINARY else r"\ldots"))
+        elif token in table.LENGTHS:
+            nodes.append(Node(Kind.GAP if self.is_wide_length(token) else Kind.THIN))
+        elif token in table.VANISHING:
+            self.skip("*")
+            self.raw_argument()
+        elif token in (r"\phantom", r"\hphantom"):
+            nodes.append(Node(Kind.PHANTOM, "", self.argument()))
+        elif token in table.UNWRAPPED:
+            self.option()
+            for _ in range(table.UNWRAPPED[token]):
+                self.raw_argument()
+            nodes.append(Node(Kind.GROUP, "", self.argument()))
+        else:
+            nodes.append(self.unknown(token))
+
+    def unknown(self, token: str) -> Node:
+        """A command of which nothing is known: the groups behind it may be its arguments, so they stay."""
+        groups = []
+        while self.peek() == "{" and token[1:2].isalpha():
+            groups.append(self.argument())
+        return Node(Kind.UNKNOWN, token, *groups)
+
+    def sized_delimiter(self, side: str, nodes: list[Node]) -> None:
+        r"""``\Bigl(``: a size that the author chose; bars still tell left from right by it."""
+        braced = self.peek() == "{" and self.tokens[self.position + 2 : self.position + 3] == ["}"]
+        at = self.position + braced
+        token = _delimiter(self.tokens[at]) if at < len(self.tokens) else ""
+        if token not in table.DELIMITERS:
+            return
+        self.position = at + 1 + braced
+        kind = {"l": Kind.LEFT, "r": Kind.RIGHT}.get(side, Kind.ATOM) if token in table.BARS else Kind.ATOM
+        nodes.append(Node(kind, token))
+
+    def is_wide_length(self, token: str) -> bool:
+        r"""Read the length behind ``\hspace`` or ``\kern``; from half an em on, a reader sees a gap."""
+        if token == r"\hspace":
+            self.skip("*")
+            found = _LENGTH.match("".join(self.raw_argument()))
+        else:
+            found = _LENGTH.match("".join(self.tokens[self.position : self.position + 12]))
+            unread = len(found.group()) if found else 0
+            while unread > 0:
+                unread -= len(self.peek())
+                self.position += 1
+        if not found or found.group(2) not in _GAP_FROM:
+            return False
+        number = found.group(1).replace(",", ".")
+        return bool(number.strip("+-.")) and float(number) >= _GAP_FROM[found.group(2)]
+
+    def text(self, name: str) -> Node:
+        """Words, and between dollar signs formulas, as a group."""
+        pieces: list[list[str]] = [[]]
+        for token in self.raw_argument():
+            if token == "$" and not self.dollar_is_ink:
+                pieces.append([])
+            else:
+                pieces[-1].append(token)
+        nodes = []
+        for index, piece in enumerate(pieces):
+            if index % 2:
+                inner = _Parser(piece)
+                inner.depth = self.depth
+                inner.descend()
+                nodes.append(Node(Kind.GROUP, "", inner.row()))
+            else:
+                words = Node(Kind.TEXT, name)
+                words.words = piece
+                nodes.append(words)
+        return Node(Kind.GROUP, "", nodes)
+
+    def table(self, name: str) -> Node:
+        r"""An environment, its ``\begin`` already read."""
+        starred, name = name.endswith("*"), name.rstrip("*")
+        columns: list[str] = []
+        if name in table.COLUMNS:
+            self.option()
+            columns = self.raw_argument() if self.peek() == "{" else []
+        elif name in table.WITH_ARGUMENT:
+            self.option()
+            self.raw_argument()
+        elif name in table.STACKS or (name in table.MATRICES and starred):
+            self.option()
+        self.open_tables += 1
+        node = Node(Kind.TABLE, name, self.row())
+        node.words = columns
+        self.open_tables -= 1
+        if self.peek()[:5] == r"\end{":
+            self.position += 1
+        return node
+
+
+_DELIMITER_STARTS = tuple("\\()[]|/.<>")
+
+
+def _delimiter(token: str) -> str:
+    token = table.SYNONYMS.get(token, token)
+    return table.FENCE_SYNONYMS.get(token, token)
+
+
+def _base(nodes: list[Node]) -> Node:
+    """The node that a script belongs to; an empty one where there is none."""
+    if not nodes or nodes[-1].kind in _NO_BASE:
+        nodes.append(Node(Kind.ATOM))
+    return nodes[-1]
+
+
+def _matching_brackets(tokens: list[str]) -> dict[int, int]:
+    """Position of each ``[`` -> position of the next ``]`` in the same braces."""
+    match: dict[int, int] = {}
+    nearest: list[int | None] = [None]
+    for position in range(len(tokens) - 1, -1, -1):
+        token = tokens[position]
+        if token == "}":
+            nearest.append(None)
+        elif token == "{":
+            nearest.pop()
+            nearest = nearest or [None]
+        elif token == "]":
+            nearest[-1] = position
+        elif token == "[":
+            close = nearest[-1]
+            if close is not None:
+                match[position] = close
+    return match

@@ -1,0 +1,83 @@
+r"""Say what is wrong with a row of tokens: for the reader of a data set and for the server's answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from . import synonyms as table
+
+_NEEDED = {**table.ARGUMENTS, "_": 1, "^": 1}
+
+
+def problems(tokens: Sequence[str]) -> list[str]:
+    r"""What keeps the tokens from being LaTeX, in words; an empty list if nothing does.
+
+    Looks for unbalanced braces, environments and ``\left``/``\right``, and for missing arguments of the commands
+    that are known (``\frac``, ``^``), each with the place (from 1) of the token.
+    """
+    found: list[str] = []
+    open_tokens: list[tuple[str, int]] = []
+    for place, token in enumerate(tokens, start=1):
+        opener = _opener(token)
+        if _opens(token):
+            open_tokens.append((token, place))
+        elif opener is not None:
+            if open_tokens and _matches(open_tokens[-1][0], opener):
+                open_tokens.pop()
+            elif any(_matches(other, opener) for other, _ in open_tokens):
+                while not _matches(open_tokens[-1][0], opener):
+                    found.append(_unclosed(*open_tokens.pop()))
+                open_tokens.pop()
+            else:
+                found.append(f"token {place}: {token} closes nothing")
+        if token in _NEEDED:
+            missing = _NEEDED[token] - _count_arguments(tokens, place, _NEEDED[token])
+            if missing:
+                what = "an argument" if missing == 1 else f"{missing} arguments"
+                found.append(f"token {place}: {token} lacks {what}")
+    return found + [_unclosed(*opened) for opened in open_tokens]
+
+
+def _opens(token: str) -> bool:
+    return token == "{" or token.startswith(r"\begin{") or _is_fence(token, r"\left")
+
+
+def _opener(token: str) -> str | None:
+    """What must have been open for a closing token."""
+    if token == "}":
+        return "{"
+    if token.startswith(r"\end{"):
+        return r"\begin{" + token[5:]
+    return r"\left" if _is_fence(token, r"\right") else None
+
+
+def _matches(opened: str, opener: str) -> bool:
+    return _is_fence(opened, opener) if opener == r"\left" else opened == opener
+
+
+def _is_fence(token: str, command: str) -> bool:
+    return token.startswith(command) and not token[len(command) : len(command) + 1].isalpha() and token != command
+
+
+def _unclosed(token: str, place: int) -> str:
+    return f"token {place}: {token} is never closed"
+
+
+def _count_arguments(tokens: Sequence[str], place: int, wanted: int) -> int:
+    """How many of the wanted arguments stand at `place`, each a group or a single token."""
+    count = 0
+    while count < wanted and place < len(tokens):
+        token = tokens[place]
+        if token == "[" and tokens[place - 1] in table.OPTIONAL and "]" in tokens[place:]:
+            place += list(tokens[place:]).index("]") + 1
+            continue
+        if token in ("}", "&", r"\\", "_", "^") or token.startswith(r"\end{"):
+            break
+        depth = 0
+        while place < len(tokens):
+            depth += (tokens[place] == "{") - (tokens[place] == "}")
+            place += 1
+            if depth <= 0:
+                break
+        count += 1
+    return count

@@ -1,0 +1,208 @@
+r"""Tables of LaTeX: which spellings leave the same ink, which commands leave none, what each one takes.
+
+No code to speak of, so that a new spelling is one more word in a table. "The same ink" means that a reader of
+the picture can't tell which one was written, sizes of delimiters and widths of thin spaces aside. ``\bar`` and
+``\overline``, or ``\epsilon`` and ``\varepsilon``, look different and stay different.
+"""
+
+from __future__ import annotations
+
+
+def _commands(names: str) -> frozenset[str]:
+    return frozenset("\\" + name for name in names.split())
+
+
+def _table(rows: str) -> dict[str, str]:
+    r"""``le=leq lt=<``: commands, written without their backslash; a value that is no word stays as it is."""
+    pairs = (row.split("=", 1) for row in rows.split())
+    return {"\\" + old: "\\" + new if new.isalpha() and len(new) > 1 else new for old, new in pairs}
+
+
+def _characters(characters: str, tokens: str) -> dict[str, str]:
+    return dict(zip(characters, tokens.split(), strict=True))
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+# ---------------------------------------------------------------------------------------- one token for another
+SYNONYMS: dict[str, str] = {
+    # relations, operators, arrows
+    **_table(
+        r"""le=leq ge=geq ne=neq lt=< gt=> to=rightarrow gets=leftarrow owns=ni land=wedge lor=vee lnot=neg
+        iff=Longleftrightarrow implies=Longrightarrow impliedby=Longleftarrow colon=: ast=* cdotp=cdot ldotp=.
+        setminus=backslash bot=perp Box=square leadsto=rightsquigarrow restriction=upharpoonright Doteq=doteqdot
+        doublecap=Cap doublecup=Cup thicksim=sim thickapprox=approx varpropto=propto intop=int ointop=oint
+        smallint=int dag=dagger ddag=ddagger centerdot=cdot smallsmile=smile smallfrown=frown"""
+    ),
+    # delimiters, dots
+    **_table(
+        r"""lbrace=\{ rbrace=\} lbrack=[ rbrack=] vert=| lvert=| rvert=| mid=| Vert=\| lVert=\| rVert=\|
+        parallel=\| dotsc=ldots dotso=ldots mathellipsis=ldots dotsb=cdots dotsm=cdots dotsi=cdots"""
+    ),
+    # \dfrac and \tfrac choose a size, as a picture's resolution does: the fraction read from it is the same
+    **_table(
+        r"""dfrac=frac tfrac=frac cfrac=frac dbinom=binom tbinom=binom overset=stackrel bm=boldsymbol
+        pmb=boldsymbol Bbb=mathbb frak=mathfrak mathup=mathrm
+        sb=_ sp=^ bgroup={ egroup=} cr=\\ shortstack=substack crcr=\\
+        newline=\\ tabularnewline=\\ hdashline=hline overparen=overarc wideparen=overarc"""
+    ),
+    # capital Greek letters that are Latin ones
+    **_table("Alpha=A Beta=B Epsilon=E Zeta=Z Eta=H Iota=I Kappa=K Mu=M Nu=N Omicron=O Rho=P Tau=T Chi=X"),
+    # characters that a keyboard has or a word processor makes
+    **{"%": r"\%", "#": r"\#"},
+    **_characters("′’‘−–∗∣‖⟨⟩", r"' ' ' - - * | \| \langle \rangle"),
+    **_characters("·⋅×÷±∓√≤≥≠", r"\cdot \cdot \times \div \pm \mp \surd \leq \geq \neq"),
+    **_characters("≈≡∼≅∝", r"\approx \equiv \sim \cong \propto"),
+    **_characters("→←⇒⇔↦↔", r"\rightarrow \leftarrow \Rightarrow \Leftrightarrow \mapsto \leftrightarrow"),
+    **_characters("∈∉⊂⊆∪∩∅∀∃", r"\in \notin \subset \subseteq \cup \cap \emptyset \forall \exists"),
+    **_characters("∞∂∇∑∏∫…⋯", r"\infty \partial \nabla \sum \prod \int \ldots \cdots"),
+    **_characters("αβγδεζηθικλμ", r"\alpha \beta \gamma \delta \varepsilon \zeta \eta \theta \iota \kappa \lambda \mu"),
+    **_characters("νξπρςστυφχψω", r"\nu \xi \pi \rho \varsigma \sigma \tau \upsilon \varphi \chi \psi \omega"),
+    **_characters("ΓΔΘΛΞΠΣΦΨΩ", r"\Gamma \Delta \Theta \Lambda \Xi \Pi \Sigma \Phi \Psi \Omega"),
+    **_characters("ϵϕ", r"\epsilon \phi"),
+}
+
+# -------------------------------------------------------------------------------------- one token for several
+EXPANSIONS: dict[str, list[str]] = {
+    r"\coloneqq": [":", "="],
+    r"\coloneq": [":", "-"],
+    r"\eqqcolon": ["=", ":"],
+    "°": ["^", "{", r"\circ", "}"],
+    "²": ["^", "{", "2", "}"],
+    "³": ["^", "{", "3", "}"],
+    r"\bmod": [r"\mathrm", "{", "m", "o", "d", "}"],
+    r"\mod": ["\\ ", r"\mathrm", "{", "m", "o", "d", "}"],
+}
+NEGATIONS = {"=": r"\neq", r"\in": r"\notin", r"\ni": r"\notni", r"\exists": r"\nexists", "|": r"\nmid",
+             r"\subseteq": r"\nsubseteq", r"\supseteq": r"\nsupseteq"}  # fmt: skip
+"""What ``\\not`` and its neighbour are together, where a command of its own draws the same."""
+
+# ------------------------------------------------------------------------------------------- without any ink
+THIN = _commands(", ! ; : > / thinspace medspace thickspace negthinspace negmedspace negthickspace") | {"~"}
+WIDE = _commands("quad qquad enspace enskip space hfill hfil nobreakspace") | {"\\ "}
+NO_INK = _commands(
+    r"""displaystyle textstyle scriptstyle scriptscriptstyle limits nolimits nonumber notag
+    displaylimits protect relax allowbreak nobreak break strut mathstrut noindent null left right middle begin end
+    tiny scriptsize footnotesize small normalsize large Large LARGE huge Huge ( ) [ ] - @"""
+)
+VANISHING = _commands("label tag vphantom vspace color index cline")
+"""Commands that vanish with their one argument."""
+UNWRAPPED = {
+    **dict.fromkeys(_commands("mathop mathbin mathrel mathord mathopen mathclose mathpunct mathinner"), 0),
+    **dict.fromkeys(_commands("ensuremath smash llap rlap mathllap mathrlap mathclap mathnormal vcenter"), 0),
+    **dict.fromkeys(_commands("textcolor colorbox href raise lower"), 1),
+    r"\multicolumn": 2,
+}
+"""Commands of which only the last argument shows: how many vanish before it."""
+LENGTHS = _commands("hspace hskip kern mkern mskip")
+"""Commands with a length: a gap from 0.5em on, nothing below."""
+
+# ------------------------------------------------------------------------------------------------- structure
+ALPHABETS = _commands("mathbb mathbf mathcal mathfrak mathit mathrm mathscr mathsf mathtt boldsymbol")
+SWITCHES = _table(
+    """rm=mathrm bf=mathbf it=mathit cal=mathcal sf=mathsf tt=mathtt sl=mathit mit=mathit
+    scr=mathscr boldmath=boldsymbol bfseries=mathbf itshape=mathit rmfamily=mathrm"""
+)
+"""Old commands that change the font up to the end of their group."""
+TEXT_FONTS = {
+    **dict.fromkeys(_words("text textrm textnormal textup textmd mbox hbox"), (r"\text", r"\mathrm")),
+    **dict.fromkeys(("textit", "textsl", "emph"), (r"\textit", r"\mathit")),
+    "textbf": (r"\textbf", r"\mathbf"),
+    "texttt": (r"\texttt", r"\mathtt"),
+    "textsf": (r"\textsf", r"\mathsf"),
+    "textsc": (r"\textsc", r"\textsc"),
+}
+"""Text commands: what they are called, and the alphabet for a single word, which looks the same."""
+TEXT_COMMANDS = tuple(TEXT_FONTS)
+ARGUMENTS: dict[str, int] = {
+    **dict.fromkeys(ALPHABETS, 1),
+    **dict.fromkeys(_commands("acute bar breve check dot ddot dddot ddddot grave hat mathring tilde vec"), 1),
+    **dict.fromkeys(_commands("overline underline widehat widetilde overarc underparen boxed cancel bcancel"), 1),
+    **dict.fromkeys(_commands("overbrace underbrace overrightarrow overleftarrow overleftrightarrow"), 1),
+    **dict.fromkeys(_commands("underrightarrow underleftarrow underleftrightarrow xcancel pmod pod sqrt"), 1),
+    **dict.fromkeys(_commands("xrightarrow xleftarrow xmapsto xhookrightarrow xrightleftharpoons"), 1),
+    **dict.fromkeys(_commands("substack not"), 1),
+    **dict.fromkeys(_commands("frac binom stackrel underset"), 2),
+}
+"""Commands with arguments that show, and how many."""
+OPTIONAL = _commands("sqrt xrightarrow xleftarrow xmapsto xhookrightarrow xrightleftharpoons")
+"""Commands that may have one more argument in brackets."""
+INFIX = {r"\over": ("", ""), r"\choose": ("", ""), r"\atop": ("", ""), r"\brack": "[]", r"\brace": (r"\{", r"\}")}
+TALL = _commands("frac binom substack stackrel underset overbrace underbrace")
+"""Commands higher than a line: only around these do stretching delimiters grow by more than a little."""
+OPERATORS = _commands(
+    """arccos arcsin arctan arg cos cosh cot coth csc deg det dim exp gcd hom inf ker lg lim liminf limsup ln log
+    max min Pr sec sin sinh sup tan tanh"""
+)
+"""Names that have a command: ``\\operatorname{sin}`` is ``\\sin``."""
+BINARY = frozenset("+-=<>*/|") | _commands(
+    """times cdot div pm mp cap cup wedge vee oplus otimes ominus circ leq geq neq equiv sim simeq approx cong
+    subset subseteq supset supseteq in ni rightarrow leftarrow Rightarrow Leftrightarrow to le ge ne land lor
+    bullet ast star amalg prec succ ll gg mid setminus longrightarrow mapsto iff implies"""
+)
+"""Between these ``\\dots`` sits in the middle of the line."""
+
+# ------------------------------------------------------------------------------------------------ delimiters
+OPENING = frozenset(["(", "[", r"\{", r"\langle", r"\lfloor", r"\lceil", r"\lgroup", r"\ulcorner"])
+CLOSING = frozenset([")", "]", r"\}", r"\rangle", r"\rfloor", r"\rceil", r"\rgroup", r"\urcorner"])
+BARS = frozenset(["|", r"\|"])
+DELIMITERS = OPENING | CLOSING | BARS | frozenset(["/", r"\backslash", r"\uparrow", r"\downarrow"])
+FENCE_NAMES = _words(
+    """langle rangle lbrace rbrace lbrack rbrack lvert rvert lVert rVert vert Vert lfloor rfloor lceil rceil
+    lgroup rgroup lmoustache rmoustache ulcorner urcorner backslash
+    uparrow downarrow updownarrow Uparrow Downarrow Updownarrow"""
+)
+FENCE_SYNONYMS = {"<": r"\langle", ">": r"\rangle"}
+SIZES = {"\\" + size + side: side for size in ("big", "Big", "bigg", "Bigg") for side in ("", "l", "r", "m")}
+
+# ---------------------------------------------------------------------------------------------- environments
+MATRICES = {
+    "matrix": ("", ""),
+    "smallmatrix": ("", ""),
+    "pmatrix": ("(", ")"),
+    "bmatrix": ("[", "]"),
+    "Bmatrix": (r"\{", r"\}"),
+    "vmatrix": ("|", "|"),
+    "Vmatrix": (r"\|", r"\|"),
+    "cases": (r"\{", "."),
+    "dcases": (r"\{", "."),
+    "rcases": (".", r"\}"),
+}
+"""Tables of cells and the delimiters that they come with."""
+STACKS = frozenset(
+    _words("""align aligned alignat alignedat flalign split gather gathered multline eqnarray equation displaymath math
+    subarray""")
+)
+"""Lines one below the other; the marks that align them leave no ink."""
+PAIRED = frozenset(_words("align aligned alignat alignedat flalign"))
+"""Stacks in which every second ``&`` begins a new column, so that it stands for a gap."""
+COLUMNS = frozenset(["array", "tabular", "darray"])
+WITH_ARGUMENT = frozenset(["alignat", "alignedat", "subarray"])
+
+# ------------------------------------------------------------------------------ symbols, which take no argument
+_SPELLINGS = frozenset(SYNONYMS.values()) | frozenset(NEGATIONS.values())
+_SYNTAX = frozenset(["{", "}", "^", "_", "'", r"\\"]) | ARGUMENTS.keys()
+SYMBOLS = (
+    OPERATORS
+    | BINARY
+    | (_SPELLINGS - _SYNTAX)
+    | _commands(
+        """alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa varkappa lambda mu nu xi pi
+    varpi rho varrho sigma varsigma tau upsilon phi varphi chi psi omega omicron Gamma Delta Theta Lambda Xi Pi
+    Sigma Upsilon Phi Psi Omega digamma aleph beth hbar hslash ell imath jmath wp Re Im partial nabla infty
+    emptyset varnothing angle triangle square blacksquare Diamond lozenge star bigstar sharp flat natural
+    prime backprime forall exists nexists neg top perp surd ldots cdots vdots ddots dots therefore because
+    sum prod coprod int iint iiint iiiint oint bigcup bigcap bigsqcup bigvee bigwedge bigoplus bigotimes bigodot
+    biguplus bullet circ dagger ddagger amalg wr sqcup sqcap uplus odot oslash boxtimes boxplus ltimes rtimes
+    div diamond asymp doteq propto models vdash dashv Vdash vDash bowtie smile frown mapsto longmapsto
+    preceq succeq lesssim gtrsim leqq geqq leqslant geqslant subsetneq supsetneq sqsubseteq sqsupseteq
+    trianglelefteq trianglerighteq triangleleft triangleright nsubseteq nmid notin hookrightarrow hookleftarrow
+    twoheadrightarrow rightharpoonup rightharpoondown rightleftharpoons rightleftarrows leftrightarrows
+    longleftarrow longleftrightarrow leftrightarrow Leftarrow Uparrow Downarrow uparrow downarrow updownarrow
+    nearrow searrow swarrow nwarrow langle rangle lfloor rfloor lceil rceil backslash cosec sech csch hline
+    S P AA O o i j complement mho eth Bbbk checkmark diamondsuit heartsuit clubsuit spadesuit"""
+    )
+)
+"""Of these a following group is no argument; an unknown command keeps the groups behind it."""
