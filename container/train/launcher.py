@@ -26,6 +26,7 @@ HOST_TIMEOUT = 300.0  # seconds; hosts of one job start within a few minutes of 
 TORCH_DISTRIBUTED = "sagemaker_torch_distributed_enabled"
 MPI = "sagemaker_mpi_enabled"
 
+MAX_VARIABLE = 128 * 1024  # bytes of one variable, `NAME=value` and the closing zero: the kernel's MAX_ARG_STRLEN
 TOOLKIT_LOGGER = "sagemaker-training-toolkit"  # at INFO it prints the whole environment, a hundred lines, twice
 
 logger = logging.getLogger("train")
@@ -43,13 +44,14 @@ def main() -> None:
     if env.log_level < logging.INFO:  # the job asks for all of it: container_log_level=logging.DEBUG
         logging.getLogger(TOOLKIT_LOGGER).setLevel(env.log_level)
     program = _settle_program(env)
-    environment.write_env_vars(env.to_env_vars())
+    variables = _passable(env.to_env_vars())
+    environment.write_env_vars(variables)
     _put_interpreter_first_on_path()
     _wait_for_hosts(env.hosts)
     kind = _runner_kind(env)
     logger.info("starting %s from %s (%s)", program, environment.code_dir, kind.value)
     logger.info("channels: %s; hyperparameters: %s", env.channel_input_dirs, env.hyperparameters)
-    process = runner.get(kind, program, env.to_cmd_args(), env.to_env_vars())
+    process = runner.get(kind, program, env.to_cmd_args(), variables)
     try:
         process.run(wait=True, capture_error=False)
     except errors.ExecuteUserScriptError as error:
@@ -96,6 +98,14 @@ def _fetch_code(uri: str) -> None:
         logger.warning("%s is not empty; the job's source_dir %s goes to %s", code_dir, uri, fresh)
         environment.code_dir = str(fresh)
     files.download_and_extract(uri=uri, path=environment.code_dir)
+
+
+def _passable(variables: dict[str, str]) -> dict[str, str]:
+    """Those that a process can be started with (T3: a hundred long hyperparameters are too much for one SM_HPS)."""
+    long = [name for name, value in variables.items() if len(f"{name}={value}".encode()) >= MAX_VARIABLE]
+    if long:
+        logger.warning("left out, as they are longer than 128 KiB: %s", ", ".join(long))
+    return {name: value for name, value in variables.items() if name not in long}
 
 
 def _put_interpreter_first_on_path() -> None:
