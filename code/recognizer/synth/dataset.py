@@ -14,9 +14,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from recognizer.latex import normalize
 from recognizer.synth.degrade import degrade
-from recognizer.synth.grammar import LEVELS, generate_source
+from recognizer.synth.grammar import LEVELS, generate_formula
 from recognizer.synth.progress import Progress
 from recognizer.synth.style import random_style, render_any
 
@@ -47,9 +46,9 @@ def sample(index: int, seed: int) -> tuple[np.ndarray, tuple[str, ...], int, dic
     """
     rng = np.random.default_rng([seed, index])
     level = LEVELS[int(rng.choice(len(LEVELS), p=LEVEL_SHARES))]
-    source = generate_source(rng, level)
-    clean, style = render_any(source, random_style(rng))
-    return degrade(clean, rng), tuple(normalize(source).split()), level, style.to_dict()
+    formula = generate_formula(rng, level)
+    clean, style = render_any(formula, random_style(rng))
+    return degrade(clean, rng), tuple(formula.split()), level, style.to_dict()
 
 
 def write_dataset(

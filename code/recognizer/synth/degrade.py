@@ -122,7 +122,9 @@ def _field(height: int, width: int, cells: int, rng: np.random.Generator) -> np.
 
 def _paper(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     """Reflectance of a sheet: its tint, blotches and grain. (height, width, 3) float32."""
-    tint = np.array((1.0, rng.uniform(0.95, 1.0), rng.uniform(0.84, 1.0)), np.float32) * np.float32(rng.uniform(0.78, 1.0))
+    tint = np.array((1.0, rng.uniform(0.95, 1.0), rng.uniform(0.84, 1.0)), np.float32) * np.float32(
+        rng.uniform(0.78, 1.0)
+    )
     texture = 1 + rng.uniform(0, 0.03) * _field(height, width, int(rng.integers(3, 12)), rng)
     if rng.random() < 0.5:
         grain = _field(height, width, max(4, width // int(rng.integers(2, 5))), rng)

@@ -18,20 +18,16 @@ from recognizer.synth.symbols import (
     Draw,
 )
 
-TALL = ("\\frac", "\\sum", "\\prod", "\\int", "\\begin", "\\binom", "\\sqrt", "\\lim")
-
 
 def fence(body: str, left: str = "(", right: str = ")") -> str:
-    """`body` between fences that grow with it where it is taller than a line."""
-    if any(mark in body for mark in TALL):
-        return f"\\left{left}{body}\\right{right}"
-    return f"{left}{body}{right}"
+    """`body` between fences that grow with it; `normalize` makes them plain where there is nothing tall."""
+    return f"\\left{left} {body} \\right{right}"
 
 
 def script_base(base: str) -> str:
     """`base` as something that can carry a script: more than one symbol goes into parentheses."""
     single = len(base) == 1 or base.isdigit() or (base.startswith("\\") and base[1:].isalpha())
-    return base if single or base.endswith(")") else fence(base)
+    return base if single or base.endswith("\\right)") else fence(base)
 
 
 class Expressions:
@@ -120,11 +116,8 @@ class Expressions:
         return f"\\sqrt{degree}{{{self.expression(budget - 3)}}}"
 
     def _parentheses(self, budget: int) -> str:
-        left, right = tuple(self.draw.one(("()", "()", "()", "[]", "||")))
-        inner = self.expression(budget - 2)
-        if left == "|":
-            return f"\\left|{inner}\\right|" if any(mark in inner for mark in TALL) else f"|{inner}|"
-        return fence(inner, left, right)
+        left, right = tuple(self.draw.one(("()", "()", "()", "[]"))) if self.draw.chance(0.85) else ("\\vert", "\\vert")
+        return fence(self.expression(budget - 2), left, right)
 
     def _function(self, budget: int) -> str:
         name = self.draw.weighted(TRIG if self.level == 2 else FUNCTIONS)

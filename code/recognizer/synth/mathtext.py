@@ -7,6 +7,7 @@ errors here, so that no picture disagrees with its label.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,7 +23,13 @@ FONT_SETS = ("cm", "stix", "stixsans", "dejavusans", "dejavuserif")
 # Height of an x in em, by font set: with it, pictures in all fonts come out at the wanted x-height.
 _X_HEIGHT = {"cm": 0.431, "stix": 0.45, "stixsans": 0.45, "dejavusans": 0.547, "dejavuserif": 0.519}
 
+# What mathtext draws, but not as a book has it: arrows that don't grow over their letters, a stroke beside its relation.
+_UNLIKE = re.compile(r"\\(?:overleftrightarrow|overrightarrow|overarc|not)(?![A-Za-z])")
+# Outside of Computer Modern, mathtext draws the shapes of \varepsilon, \preccurlyeq and \succcurlyeq here.
+_UNLIKE_BUT_CM = re.compile(r"\\(?:epsilon|preceq|succeq)(?![A-Za-z])")
+
 _EM_POINTS = 10.0
+_AROUND_SCRIPTS = re.compile(r"(?<!\\)\s*([\^_{}])\s*")
 _parser = MathTextParser("agg")
 _log = logging.getLogger("matplotlib.mathtext")
 
@@ -61,7 +68,11 @@ def render_mathtext(latex: str, x_height: float, font_set: str, display: bool = 
     """
     if "\\begin" in latex or "\\\\" in latex or "$" in latex:
         raise RenderError(latex, "mathtext has no environments, no line breaks and no dollar signs")
-    text = latex.replace("\\frac", "\\dfrac") if display else latex
+    if _UNLIKE.search(latex) or (font_set != "cm" and _UNLIKE_BUT_CM.search(latex)):
+        raise RenderError(latex, f"mathtext's {font_set} draws a part of it unlike LaTeX")
+    # Mathtext sets a script that comes after a blank as a symbol on the line.
+    text = _AROUND_SCRIPTS.sub(r"\1", latex)
+    text = text.replace("\\frac", "\\dfrac") if display else text
     font = FontProperties(size=_EM_POINTS, math_fontfamily=font_set)
     dpi = x_height / _X_HEIGHT[font_set] * 72 / _EM_POINTS
     with _missing_glyphs_raise(latex), mpl.rc_context({"text.hinting": "no_hinting", "text.antialiased": True}):

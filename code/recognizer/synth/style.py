@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 
 import cv2
@@ -15,6 +16,8 @@ ALPHABETS = {"tex": "", "bold": "\\boldsymbol", "sans": "\\mathsf", "upright": "
 
 # Formulas that choose an alphabet themselves keep it: inside bold, `\mathbf{x}` couldn't be told from `x`.
 OWN_ALPHABET = ("\\math", "\\operatorname", "\\text", "\\bold")
+# In a sans serif type, a small l, a capital I and a bar are one and the same.
+_SANS_TWINS = re.compile(r"(?<![A-Za-z\\])[lI](?![A-Za-z])")
 
 BLACK_INKS = ((0, 0, 0), (0, 0, 0), (20, 20, 20), (45, 45, 50), (70, 70, 70))
 COLOUR_INKS = ((20, 30, 120), (15, 60, 150), (10, 90, 60), (120, 20, 30), (90, 40, 110), (60, 80, 110))
@@ -61,7 +64,9 @@ def random_style(rng: np.random.Generator) -> Style:
     return Style(
         renderer="mathjax" if mathjax else "mathtext",
         font=font,
-        x_height=float(np.exp(rng.uniform(np.log(5.5), np.log(45)))) if rng.random() < 0.6 else float(rng.uniform(8, 22)),
+        x_height=float(np.exp(rng.uniform(np.log(5.5), np.log(45))))
+        if rng.random() < 0.6
+        else float(rng.uniform(8, 22)),
         display=bool(rng.random() < 0.7),
         stroke=float(rng.uniform(5, 45)) if rng.random() < 0.4 else 0.0,
         slant=float(np.clip(rng.normal(0, 0.08), -0.2, 0.2)) if rng.random() < 0.3 else 0.0,
@@ -85,8 +90,12 @@ def render(latex: str, style: Style) -> np.ndarray:
         ValueError: the style names an unknown renderer.
     """
     if style.renderer == "mathjax":
-        alphabet = "" if any(mark in latex for mark in OWN_ALPHABET) else ALPHABETS[style.font]
-        ink = render_mathjax(f"{alphabet}{{{latex}}}" if alphabet else latex, style.x_height, style.display, style.stroke)
+        alphabet = ALPHABETS[style.font]
+        if any(mark in latex for mark in OWN_ALPHABET) or (style.font == "sans" and _SANS_TWINS.search(latex)):
+            alphabet = ""
+        ink = render_mathjax(
+            f"{alphabet}{{{latex}}}" if alphabet else latex, style.x_height, style.display, style.stroke
+        )
     elif style.renderer == "mathtext":
         ink = render_mathtext(latex, style.x_height, style.font, style.display)
     else:

@@ -1,7 +1,8 @@
 """Symbol tables of the formula generator, and the seeded drawing of single symbols.
 
 The tables say how often a symbol comes up. Real formulas are very uneven (a `\\sum` in every tenth, a `\\upsilon` in
-none), and a recognizer can't read what it has never seen: so each draw mixes the natural weights with a flat share.
+none), and a recognizer can't read what it has never seen: so each draw mixes the natural weights with a flat share. Relations are
+spelt `\\lt` and `\\gt`, since `<` and `>` mark placeholders in templates.
 """
 
 from __future__ import annotations
@@ -41,11 +42,11 @@ CAPITAL_GREEK: Mapping[str, float] = {
 }  # fmt: skip
 
 SCHOOL_RELATIONS: Mapping[str, float] = {
-    "=": 60, "<": 8, ">": 8, "\\leq": 7, "\\geq": 7, "\\neq": 6, "\\approx": 4, "\\fallingdotseq": 1,
+    "=": 60, "\\lt": 8, "\\gt": 8, "\\leq": 7, "\\geq": 7, "\\neq": 6, "\\approx": 4, "\\fallingdotseq": 1,
     "\\doteq": 1, "\\leqq": 2, "\\geqq": 2,
 }  # fmt: skip
 RELATIONS: Mapping[str, float] = {
-    "=": 50, "<": 6, ">": 6, "\\leq": 6, "\\geq": 6, "\\neq": 4, "\\approx": 4, "\\equiv": 4, "\\sim": 3, "\\cong": 2,
+    "=": 50, "\\lt": 6, "\\gt": 6, "\\leq": 6, "\\geq": 6, "\\neq": 4, "\\approx": 4, "\\equiv": 4, "\\sim": 3, "\\cong": 2,
     "\\simeq": 2, "\\propto": 2, "\\ll": 1, "\\gg": 1,
 }  # fmt: skip
 SCHOOL_OPERATORS: Mapping[str, float] = {"+": 10, "-": 10, "\\times": 8, "\\div": 5, "\\pm": 1, "\\cdot": 2}
@@ -77,11 +78,23 @@ ACCENTS: Mapping[str, float] = {
     "\\hat": 6, "\\bar": 6, "\\tilde": 4, "\\vec": 6, "\\dot": 4, "\\ddot": 2, "\\overline": 4, "\\widehat": 2,
     "\\widetilde": 2,
 }  # fmt: skip
-DOTS: Mapping[str, float] = {"\\cdots": 8, "\\dots": 4}
+DOTS: Mapping[str, float] = {"\\cdots": 8, "\\ldots": 5}
 ALPHABETS: Mapping[str, float] = {"\\mathbf": 6, "\\mathcal": 5, "\\mathbb": 3, "\\mathrm": 2, "\\mathfrak": 1}
 NUMBER_SETS: Mapping[str, float] = {
     "\\mathbb{R}": 12, "\\mathbb{N}": 6, "\\mathbb{Z}": 7, "\\mathbb{Q}": 4, "\\mathbb{C}": 6, "R": 4, "N": 3, "Z": 3,
 }  # fmt: skip
+
+# Symbols that no template uses but that vocabularies have.
+RARE = (
+    "\\backslash", "\\ominus", "\\odot", "\\frown", "\\smile", "\\bullet", "\\star", "\\prec", "\\succ", "\\preceq",
+    "\\succeq", "\\asymp", "\\uplus", "\\leqslant", "\\geqslant", "\\ll", "\\gg", "\\lesssim", "\\gtrsim", "\\Longrightarrow",
+    "\\longrightarrow", "\\Longleftrightarrow", "\\leftarrow", "\\Leftarrow", "\\rightharpoonup", "\\rightleftharpoons",
+    "\\searrow", "\\dagger", "\\lor", "\\land", "\\nmid", "\\parallel", "\\perp", "\\supsetneq", "\\subsetneq", "\\nsubseteq",
+    "\\sec", "\\csch", "\\sech", "\\cosec", "\\coth", "\\varsigma", "\\vartheta", "\\ddots", "\\vdots",
+    "\\Re", "\\Im", "\\ell", "\\top", "\\square", "!", "?", ";", "\\&", "\\#",
+    "\\aleph", "\\iota", "\\Xi", "\\models", "\\notin", "\\supset", "\\supseteq", "\\uparrow", "\\downarrow", "\\nearrow", "\\triangle",
+    "\\fallingdotseq", "\\doteq", "\\leqq", "\\geqq", "\\because", "\\angle", "\\upsilon", "\\varrho", "\\rightleftarrows",
+)  # fmt: skip
 
 
 @cache
