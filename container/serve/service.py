@@ -82,8 +82,10 @@ class Service:
         return self._handler.encode(request, rows, call.accept)
 
     def stop(self, seconds: float) -> None:
-        """Lets what is inside be answered; what is left after `seconds` gets 503 instead of a cut connection."""
-        self._problem = "the server is stopping"
+        """Lets what is inside be answered; what is left after `seconds` gets 503 instead of a cut connection.
+
+        Requests are still admitted: they come from connections that were accepted before the stop.
+        """
         if self._batcher:
             timer = threading.Timer(seconds, self._batcher.abandon, [errors.shutting_down()])
             timer.daemon = True

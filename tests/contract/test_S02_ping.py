@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import statistics
 import threading
 import time
@@ -86,6 +88,17 @@ def test_S02_turns_unhealthy_while_the_model_is_stuck(own_base_dir):
         server.wait_for(503)
         assert "working on one batch" in server.ping().json()["error"]["message"]
         server.wait_until_ready()
+
+
+def test_S02_recovers_when_the_models_process_dies(tiny_base_dir):
+    with Server(tiny_base_dir) as server:
+        server.wait_until_ready()
+        (worker,) = server.workers()
+        os.kill(worker, signal.SIGKILL)
+        server.wait_for_log("Perhaps out of memory?")
+        server.wait_until_ready()
+        assert server.workers() != [worker]
+        assert server.invoke(PICTURE).status == 200
 
 
 def test_S02_ping_does_not_queue_behind_inference(own_base_dir):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+import os
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -51,6 +53,22 @@ def test_S04_sigterm_under_load_loses_nothing(own_base_dir):
     assert status == 0, log
     assert len(outcomes) > 24
     assert set(outcomes) == {200}
+
+
+def test_S04_answers_what_only_the_kernel_has_accepted(tiny_base_dir):
+    """Connections of which gunicorn knows nothing yet when it is told to stop: its own worker resets them."""
+    with Server(tiny_base_dir) as server:
+        server.wait_until_ready()
+        (worker,) = server.workers()
+        os.kill(worker, signal.SIGSTOP)
+        connections = [server.connect() for _ in range(20)]
+        for connection in connections:
+            connection.request("POST", "/invocations", PICTURE, {"Content-Type": "image/png"})
+        server.terminate()
+        time.sleep(0.5)
+        os.kill(worker, signal.SIGCONT)
+        assert [connection.getresponse().status for connection in connections] == [200] * 20
+        assert server.finish(30)[0] == 0
 
 
 def test_S04_answers_a_request_that_is_still_arriving(tiny_base_dir):

@@ -129,6 +129,11 @@ class Server:
     def log(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in list(self._lines)]
 
+    def workers(self) -> list[int]:
+        """Process ids of gunicorn's workers."""
+        pid = self.process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
 

@@ -61,7 +61,7 @@ class TrainingJob:
 
     def start_bare(self) -> subprocess.Popen[str]:
         """Start without writing the configuration."""
-        clean = {key: value for key, value in os.environ.items() if not key.startswith(("SM_", "SAGEMAKER_"))}
+        clean = {key: value for key, value in os.environ.items() if not key.startswith(("SM_", "SAGEMAKER_", "AWS_"))}
         environment = {**clean, "SAGEMAKER_BASE_DIR": str(self.base), "OMP_NUM_THREADS": "1", **self.variables}
         self.process = subprocess.Popen(
             TRAIN, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -61,7 +61,7 @@ def test_a_failing_item_spoils_no_other(model):
 
 
 def test_wrong_number_of_answers_is_an_error():
-    batcher = Batcher(lambda items: [], max_size=1)
+    batcher: Batcher[int, int] = Batcher(lambda items: [], max_size=1)
     with pytest.raises(RuntimeError, match="0 answers to 1 items"):
         batcher.submit([1])[0].result(10)
 

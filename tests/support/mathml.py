@@ -1,0 +1,95 @@
+"""What of a formula's MathML is ink: glyphs and their arrangement, without sizes, spaces and grouping.
+
+Two spellings of a formula that draw the same picture have equal skeletons. Deliberately not told apart: the size of
+delimiters, widths of spaces, how columns are aligned, limits beside or below their operator, and a script on
+`{ab}` or on `b` alone (the same place, as long as nothing in the group is higher than a line).
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from xml.etree import ElementTree
+
+Skeleton = tuple[object, ...]
+
+_TRANSPARENT = frozenset(["math", "mrow", "mstyle", "mpadded", "TeXAtom", "semantics", "mtd"])
+_INVISIBLE = frozenset(["mspace", "mphantom", "annotation", "maligngroup", "malignmark"])
+_SAME_GLYPH = {"∣": "|", "∥": "‖", "⟂": "⊥", "∖": "\\", "∗": "*", "″": "′′", "‴": "′′′", "⁗": "′′′′", "≔": ":=",
+               "∶": ":", "◻": "□", "⌢": "⏜"}  # fmt: skip
+
+
+def skeleton(mathml: str) -> Skeleton:
+    """MathML -> nested tuples that are equal for formulas that look the same."""
+    return _row(ElementTree.fromstring(mathml))
+
+
+def _row(element: ElementTree.Element) -> Skeleton:
+    parts: list[object] = []
+    for child in element:
+        parts += _parts(child)
+    return tuple(parts)
+
+
+def _parts(element: ElementTree.Element) -> Skeleton:
+    tag = element.tag.rpartition("}")[2]
+    if tag in _INVISIBLE:
+        return ()
+    if tag in _TRANSPARENT:
+        return _row(element)
+    if tag in ("mi", "mn", "mo", "mtext", "ms"):
+        return _glyphs(element, tag)
+    children = [_parts(child) for child in element]
+    if tag in ("msub", "munder"):
+        return _scripted(children[0], children[1], ())
+    if tag in ("msup", "mover"):
+        return _scripted(children[0], (), children[1])
+    if tag in ("msubsup", "munderover"):
+        return _scripted(*children)
+    if tag == "mfrac":
+        if element.get("linethickness", "").startswith("0"):
+            return (("table", "", ((children[0],), (children[1],))),)
+        return (("frac", *children),)
+    if tag == "mtable":
+        return _table(element)
+    if tag == "menclose":
+        return ((tag, element.get("notation", ""), _row(element)),)
+    if tag == "msqrt":
+        return ((tag, _row(element)),)
+    return ((tag, *children),)
+
+
+def _glyphs(element: ElementTree.Element, tag: str) -> Skeleton:
+    text = unicodedata.normalize("NFC", "".join(element.itertext()))
+    variant = element.get("mathvariant", "italic" if tag == "mi" and len(text.strip()) == 1 else "normal")
+    glyphs: list[object] = []
+    for letter in text:
+        for glyph in _SAME_GLYPH.get(letter, letter):
+            if not glyph.isspace() and unicodedata.category(glyph) != "Cf":
+                glyphs.append((glyph, variant) if glyph.isalpha() else glyph)
+    return tuple(glyphs)
+
+
+def _scripted(base: Skeleton, sub: Skeleton, sup: Skeleton) -> Skeleton:
+    if not sub and not sup:
+        return base
+    match sup:
+        case (("script", (), (), tuple(prime)), *rest):  # x^{'}: a script of nothing, in a script
+            sup = (*prime, *rest)
+    return (*base[:-1], ("script", base[-1:], sub, sup))
+
+
+def _table(element: ElementTree.Element) -> Skeleton:
+    rows: list[Skeleton] = []
+    aligned = element.get("displaystyle") == "true"  # lines; their cells are only marks of alignment
+    for row in element:
+        cells = [_row(cell) for cell in (row[1:] if row.tag.endswith("mlabeledtr") else row)]
+        while cells and not cells[-1]:
+            cells.pop()
+        if aligned:
+            cells = [tuple(part for cell in cells for part in cell)]
+        if any(cells):
+            rows.append(tuple(cells))
+    rules = " ".join(element.get(name, "").replace("none", "").strip() for name in ("columnlines", "rowlines"))
+    if len(rows) == 1 and len(rows[0]) == 1 and not rules.strip():
+        return tuple(rows[0][0])  # type: ignore[arg-type]
+    return (("table", rules.strip(), tuple(rows)),)
