@@ -20,9 +20,7 @@ def _shard(text: str) -> tuple[int, int]:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m recognizer.synth", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder to write; must not hold anything else")
-    parser.add_argument(
-        "--count", type=int, default=20_000, help="pictures in the whole data set (default %(default)s)"
-    )
+    parser.add_argument("--count", type=int, default=20_000, help="pictures of the whole set (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default %(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="processes (default %(default)s)")
     parser.add_argument("--shard", type=_shard, default=(1, 1), help="write only the i-th of n parts, as i/n")

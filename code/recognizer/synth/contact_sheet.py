@@ -62,9 +62,8 @@ def main() -> None:
         picture, tokens, _, _ = sample(index, options.seed)
         entries.append((picture, " ".join(tokens)))
     sheet = contact_sheet(entries, options.columns)
-    options.out.write_bytes(
-        cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 9])[1]
-    )
+    _, data = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    options.out.write_bytes(data.tobytes())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""From a clean picture to what a phone or a scanner makes of it: paper, rulings, highlighter, shadows, tilt, blur, JPEG.
+"""From a clean picture to a phone's or a scanner's: paper, rulings, highlighter, shadows, tilt, blur, JPEG.
 
 Works on any picture of dark ink on a light ground, drawn or real. Chance comes from the given generator alone: the same
 state gives the same bytes, in whichever process.
@@ -122,9 +122,8 @@ def _field(height: int, width: int, cells: int, rng: np.random.Generator) -> np.
 
 def _paper(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     """Reflectance of a sheet: its tint, blotches and grain. (height, width, 3) float32."""
-    tint = np.array((1.0, rng.uniform(0.95, 1.0), rng.uniform(0.84, 1.0)), np.float32) * np.float32(
-        rng.uniform(0.78, 1.0)
-    )
+    tint = np.array((1.0, rng.uniform(0.95, 1.0), rng.uniform(0.84, 1.0)), np.float32)
+    tint *= np.float32(rng.uniform(0.78, 1.0))
     texture = 1 + rng.uniform(0, 0.03) * _field(height, width, int(rng.integers(3, 12)), rng)
     if rng.random() < 0.5:
         grain = _field(height, width, max(4, width // int(rng.integers(2, 5))), rng)

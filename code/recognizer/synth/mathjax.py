@@ -49,13 +49,18 @@ const output = new MathJax._.output.svg_ts.SVG({
 const page = MathJax._.mathjax.mathjax.document('', {InputJax: input, OutputJax: output});
 const visitor = new MathJax._.core.MmlTree.SerializedMmlVisitor.SerializedMmlVisitor();
 function answer(make) {
-  try { return JSON.stringify([make(), null]); } catch (error) { return JSON.stringify([null, String(error.message || error)]); }
+  try {
+    return JSON.stringify([make(), null]);
+  } catch (error) {
+    return JSON.stringify([null, String(error.message || error)]);
+  }
 }
 function toSvg(latex, display) {
   return answer(() => lite.innerHTML(page.convert(latex, {display: display, em: 16, ex: 8, containerWidth: 1e7})));
 }
 function toMathml(latex) {
-  return answer(() => visitor.visitTree(page.convert(latex, {display: true, end: MathJax._.core.MathItem.STATE.CONVERT})));
+  const end = MathJax._.core.MathItem.STATE.CONVERT;
+  return answer(() => visitor.visitTree(page.convert(latex, {display: true, end: end})));
 }
 """
 
@@ -124,7 +129,7 @@ def _engine_of_process(process: int) -> MathJax:
 
 
 def engine() -> MathJax:
-    """The process's MathJax, made at the first use (a forked child never uses its parent's: V8 doesn't survive that)."""
+    """The process's MathJax, made at the first use. A forked child gets its own: V8 doesn't survive a fork."""
     return _engine_of_process(os.getpid())
 
 

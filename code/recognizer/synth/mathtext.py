@@ -23,7 +23,7 @@ FONT_SETS = ("cm", "stix", "stixsans", "dejavusans", "dejavuserif")
 # Height of an x in em, by font set: with it, pictures in all fonts come out at the wanted x-height.
 _X_HEIGHT = {"cm": 0.431, "stix": 0.45, "stixsans": 0.45, "dejavusans": 0.547, "dejavuserif": 0.519}
 
-# What mathtext draws, but not as a book has it: arrows that don't grow over their letters, a stroke beside its relation.
+# What mathtext draws, but not as a book has it: arrows that don't grow over letters, a stroke beside its relation.
 _UNLIKE = re.compile(r"\\(?:overleftrightarrow|overrightarrow|overarc|not)(?![A-Za-z])")
 # Outside of Computer Modern, mathtext draws the shapes of \varepsilon, \preccurlyeq and \succcurlyeq here.
 _UNLIKE_BUT_CM = re.compile(r"\\(?:epsilon|preceq|succeq)(?![A-Za-z])")

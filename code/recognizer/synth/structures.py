@@ -47,13 +47,9 @@ def set_term(draw: Draw, size: int) -> str:
         kind = draw.rng.random()
         if kind < 0.1:
             return draw.one(("\\varnothing", "\\emptyset"))
-        return (
-            letter
-            if kind < 0.8
-            else f"{letter}^{{{draw.one('cC')}}}"
-            if kind < 0.92
-            else f"{letter}_{{{draw.index()}}}"
-        )
+        if kind < 0.2:
+            return f"{letter}^{{{draw.one('cC')}}}"
+        return f"{letter}_{{{draw.index()}}}" if kind < 0.28 else letter
     left = draw.integer(1, size - 1)
     first, second = set_term(draw, left), set_term(draw, size - left)
     first = fence(first) if left > 1 else first

@@ -52,7 +52,7 @@ class Style:
 
 
 def random_style(rng: np.random.Generator) -> Style:
-    """A style at random: two thirds MathJax, a third mathtext; x-heights log-uniform from 5.5 to 45 pixels."""
+    """A style at random: two thirds MathJax, a third mathtext; one in five in colour."""
     mathjax = rng.random() < 0.62
     if mathjax:
         font = ("tex", "tex", "tex", "tex", "tex", "bold", "sans", "upright")[int(rng.integers(8))]
@@ -64,15 +64,20 @@ def random_style(rng: np.random.Generator) -> Style:
     return Style(
         renderer="mathjax" if mathjax else "mathtext",
         font=font,
-        x_height=float(np.exp(rng.uniform(np.log(5.5), np.log(45))))
-        if rng.random() < 0.6
-        else float(rng.uniform(8, 22)),
+        x_height=_random_x_height(rng),
         display=bool(rng.random() < 0.7),
         stroke=float(rng.uniform(5, 45)) if rng.random() < 0.4 else 0.0,
         slant=float(np.clip(rng.normal(0, 0.08), -0.2, 0.2)) if rng.random() < 0.3 else 0.0,
         ink=inks[int(rng.integers(len(inks)))],
         margins=(float(margins[0]), float(margins[1]), float(margins[2]), float(margins[3])),
     )
+
+
+def _random_x_height(rng: np.random.Generator) -> float:
+    """Mostly all scales alike, from 5.5 to 45 pixels, and more of what is common on a screen or in a photograph."""
+    if rng.random() < 0.6:
+        return float(np.exp(rng.uniform(np.log(5.5), np.log(45))))
+    return float(rng.uniform(8, 22))
 
 
 def render(latex: str, style: Style) -> np.ndarray:
@@ -93,9 +98,8 @@ def render(latex: str, style: Style) -> np.ndarray:
         alphabet = ALPHABETS[style.font]
         if any(mark in latex for mark in OWN_ALPHABET) or (style.font == "sans" and _SANS_TWINS.search(latex)):
             alphabet = ""
-        ink = render_mathjax(
-            f"{alphabet}{{{latex}}}" if alphabet else latex, style.x_height, style.display, style.stroke
-        )
+        text = f"{alphabet}{{{latex}}}" if alphabet else latex
+        ink = render_mathjax(text, style.x_height, style.display, style.stroke)
     elif style.renderer == "mathtext":
         ink = render_mathtext(latex, style.x_height, style.font, style.display)
     else:
