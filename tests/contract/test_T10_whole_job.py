@@ -1,0 +1,138 @@
+"""Rows that only a whole job shows, with the recognizer's own train.py on a tiny data set: T4, T6, T10, T12, T13, T18.
+
+The job runs without network where that can be arranged (a network space of its own needs root).
+"""
+
+import hashlib
+import json
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from launch.metrics import metric_definitions
+from tests.support import training_job
+from tests.support.tiny_dataset import TINY_JOB, write_tiny_dataset
+from tests.support.training_job import TrainingJob
+
+NO_NETWORK = ["unshare", "--net"]
+MODEL_FILES = {"model.json", "encoder.onnx", "decoder.onnx", "weights.safetensors"}
+
+
+def digests(folder):
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
+
+
+def prefix():
+    try:
+        works = subprocess.run([*NO_NETWORK, "true"], capture_output=True).returncode == 0
+    except FileNotFoundError:
+        works = False
+    return NO_NETWORK if works else []
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """(job, result, digests of the data before it) of a job that ran to its end."""
+    job = TrainingJob(tmp_path_factory.mktemp("whole") / "job")
+    data = write_tiny_dataset(job.channel("train"))
+    for other in ("code", "sm_drivers"):  # ModelTrainer's; reading them as data would be an error (T4)
+        (job.channel(other) / "gt.txt").write_text("not a data set\n")
+    job.hyperparameters = dict(TINY_JOB)
+    before = digests(data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training_job, "TRAIN", [*prefix(), sys.executable, "-m", "container.train"])
+        result = job.run(timeout=240)
+    assert result.code == 0, result
+    return job, result, before
+
+
+@pytest.mark.slow
+def test_T4_other_channels_are_not_read_as_data(finished):
+    _job, result, _before = finished
+    assert "sm_drivers" in result.out  # it was there
+    assert result.failure is None
+
+
+@pytest.mark.slow
+def test_T6_the_channel_is_only_read(finished):
+    job, _result, before = finished
+    assert digests(job.base / "input/data/train") == before
+
+
+@pytest.mark.slow
+def test_T10_the_model_is_flat_and_complete(finished):
+    job, _result, _before = finished
+    names = {path.name for path in (job.base / "model").iterdir()}
+    assert names >= MODEL_FILES | {"golden", "code"}
+    assert (job.base / "model/code/inference.py").exists()
+    json.loads((job.base / "model/model.json").read_text())
+
+
+@pytest.mark.slow
+def test_T10_the_report_is_in_output_data(finished):
+    job, _result, _before = finished
+    assert any((job.base / "output/data").rglob("*.html"))
+
+
+@pytest.mark.slow
+def test_T12_checkpoints_are_few_and_whole(finished):
+    job, _result, _before = finished
+    files = [path for path in (job.base / "checkpoints").rglob("*") if path.is_file()]
+    assert 1 <= len(files) <= 4, files
+    assert not [path for path in files if path.name.startswith(".") or path.suffix in (".tmp", ".partial")]
+
+
+@pytest.mark.slow
+def test_T13_every_metric_definition_matches_a_line_of_the_job(finished):
+    _job, result, _before = finished
+    for definition in metric_definitions():
+        found = re.findall(definition["Regex"], result.out)
+        assert found, f"nothing for {definition['Name']} in:\n{result.out}"
+        assert all(isinstance(float(value), float) for value in found)
+
+
+@pytest.mark.slow
+def test_T13_no_carriage_returns_when_not_on_a_terminal(finished):
+    _job, result, _before = finished
+    assert "\r" not in result.out + result.err
+
+
+@pytest.mark.slow
+def test_T11_T12_a_stopped_job_saves_and_the_next_goes_on(tmp_path):
+    job = TrainingJob(tmp_path / "job")
+    write_tiny_dataset(job.channel("train"))
+    job.hyperparameters = {**TINY_JOB, "epochs": "1000"}
+    process = job.start()
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "validation:exprate" in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    result = job.finish(timeout=60)
+    assert result.code == 0, result
+    assert result.failure is None
+    assert any((job.base / "checkpoints").iterdir())
+    assert not any((job.base / "model").iterdir())  # half a model would be deployed as a whole one
+
+    job.hyperparameters["epochs"] = "1"  # done already: it only has to be exported
+    result = job.run(timeout=120)
+    assert result.code == 0, result
+    assert (job.base / "model/model.json").exists()
+    assert "train:loss" not in result.out  # nothing was trained again
+
+
+@pytest.mark.slow
+def test_T10_T16_of_two_hosts_only_the_first_writes_the_model(tmp_path):
+    hosts = ("localhost", "127.0.0.1")
+    jobs = [TrainingJob(tmp_path / f"host-{index}", host=host, hosts=hosts) for index, host in enumerate(hosts)]
+    for job in jobs:
+        write_tiny_dataset(job.channel("train"))
+        job.hyperparameters = {**TINY_JOB, "sagemaker_torch_distributed_enabled": "true"}
+        job.start()
+    results = [job.finish(timeout=240) for job in jobs]
+    assert [result.code for result in results] == [0, 0], results
+    assert (jobs[0].base / "model/model.json").exists()
+    assert not any((jobs[1].base / "model").iterdir())
