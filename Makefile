@@ -50,16 +50,27 @@ help: ## This list
 	@echo
 	@echo "Settings: DATA=folder VALIDATION=folder HP=\"epochs=3 seed=1\" RESUME=1 OUT=$(OUT) PORT=$(PORT) VARIANT=cpu|cuda BASE_IMAGE=$(BASE_IMAGE)"
 
-$(READY): docker/install-locked $(addprefix $(LOCKS)/,build.txt torch-cpu.txt torch-cuda.txt train.txt serve.txt dev.txt)
+define make_venv
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
 	  echo "make: Python 3.11 is needed, '$(PYTHON)' is another one. Install it, or: make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { \
+	@$(PYTHON) -m venv $(@D) || { \
 	  echo "make: no virtual environment can be made; on Debian and Ubuntu: apt-get install python3.11-venv" >&2; exit 1; }
+endef
+
+$(READY): docker/install-locked $(addprefix $(LOCKS)/,build.txt torch-cpu.txt torch-cuda.txt train.txt serve.txt dev.txt)
+	$(make_venv)
 	docker/install-locked $(RUN) torch-auto train serve dev
 	@touch $@
 
-.PHONY: venv
+$(VENV)-sdk%/.locked: docker/install-locked $(LOCKS)/build.txt $(LOCKS)/launch-sdk%.txt
+	$(make_venv)
+	docker/install-locked $(@D)/bin/python launch-sdk$*
+	@touch $@
+
+.PHONY: venv venv-sdk
 venv: $(READY) ## Set up .venv from the locks (the other targets do it when they need it)
+
+venv-sdk: $(VENV)-sdk2/.locked $(VENV)-sdk3/.locked ## Set up .venv-sdk2 and .venv-sdk3: SageMaker's SDKs, for launch/
 
 .PHONY: build build-train build-serve
 build: build-train build-serve ## Build both images
@@ -114,7 +125,7 @@ test: $(READY) ## All tests; those of the images where there are an engine and b
 	$(RUN) -m pytest $(PYTEST_ARGS)
 
 .PHONY: test-container
-test-container: $(READY) ## The tests of the built images; a missing engine is a failure
+test-container: $(READY) venv-sdk ## The tests of the built images and of the SDKs' local mode; a missing engine is a failure
 	REQUIRE_CONTAINER=1 $(RUN) -m pytest -m container $(PYTEST_ARGS)
 
 .PHONY: lint
