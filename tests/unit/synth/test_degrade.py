@@ -1,0 +1,63 @@
+"""Degradation and augmentation: seeded, for any picture, and the ink stays legible."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recognizer.synth.augment import augment
+from recognizer.synth.degrade import degrade, symbol_height
+from recognizer.synth.style import Style, render
+
+
+@pytest.fixture(scope="module")
+def formula():
+    return render(r"x ^ { 2 } + \frac { 1 } { 2 } = y", Style(x_height=14.0))
+
+
+@pytest.mark.parametrize("change", [degrade, augment])
+def test_the_same_seed_gives_the_same_bytes_whatever_came_before(change, formula):
+    first = [change(formula, np.random.default_rng(seed)) for seed in range(40)]
+    again = [change(formula, np.random.default_rng(seed)) for seed in reversed(range(40))][::-1]
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert len({picture.tobytes() for picture in first}) > 25
+
+
+@pytest.mark.parametrize("change", [degrade, augment])
+def test_the_input_is_not_touched(change, formula):
+    before = formula.copy()
+    for seed in range(30):
+        change(formula, np.random.default_rng(seed))
+    assert np.array_equal(before, formula)
+
+
+@pytest.mark.parametrize("change", [degrade, augment])
+@settings(max_examples=60, deadline=None)
+@given(height=st.integers(1, 60), width=st.integers(1, 90), grey=st.integers(0, 255), seed=st.integers(0, 2**32))
+def test_any_picture_is_accepted(change, height, width, grey, seed):
+    rng = np.random.default_rng(seed)
+    picture = np.minimum(rng.integers(0, 256, (height, width, 3)), grey).astype(np.uint8)
+    changed = change(picture, rng)
+    assert changed.dtype == np.uint8 and changed.ndim == 3 and changed.shape[2] == 3 and min(changed.shape) >= 1
+    assert changed.flags.c_contiguous
+
+
+def test_about_a_third_stays_clean(formula):
+    untouched = sum(degrade(formula, np.random.default_rng(seed)).shape == formula.shape for seed in range(300))
+    exact = sum(np.array_equal(degrade(formula, np.random.default_rng(seed)), formula) for seed in range(300))
+    assert untouched > exact and 0.12 < exact / 300 < 0.3
+
+
+def test_the_ink_stays_legible(formula):
+    """Local contrast: somewhere the picture still has ink clearly darker (or lighter) than what surrounds it."""
+    for seed in range(200):
+        grey = cv2.cvtColor(degrade(formula, np.random.default_rng(seed)), cv2.COLOR_RGB2GRAY).astype(np.float32)
+        ground = cv2.medianBlur(grey.astype(np.uint8), 31).astype(np.float32)
+        assert np.percentile(np.abs(grey - ground), 97) > 25, seed
+
+
+def test_symbol_height_is_that_of_the_letters():
+    picture = render("x x x x x", Style(x_height=20))
+    assert symbol_height(picture) == pytest.approx(20, rel=0.2)  # thin serifs fall below the threshold
+    assert symbol_height(np.full((30, 50, 3), 255, np.uint8)) == 10
