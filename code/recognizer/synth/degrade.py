@@ -8,16 +8,34 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 from functools import cache
+from types import ModuleType
+from typing import Any
 
 import cv2
 import numpy as np
 
-# Albumentations looks for a newer version of itself on the network at import. Nothing here may need a network.
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-import albumentations as A
-
 from recognizer.synth.augment import jpeg_compressed
+
+
+def _albumentations() -> ModuleType:
+    """Albumentations without what it does unasked at import.
+
+    It looks for a newer version of itself on the network, and it loads torch where there is torch, for transforms that
+    nobody here uses: 3 s and 300 MB in each process. `None` in `sys.modules` is Python's way to say "not there".
+    """
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    without_torch = "torch" not in sys.modules
+    if without_torch:
+        sys.modules["torch"] = None  # type: ignore[assignment]
+    try:
+        import albumentations
+    finally:
+        if without_torch:
+            del sys.modules["torch"]
+    return albumentations
+
 
 CLEAN_SHARE = 0.33
 LIGHT_ON_DARK_SHARE = 0.04
@@ -208,8 +226,9 @@ def _blurred(photo: np.ndarray, size: float, rng: np.random.Generator) -> np.nda
 
 
 @cache
-def _camera() -> A.Compose:
+def _camera() -> Any:
     """Sensor and file: tones, colours, noise, JPEG. Its chance is set anew for each picture."""
+    A = _albumentations()  # noqa: N806
     return A.Compose([
         A.RandomBrightnessContrast(brightness_limit=(-0.12, 0.12), contrast_limit=(-0.25, 0.15), p=0.5),
         A.RandomToneCurve(scale=0.12, p=0.2),

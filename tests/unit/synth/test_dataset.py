@@ -75,7 +75,7 @@ def test_the_same_request_again_does_nothing(written, monkeypatch):
 
 
 def test_a_folder_with_something_else_is_refused(written, tmp_path):
-    with pytest.raises(FileExistsError, match="holds another data set .* Remove the folder or choose another one"):
+    with pytest.raises(FileExistsError, match=r"holds another data set .* Remove the folder or choose another one"):
         write_dataset(written, COUNT + 1, seed=3, progress=False)
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="holds other files"):
