@@ -150,7 +150,7 @@ def _command(node: Node) -> list[_Box]:
     if token == r"\substack":
         return _stack(_rows(_boxes(node.rows[0])), substack=True)
     if token == r"\not":
-        return [_negated(_write(node.rows[0]))]
+        return [_negated(_line(_boxes(node.rows[0])))]
     tokens = [token]
     option = _write(node.option)
     if option:
@@ -158,11 +158,14 @@ def _command(node: Node) -> list[_Box]:
     return [_with_arguments(tokens, node.rows, tall=token in table.TALL)]
 
 
-def _negated(struck: list[str]) -> _Box:
-    if len(struck) != 1 or (struck[0][0] == "\\" and struck[0] not in table.SYMBOLS):
-        return _Box(Kind.ATOM, [r"\not", "{", *struck, "}"])
-    joined = table.NEGATIONS.get(struck[0])
-    return _Box(Kind.ATOM, [joined] if joined else [r"\not", *struck])
+def _negated(boxes: list[_Box]) -> _Box:
+    boxes = _trim(boxes, leading=True)
+    struck = _emit(boxes)
+    if len(struck) == 1 and struck[0] in table.NEGATIONS:
+        return _Box(Kind.ATOM, [table.NEGATIONS[struck[0]]])
+    if len(boxes) == 1 and boxes[0].kind is Kind.ATOM and not boxes[0].has_script() and struck[:1] != ["{"]:
+        return _Box(Kind.ATOM, [r"\not", *struck])
+    return _Box(Kind.ATOM, [r"\not", "{", *struck, "}"])
 
 
 def _in_alphabet(alphabet: str, boxes: list[_Box]) -> list[_Box]:
@@ -185,9 +188,24 @@ def _in_alphabet(alphabet: str, boxes: list[_Box]) -> list[_Box]:
 
 
 _PUNCTUATION = frozenset(",.:;!?()")
+_IN_TEXT = {"_": r"\_", "&": r"\&", "$": r"\$"}
+"""What a character with a meaning in formulas is called where it stands for itself."""
 _TEXT_SWITCHES = {"\\" + name: name for name in table.TEXT_FONTS} | {
     r"\rm": "textrm", r"\bf": "textbf", r"\it": "textit", r"\sf": "textsf", r"\tt": "texttt", r"\sl": "textit"
 }  # fmt: skip
+
+
+_NO_TEXT = frozenset(["{", "}", "^"]).union(
+    table.ARGUMENTS,
+    table.UNWRAPPED,
+    table.SWITCHES,
+    table.NO_INK,
+    table.SIZES,
+    table.INFIX,
+    table.LENGTHS,
+    table.VANISHING,
+)
+_TEXT_GAPS = frozenset([CONTROL_SPACE, "~", r"\\", *table.WIDE])
 
 
 def _words(name: str, raw: list[str]) -> list[_Box]:
@@ -196,11 +214,11 @@ def _words(name: str, raw: list[str]) -> list[_Box]:
     for token in characters(" ".join(raw)):
         if token in _TEXT_SWITCHES:
             name = name if letters else _TEXT_SWITCHES[token]
-        elif token in (CONTROL_SPACE, "~"):
+        elif token in _TEXT_GAPS:
             if letters[-1:] != [CONTROL_SPACE]:
                 letters.append(CONTROL_SPACE)
-        elif token not in ("{", "}"):
-            letters.append(token)
+        elif token not in _NO_TEXT:
+            letters.append(_IN_TEXT.get(token, token))
     start, end = 0, len(letters)
     while start < end and (letters[start] in _PUNCTUATION or letters[start] == CONTROL_SPACE):
         start += 1
@@ -230,8 +248,8 @@ def _rows(boxes: list[_Box]) -> list[_Row]:
     r"""Cut at ``\\`` and ``&``; without empty rows, and without the empty cells at a row's end."""
     rows: list[_Row] = []
     for line in _split(boxes, Kind.ROW):
-        cells = [_trim(_line(cell), leading=True) for cell in _split(line, Kind.CELL)]
-        while cells and not cells[-1]:
+        cells = [_line(cell) for cell in _split(line, Kind.CELL)]
+        while cells and not _trim(cells[-1]):
             cells.pop()
         if cells:
             rows.append(cells)
@@ -344,7 +362,10 @@ def _line(boxes: list[_Box]) -> list[_Box]:
         else:
             inside = [*before, *_in_alphabet(boxes[at].tokens[0], after)]
         boxes = [*boxes[:start], *inside, *boxes[end:]]
-    return boxes
+    if kinds.isdisjoint(_PREFIX):
+        return boxes
+    _unstretch(boxes)
+    return [box for box in boxes if box.tokens or box.has_script()]
 
 
 _REACHING = frozenset([Kind.INFIX, Kind.SWITCH])
@@ -429,7 +450,7 @@ def _stretch(boxes: list[_Box]) -> list[_Box]:
     while changed:  # a pair that is plain now may close one that was open
         changed = _unstretch(boxes)
         changed = _stretch_plain(boxes) or changed
-    return [box for box in boxes if box.tokens or box.has_script()]
+    return boxes
 
 
 def _unstretch(boxes: list[_Box]) -> bool:

@@ -193,10 +193,10 @@ class _Parser:
         return self.tokens[start + 1 :]
 
     def row_options(self) -> None:
-        r"""``\\*`` and ``\\[2pt]``; a bracket that holds no length belongs to the next row."""
-        self.skip("*")
-        close = self.brackets.get(self.position)
-        if close is not None and _LENGTH.fullmatch("".join(self.tokens[self.position + 1 : close])):
+        r"""``\\[2pt]`` and ``\\*[2pt]``; a star or a bracket that holds no length belongs to the next row."""
+        start = self.position + (self.peek() == "*")
+        close = self.brackets.get(start)
+        if close is not None and _LENGTH.fullmatch("".join(self.tokens[start + 1 : close])):
             self.position = close + 1
 
     def command(self, token: str, nodes: list[Node]) -> None:
@@ -233,6 +233,8 @@ class _Parser:
             self.raw_argument()
         elif token in (r"\phantom", r"\hphantom"):
             nodes.append(Node(Kind.PHANTOM, "", self.argument()))
+        elif token == r"\genfrac":
+            nodes += self.general_fraction()
         elif token in table.UNWRAPPED:
             self.option()
             for _ in range(table.UNWRAPPED[token]):
@@ -247,6 +249,17 @@ class _Parser:
         while self.peek() == "{" and token[1:2].isalpha():
             groups.append(self.argument())
         return Node(Kind.UNKNOWN, token, *groups)
+
+    def general_fraction(self) -> list[Node]:
+        r"""``\genfrac{left}{right}{thickness}{style}{above}{below}``."""
+        left, right, thickness, _ = ("".join(self.raw_argument()) for _ in range(4))
+        above, below = self.argument(), self.argument()
+        if thickness[:1] == "0":
+            inside = [*above, Node(Kind.INFIX, r"\atop"), *below]
+        else:
+            inside = [Node(Kind.COMMAND, r"\frac", above, below)]
+        left, right = (token if token in table.DELIMITERS else "." for token in (_delimiter(left), _delimiter(right)))
+        return [Node(Kind.LEFT, left), Node(Kind.GROUP, "", inside), Node(Kind.RIGHT, right)]
 
     def sized_delimiter(self, side: str, nodes: list[Node]) -> None:
         r"""``\Bigl(``: a size that the author chose; bars still tell left from right by it."""
@@ -299,15 +312,12 @@ class _Parser:
     def table(self, name: str) -> Node:
         r"""An environment, its ``\begin`` already read."""
         starred, name = name.endswith("*"), name.rstrip("*")
+        placed = starred if name in table.MATRICES else name in table.STACKS | table.COLUMNS
+        if placed and self.tokens[self.position : self.position + 3] in _PLACEMENTS:
+            self.position += 3
         columns: list[str] = []
-        if name in table.COLUMNS:
-            self.option()
-            columns = self.raw_argument() if self.peek() == "{" else []
-        elif name in table.WITH_ARGUMENT:
-            self.option()
-            self.raw_argument()
-        elif name in table.STACKS or (name in table.MATRICES and starred):
-            self.option()
+        if name in table.WITH_ARGUMENT and self.peek() == "{":
+            columns = self.raw_argument()
         self.open_tables += 1
         node = Node(Kind.TABLE, name, self.row())
         node.words = columns
@@ -317,6 +327,7 @@ class _Parser:
         return node
 
 
+_PLACEMENTS = [["[", place, "]"] for place in "tcbrl"]
 _DELIMITER_STARTS = tuple("\\()[]|/.<>")
 
 

@@ -65,19 +65,25 @@ def _unclosed(token: str, place: int) -> str:
 
 def _count_arguments(tokens: Sequence[str], place: int, wanted: int) -> int:
     """How many of the wanted arguments stand at `place`, each a group or a single token."""
+    if tokens[place - 1] in table.OPTIONAL and place < len(tokens) and tokens[place] == "[":
+        place = _end(tokens, place, "]")
     count = 0
-    while count < wanted and place < len(tokens):
-        token = tokens[place]
-        if token == "[" and tokens[place - 1] in table.OPTIONAL and "]" in tokens[place:]:
-            place += list(tokens[place:]).index("]") + 1
-            continue
-        if token in ("}", "&", r"\\", "_", "^") or token.startswith(r"\end{"):
+    while count < wanted and place < len(tokens) and tokens[place] not in _NO_ARGUMENT:
+        if tokens[place].startswith(r"\end{"):
             break
-        depth = 0
-        while place < len(tokens):
-            depth += (tokens[place] == "{") - (tokens[place] == "}")
-            place += 1
-            if depth <= 0:
-                break
+        place = _end(tokens, place, "}") if tokens[place] == "{" else place + 1
         count += 1
     return count
+
+
+_NO_ARGUMENT = frozenset(["}", "&", r"\\", "_", "^"])
+
+
+def _end(tokens: Sequence[str], place: int, closing: str) -> int:
+    """The place behind the closing token that belongs to the opening one at `place`."""
+    depth = 0
+    for at in range(place + 1, len(tokens)):
+        if depth == 0 and tokens[at] == closing:
+            return at + 1
+        depth += (tokens[at] == "{") - (tokens[at] == "}")
+    return len(tokens)

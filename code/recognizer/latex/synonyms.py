@@ -51,7 +51,8 @@ SYNONYMS: dict[str, str] = {
     # capital Greek letters that are Latin ones
     **_table("Alpha=A Beta=B Epsilon=E Zeta=Z Eta=H Iota=I Kappa=K Mu=M Nu=N Omicron=O Rho=P Tau=T Chi=X"),
     # characters that a keyboard has or a word processor makes
-    **{"%": r"\%", "#": r"\#"},
+    "%": r"\%",
+    "#": r"\#",
     **_characters("′’‘−–∗∣‖⟨⟩", r"' ' ' - - * | \| \langle \rangle"),
     **_characters("·⋅×÷±∓√≤≥≠", r"\cdot \cdot \times \div \pm \mp \surd \leq \geq \neq"),
     **_characters("≈≡∼≅∝", r"\approx \equiv \sim \cong \propto"),
@@ -75,8 +76,14 @@ EXPANSIONS: dict[str, list[str]] = {
     r"\bmod": [r"\mathrm", "{", "m", "o", "d", "}"],
     r"\mod": ["\\ ", r"\mathrm", "{", "m", "o", "d", "}"],
 }
-NEGATIONS = {"=": r"\neq", r"\in": r"\notin", r"\ni": r"\notni", r"\exists": r"\nexists", "|": r"\nmid",
-             r"\subseteq": r"\nsubseteq", r"\supseteq": r"\nsupseteq"}  # fmt: skip
+NEGATIONS = {
+    "=": r"\neq",
+    "|": r"\nmid",
+    r"\in": r"\notin",
+    r"\exists": r"\nexists",
+    r"\subseteq": r"\nsubseteq",
+    r"\supseteq": r"\nsupseteq",
+}
 """What ``\\not`` and its neighbour are together, where a command of its own draws the same."""
 
 # ------------------------------------------------------------------------------------------- without any ink
@@ -84,7 +91,7 @@ THIN = _commands(", ! ; : > / thinspace medspace thickspace negthinspace negmeds
 WIDE = _commands("quad qquad enspace enskip space hfill hfil nobreakspace") | {"\\ "}
 NO_INK = _commands(
     r"""displaystyle textstyle scriptstyle scriptscriptstyle limits nolimits nonumber notag
-    displaylimits protect relax allowbreak nobreak break strut mathstrut noindent null left right middle begin end
+    displaylimits protect relax allowbreak nobreak break strut mathstrut noindent null left right middle begin end roman
     tiny scriptsize footnotesize small normalsize large Large LARGE huge Huge ( ) [ ] - @"""
 )
 VANISHING = _commands("label tag vphantom vspace color index cline")
@@ -179,7 +186,7 @@ STACKS = frozenset(
 PAIRED = frozenset(_words("align aligned alignat alignedat flalign"))
 """Stacks in which every second ``&`` begins a new column, so that it stands for a gap."""
 COLUMNS = frozenset(["array", "tabular", "darray"])
-WITH_ARGUMENT = frozenset(["alignat", "alignedat", "subarray"])
+WITH_ARGUMENT = COLUMNS | {"alignat", "alignedat", "subarray"}
 
 # ------------------------------------------------------------------------------ symbols, which take no argument
 _SPELLINGS = frozenset(SYNONYMS.values()) | frozenset(NEGATIONS.values())
