@@ -528,9 +528,8 @@ def _json_request(data: bytes) -> Request:
 def _form_request(data: bytes, content_type: str) -> Request:
     message = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + data)
     parts = list(message.iter_parts()) if message.is_multipart() else []
-    files = [
-        part.get_payload(decode=True) for part in parts if part.get_filename() or part.get_content_maintype() == "image"
-    ]
+    named = [part for part in parts if part.get_filename() or part.get_content_maintype() == "image"]
+    files = [body for body in (part.get_payload(decode=True) for part in named) if isinstance(body, bytes)]
     if not files:
         raise RequestError(400, "no_picture", "the form has no file; send one with -F image=@formula.png")
     return _one(files[0]) if len(files) == 1 else Request(tuple(_image_or_error(file) for file in files), "many")

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-
 import numpy as np
 
 import inference
@@ -68,15 +67,13 @@ def prepare(
     held_out = _at_most(held_out, settings.max_validation, settings.seed)
     cache = PictureCache(CACHE_BYTES)
     trained, validated = _measure(settings, samples, spec, cache), _measure(settings, held_out, spec, cache)
-    _report(settings, trained, validated, vocabulary)
-    plan = _worker_plan(settings)
+    _report(trained, validated, vocabulary)
+    workers = plan_workers(4 * settings.batch_pixels, settings.workers)
     limits = BatchLimits(settings.batch_size, settings.batch_pixels)
     training = BatchLoader(
-        FormulaDataset(
-            trained.samples, vocabulary, spec, settings.seed, augment if settings.augment else None, cache
-        ),
+        FormulaDataset(trained.samples, vocabulary, spec, settings.seed, augment if settings.augment else None, cache),
         lambda epoch: plan_epoch(trained.sizes, limits, settings.seed, epoch, ranks.world_size),
-        plan,
+        workers,
         ranks.rank,
         ranks.world_size,
         pin_memory=ranks.device.type == "cuda",
@@ -144,7 +141,9 @@ def _measure(
         now = time.monotonic()
         if now - told > 10:
             rate = done / (now - began)
-            print(f"read {done} of {total} pictures, {rate:.0f} a second, {(total - done) / rate:.0f} s left", flush=True)
+            print(
+                f"read {done} of {total} pictures, {rate:.0f} a second, {(total - done) / rate:.0f} s left", flush=True
+            )
             told = now
 
     workers = inference.default_threads()
@@ -153,15 +152,10 @@ def _measure(
     return measured
 
 
-def _worker_plan(settings: Hyperparameters) -> WorkerPlan:
-    batch_bytes = 4 * settings.batch_pixels
-    return plan_workers(batch_bytes, settings.workers)
-
-
-def _report(settings: Hyperparameters, trained: Measured, validated: Measured, vocabulary: Vocabulary) -> None:
+def _report(trained: Measured, validated: Measured, vocabulary: Vocabulary) -> None:
     tokens = trained.sizes[:, 2]
     print(
-        f"{len(trained.samples)} training and {len(validated.samples)} validation samples; "
-        f"{len(vocabulary.tokens)} tokens in the vocabulary; {tokens.mean():.1f} tokens a label, {tokens.max()} at most",
+        f"{len(trained.samples)} training and {len(validated.samples)} validation samples; {len(vocabulary)} tokens in "
+        f"the vocabulary; {tokens.mean():.1f} tokens a label, {tokens.max()} at most",
         flush=True,
     )

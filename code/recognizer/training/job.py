@@ -15,6 +15,7 @@ import inference
 from recognizer.config import Hyperparameters
 from recognizer.data.sample import Sample
 from recognizer.data.split import Split
+from recognizer.evaluation.metrics import Result, compute_metrics
 from recognizer.export import Trained, export
 from recognizer.models import build
 from recognizer.training import checkpoint
@@ -143,7 +144,9 @@ def _golden_pictures(samples: list[Sample]) -> list[Any]:
 
 
 def _evaluate(recognizer: inference.Recognizer, samples: list[Sample], output: Path) -> None:
-    raise NotImplementedError
-
-
-def _unused(ranks: Ranks) -> None: ...
+    """Measures the exported model on the validation samples."""
+    results = [
+        Result(sample.name, sample.tokens, prediction.tokens, prediction.confidence)
+        for sample, prediction in zip(samples, recognizer.predict([s.load(None) for s in samples]), strict=True)
+    ]
+    print(compute_metrics(results).lines("exported:"), flush=True)
