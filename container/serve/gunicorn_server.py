@@ -47,7 +47,7 @@ class Server(BaseApplication):
             "workers": self.settings.workers,
             "worker_class": Worker,
             "threads": self.settings.queue_size + SPARE_THREADS,
-            "timeout": 60,  # of a worker's main loop, which waits for nothing; a request has its own deadline
+            "timeout": 480,  # of a worker's main loop, which only a library that blocks all threads can hold up
             "graceful_timeout": STOP_SECONDS,
             "keepalive": KEEPALIVE_SECONDS,
             "worker_tmp_dir": heartbeat_dir(),

@@ -23,6 +23,7 @@ from container.serve.errors import ServeError
 
 BUILTIN = Path(__file__).resolve().parents[2] / "code" / "inference.py"
 TEXT_TYPES = ("application/json", "text/csv")
+ANY_ACCEPT = "application/json"  # what AWS's toolkit hands over for */*, so functions may know nothing else
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +60,9 @@ class Handler:
             raise HandlerError(f"inference.py defines transform_fn and {', '.join(own)}: it must be one or the other")
         self._input_fn, self._predict_fn, self._output_fn = map(choose, ("input_fn", "predict_fn", "output_fn"))
         self._transform_fn = _adapt(transform_fn, 4, context) if transform_fn else None
-        source = custom if len(own) == 3 else builtin
-        self._types = _picture_types(source) if source and not transform_fn and len(own) in (0, 3) else None
+        # Joined only where all three come from one file: parts of two files agree on their arguments and no more.
+        whole = {0: builtin, 3: custom}.get(len(own))
+        self._types = _picture_types(whole) if whole and not transform_fn else None
         self.model = choose("model_fn", 1)(str(model_dir))
 
     @property
@@ -91,10 +93,11 @@ class Handler:
                 body = call.body.decode()
             except UnicodeDecodeError as error:
                 raise ServeError(400, "invalid_text", f"the body is not UTF-8: {error}") from None
+        accept = ANY_ACCEPT if call.accept == "*/*" else call.accept
         if self._transform_fn:
-            return _reply(self._transform_fn(self.model, body, call.content_type, call.accept), call.accept)
+            return _reply(self._transform_fn(self.model, body, call.content_type, accept), accept)
         prediction = self._predict_fn(self._input_fn(body, call.content_type), self.model)
-        return _reply(self._output_fn(prediction, call.accept), call.accept)
+        return _reply(self._output_fn(prediction, accept), accept)
 
 
 def load_handler(model_dir: Path, program: str = "inference.py") -> Handler:

@@ -35,7 +35,7 @@ class Settings(BaseModel):
     request_timeout: float = Field(55, gt=0, le=3600, alias="SAGEMAKER_MODEL_SERVER_TIMEOUT")  # seconds
     log_level: Annotated[int, BeforeValidator(_log_level)] = Field(logging.INFO, alias="SAGEMAKER_CONTAINER_LOG_LEVEL")
     max_payload_mb: int = Field(25, ge=1, le=1024, alias="SAGEMAKER_MAX_PAYLOAD_IN_MB")  # MiB
-    default_accept: str = Field("application/json", alias="SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT")
+    default_accept: str = Field("*/*", alias="SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT")
     batch_size: int = Field(8, ge=1, le=256, alias="SAGEMAKER_TS_BATCH_SIZE")  # pictures in one call of the model
     max_batch_delay: int = Field(10, ge=0, le=10_000, alias="SAGEMAKER_TS_MAX_BATCH_DELAY")  # milliseconds
     queue_size: int = Field(64, ge=1, le=1024, alias="SERVE_QUEUE_SIZE")  # requests inside at once; more get 503

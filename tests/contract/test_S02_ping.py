@@ -72,6 +72,16 @@ def test_S02_refuses_when_a_golden_sample_differs(own_base_dir, change):
         assert server.invoke(PICTURE).status == 503
 
 
+def test_S02_finds_a_model_in_a_folder_of_its_own(own_base_dir):
+    """An archive made of the folder instead of its contents."""
+    (own_base_dir / "model").rename(own_base_dir / "export")
+    (own_base_dir / "model").mkdir()
+    (own_base_dir / "export").rename(own_base_dir / "model" / "export")
+    with Server(own_base_dir) as server:
+        server.wait_until_ready()
+        assert server.invoke(PICTURE).status == 200
+
+
 def test_S02_missing_model_is_said_plainly(own_base_dir):
     (own_base_dir / "model" / "encoder.onnx").unlink()
     with Server(own_base_dir) as server:

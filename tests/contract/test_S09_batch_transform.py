@@ -20,6 +20,14 @@ def test_S09_json_lines(tiny_server):
     assert rows[2]["error"]["code"] == "invalid_base64"
 
 
+def test_S09_lines_are_answered_by_lines(tiny_server):
+    """Without an Accept header, too, as batch transform may send them."""
+    record = json.dumps({"image": base64.b64encode(PICTURES[0]).decode()}).encode()
+    reply = tiny_server.invoke(b"\n".join([record] * 3), "application/jsonlines")
+    assert len(reply.body.splitlines()) == 3
+    assert reply.headers["Content-Type"].startswith("application/jsonlines")
+
+
 def test_S09_more_records_than_a_batch_holds(tiny_server):
     """The records of one request are spread over several calls of the model."""
     images = [base64.b64encode(PICTURES[number % 5]).decode() for number in range(41)]

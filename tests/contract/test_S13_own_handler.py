@@ -64,6 +64,16 @@ def test_S13_transform_fn(own_base_dir):
         assert reply.headers["Content-Type"].startswith("text/plain")
 
 
+def test_S13_default_accept(own_base_dir):
+    replace_handler(own_base_dir, TRANSFORM)
+    with Server(own_base_dir) as server:
+        server.wait_until_ready()
+        assert server.invoke(b"x", Accept="*/*").body.endswith(b"|application/json")
+    with Server(own_base_dir, {"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "text/csv"}) as server:
+        server.wait_until_ready()
+        assert server.invoke(b"x").body.endswith(b"|text/csv")
+
+
 def test_S13_one_function(own_base_dir, tiny_server):
     expected = tiny_server.invoke(PICTURE).json()["latex"]
     replace_handler(own_base_dir, OUTPUT_ONLY)

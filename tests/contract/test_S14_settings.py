@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+from container.resources import suggested_threads
+from tests.support.handlers import replace_handler
 from tests.support.server import Server
 from tests.support.tiny_model import formula_picture, png
 
@@ -34,6 +38,29 @@ def test_S14_workers(tiny_base_dir):
         server.wait_until_ready()
         assert len(server.workers()) == 2
         assert server.invoke(PICTURES[0]).status == 200
+
+
+def test_S14_the_model_is_loaded_after_the_fork(tiny_base_dir):
+    """CUDA can't be used across a fork, so the process that forks must have nothing of the model in it."""
+    with Server(tiny_base_dir) as server:
+        server.wait_until_ready()
+        assert "onnxruntime" not in Path(f"/proc/{server.process.pid}/maps").read_text()
+        assert "onnxruntime" in Path(f"/proc/{server.workers()[0]}/maps").read_text()
+
+
+def test_S14_threads_fit_the_container(own_base_dir):
+    """Shared among the workers, and counted from the cgroup instead of the host's cores."""
+    replace_handler(
+        own_base_dir,
+        "import os\n"
+        "def model_fn(model_dir): ...\n"
+        "def transform_fn(model, body, content_type, accept): return os.environ['OMP_NUM_THREADS']\n",
+    )
+    command = ["env", "--unset", "OMP_NUM_THREADS", sys.executable, "-m", "container.serve"]
+    for workers in (1, 2):
+        with Server(own_base_dir, {"SAGEMAKER_MODEL_SERVER_WORKERS": str(workers)}, command) as server:
+            server.wait_until_ready()
+            assert int(server.invoke(b"").body) == max(1, suggested_threads() // workers)
 
 
 def test_S14_timeout_is_the_requests_deadline(own_base_dir):
