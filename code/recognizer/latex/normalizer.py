@@ -103,6 +103,7 @@ def _with_scripts(base: list[_Box], sub: list[str], sup: list[str]) -> list[_Box
     if last.has_script() or not (whole or not _is_tall(base)):
         base = [last] = [_Box(Kind.ATOM, ["{", *_emit(base), "}"], _is_tall(base))]
     last.sub, last.sup = sub, sup
+    last.tall = last.tall or last.tokens[0] in table.BIG_OPERATORS
     return base
 
 

@@ -139,6 +139,10 @@ OPTIONAL = _commands("sqrt xrightarrow xleftarrow xmapsto xhookrightarrow xright
 INFIX = {r"\over": ("", ""), r"\choose": ("", ""), r"\atop": ("", ""), r"\brack": "[]", r"\brace": (r"\{", r"\}")}
 TALL = _commands("frac binom substack stackrel underset overbrace underbrace")
 """Commands higher than a line: only around these do stretching delimiters grow by more than a little."""
+BIG_OPERATORS = _commands(
+    "sum prod coprod int iint iiint iiiint oint bigcup bigcap bigoplus bigotimes bigvee bigwedge bigsqcup biguplus"
+)
+"""Symbols that are higher than a line as soon as they have limits."""
 OPERATORS = _commands(
     """arccos arcsin arctan arg cos cosh cot coth csc deg det dim exp gcd hom inf ker lg lim liminf limsup ln log
     max min Pr sec sin sinh sup tan tanh"""
