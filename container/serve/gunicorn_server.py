@@ -11,6 +11,7 @@ Three things differ from gunicorn 27's threaded worker:
 from __future__ import annotations
 
 import os
+import resource
 import time
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,7 @@ STOP_SECONDS = 27  # SageMaker kills 30 s after SIGTERM (S4)
 GIVE_UP_SECONDS = 23  # by then, whatever is still inside gets its 503
 READ_SECONDS = 20  # longest pause of a client within a request
 KEEPALIVE_SECONDS = 65  # above the idle time of usual load balancers: they close first, so no request is lost
+OTHER_FILES = 100  # a worker opens besides its connections, at most
 SPARE_THREADS = 16  # besides those for admitted requests: for /ping and for saying 503
 
 
@@ -42,11 +44,13 @@ class Server(BaseApplication):
         super().__init__()
 
     def load_config(self) -> None:
+        threads = self.settings.queue_size + SPARE_THREADS
         options = {
             "bind": f"0.0.0.0:{self.settings.port}",
             "workers": self.settings.workers,
             "worker_class": Worker,
-            "threads": self.settings.queue_size + SPARE_THREADS,
+            "threads": threads,
+            "worker_connections": connection_limit(threads + 1000),
             "timeout": 480,  # of a worker's main loop, which only a library that blocks all threads can hold up
             "graceful_timeout": STOP_SECONDS,
             "keepalive": KEEPALIVE_SECONDS,
@@ -101,6 +105,20 @@ class Worker(ThreadWorker):
         for connection in self.pending_conns:  # silent so far: not for long any more
             connection.timeout = min(connection.timeout, linger)
         self.app.service.stop(GIVE_UP_SECONDS)
+
+
+def connection_limit(wanted: int) -> int:
+    """Raises the limit of open files as far as needed and allowed; returns how many connections fit below it.
+
+    gunicorn's worker dies when it can't open one more; connections above the limit wait in the kernel's queue.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + OTHER_FILES
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return wanted
+    soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(1, min(wanted, soft - OTHER_FILES))
 
 
 def heartbeat_dir() -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -64,3 +65,18 @@ def test_S03_idle_connections_keep_nobody_waiting(own_base_dir):
         assert time.monotonic() - started < 1
         for connection in silent:
             connection.close()
+
+
+def test_S03_more_connections_than_files_may_be_open(tiny_base_dir):
+    """They wait in the kernel's queue; the worker must not die of them."""
+    command = ["bash", "-c", f"ulimit -n 200; exec {sys.executable} -m container.serve"]
+    with Server(tiny_base_dir, command=command) as server:
+        server.wait_until_ready()
+        before = server.workers()
+        crowd = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(300)]
+        time.sleep(1)
+        for connection in crowd:
+            connection.close()
+        server.wait_until_ready()
+        assert server.invoke(PICTURE).status == 200
+        assert server.workers() == before
