@@ -7,9 +7,9 @@ import torch
 
 from recognizer.models import REGISTRY, FormulaRecognizer, build
 from recognizer.training.loss import sequence_loss
+from tests.support.tiny_recognizer import SMALL
 
 VOCABULARY, MAX_TOKENS = 24, 20
-SMALL = {"fast": {"stem": 8, "width": 48, "decoder_layers": 2, "heads": 4, "dropout": 0.0}}
 RECOGNIZERS = sorted(REGISTRY)
 
 

@@ -1,0 +1,115 @@
+"""An export is the trained network, complete, self-checking, and loadable without torch."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import inference
+from recognizer.export import Trained, export
+from recognizer.latex import Vocabulary
+from recognizer.models import REGISTRY, build
+from recognizer.training.validate import decode
+from tests.support.tiny_model import formula_picture
+from tests.support.tiny_recognizer import SMALL, TOKENS
+
+PICTURES = [formula_picture(seed) for seed in range(5)]
+
+
+@pytest.fixture(scope="module", params=sorted(REGISTRY))
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, Path]:
+    """A recognizer with random weights, large enough to give varied answers, and its model directory."""
+    torch.manual_seed(7)
+    vocabulary = Vocabulary.from_labels([TOKENS])
+    model = build(request.param, len(vocabulary), 20, SMALL[request.param]).eval()
+    trained = Trained(model, request.param, SMALL[request.param], vocabulary, inference.PreprocessSpec(), 20)
+    target: Path = tmp_path_factory.mktemp("model")
+    export(trained, PICTURES[:4], target)
+    return trained, target
+
+
+def test_the_directory_is_complete_and_has_no_pickle(exported: tuple[Trained, Path]) -> None:
+    names = {str(path.relative_to(exported[1])) for path in exported[1].rglob("*") if path.is_file()}
+    assert {"model.json", "encoder.onnx", "decoder.onnx", "weights.safetensors"} < names
+    assert {
+        "golden/golden.json",
+        "golden/inputs.npz",
+        "golden/00.png",
+        "code/inference.py",
+        "code/requirements.txt",
+    } < names
+    assert not [name for name in names if name.endswith((".pt", ".pth", ".pkl", ".partial"))]
+    assert not [path for path in exported[1].iterdir() if path.name.startswith(".export-")]
+
+
+def test_onnx_answers_what_torch_answers(exported: tuple[Trained, Path]) -> None:
+    """The server's whole path, for pictures alone and in batches, against the torch network."""
+    trained, target = exported
+    served = inference.Recognizer.load(target)
+    inputs = [served.prepare(picture) for picture in PICTURES]
+    images, sizes = inference.make_batch(inputs, trained.spec)
+    with torch.no_grad():
+        memory = trained.model.encode(torch.from_numpy(images), torch.from_numpy(sizes))
+        expected = decode(trained.model, memory, trained.vocabulary, trained.max_tokens)
+    for answers in (served.recognize(inputs), [served.recognize([each])[0] for each in inputs]):
+        assert [list(answer.tokens) for answer in answers] == [trained.vocabulary.decode(ids) for ids in expected]
+
+
+def test_weights_can_be_trained_on(exported: tuple[Trained, Path]) -> None:
+    trained, target = exported
+    weights = load_file(target / "weights.safetensors")
+    assert weights.keys() == trained.model.state_dict().keys()
+    trained.model.load_state_dict(weights)
+
+
+def test_it_loads_where_torch_is_absent(exported: tuple[Trained, Path]) -> None:
+    """Lesson: a model saved on a newer torch didn't load on an older one."""
+    program = (
+        "import sys; sys.modules.update(dict.fromkeys(['torch', 'recognizer', 'albumentations', 'scipy']));"
+        "import inference; print(inference.model_fn(sys.argv[1]).check_golden())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(exported[1])],
+        cwd=exported[1] / "code",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "6"), done.stderr
+
+
+@pytest.mark.parametrize("key, value", [("mean", 0.3), ("std", 0.5), ("resample", "linear"), ("scale", 0.5)])
+def test_changed_preprocessing_is_refused_and_the_sample_named(
+    exported: tuple[Trained, Path], tmp_path: Path, key: str, value: object
+) -> None:
+    model = Path(shutil.copytree(exported[1], tmp_path / "model"))
+    description = json.loads((model / "model.json").read_text())
+    description["preprocess"][key] = value
+    (model / "model.json").write_text(json.dumps(description))
+    with pytest.raises(inference.ModelError, match=r"golden sample \d\d\.png"):
+        inference.model_fn(str(model))
+
+
+def test_swapped_colour_channels_are_refused(exported: tuple[Trained, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    read = inference.read_image
+    monkeypatch.setattr(inference, "read_image", lambda data: np.ascontiguousarray(read(data)[:, :, ::-1]))
+    with pytest.raises(inference.ModelError, match=r"golden sample \d\d\.png: the prepared input differs"):
+        inference.model_fn(str(exported[1]))
+
+
+def test_other_weights_are_refused(exported: tuple[Trained, Path], tmp_path: Path) -> None:
+    """Golden answers of another model: expected and seen are told."""
+    model = Path(shutil.copytree(exported[1], tmp_path / "model"))
+    golden = json.loads((model / "golden" / "golden.json").read_text())
+    golden[2]["latex"] = "x"
+    (model / "golden" / "golden.json").write_text(json.dumps(golden))
+    with pytest.raises(inference.ModelError, match=r"golden sample 02\.png: expected 'x'"):
+        inference.model_fn(str(model))

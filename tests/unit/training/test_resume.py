@@ -1,0 +1,122 @@
+"""Stopped anywhere and resumed, a run ends with the very weights that it would have had."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import inference
+from recognizer.config import Hyperparameters
+from recognizer.models import build
+from recognizer.training import checkpoint
+from recognizer.training.data import JobData, prepare
+from recognizer.training.distributed import Ranks
+from recognizer.training.loop import Trainer
+from recognizer.training.stop import StopSignal
+from tests.support.tiny_model import formula_picture
+from tests.support.tiny_recognizer import SMALL
+
+SPEC = inference.PreprocessSpec()
+LABELS = ("x + y", "a = 2", "x ^ { 2 }", "\\frac { a } { b }", "( x )")
+
+
+class StopAfter(StopSignal):
+    """Asks to stop when it was looked at so many times: once a step."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.left = steps
+
+    def __bool__(self) -> bool:
+        self.left -= 1
+        return self.left <= 0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """20 pictures as JSON Lines."""
+    target: Path = tmp_path_factory.mktemp("data")
+    rows = []
+    for number in range(20):
+        Image.fromarray(formula_picture(number)).save(target / f"{number}.png")
+        rows.append({"image": f"{number}.png", "latex": LABELS[number % 5], "group": str(number)})
+    (target / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return target
+
+
+def settings(workers: int = 0, **more: object) -> Hyperparameters:
+    values = {
+        "epochs": 3,
+        "batch_size": 4,
+        "warmup_steps": 2,
+        "max_tokens": 20,
+        "workers": workers,
+        "sizes": {**SMALL["fast"], "dropout": 0.1},
+    }
+    return Hyperparameters.model_validate({**values, **more})
+
+
+def trainer(chosen: Hyperparameters, folder: Path, checkpoints: Path) -> Trainer:
+    data: JobData = prepare(chosen, folder, None, SPEC, None, Ranks())
+    torch.manual_seed(0)
+    model = build("fast", len(data.vocabulary), chosen.max_tokens, chosen.sizes)
+    made = Trainer(chosen, model, data.vocabulary, data.training, data.validation, checkpoints, Ranks(), {"seed": 0})
+    made.resume()
+    return made
+
+
+def weights(made: Trainer) -> torch.Tensor:
+    both = [*made.model.parameters(), *made.average.model.parameters()]
+    return torch.cat([parameter.detach().flatten() for parameter in both])
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Trainer:
+    made = trainer(settings(), folder, tmp_path_factory.mktemp("whole"))
+    assert made.run(StopSignal())
+    return made
+
+
+@pytest.mark.parametrize(("steps", "workers"), [(1, 0), (4, 0), (5, 0), (9, 1)])
+def test_resuming_changes_no_bit(
+    uninterrupted: Trainer, folder: Path, tmp_path: Path, steps: int, workers: int
+) -> None:
+    """Within an epoch, at its last step, at the next one's first, and with a worker process."""
+    assert not trainer(settings(workers), folder, tmp_path).run(StopAfter(steps))
+    resumed = trainer(settings(workers), folder, tmp_path)
+    assert resumed.progress.step == steps
+    assert resumed.run(StopSignal())
+    assert torch.equal(weights(resumed), weights(uninterrupted))
+    assert resumed.history == uninterrupted.history
+
+
+def test_the_learning_rate_shows_no_step(uninterrupted: Trainer, folder: Path, tmp_path: Path) -> None:
+    """Lesson: the schedule restarted at step 0 after resuming."""
+    stopped = trainer(settings(), folder, tmp_path)
+    stopped.run(StopAfter(6))
+    assert trainer(settings(), folder, tmp_path).learning_rate() == stopped.learning_rate()
+
+
+def test_another_seed_gives_other_weights(uninterrupted: Trainer, folder: Path, tmp_path: Path) -> None:
+    other = trainer(settings(seed=1), folder, tmp_path)
+    other.run(StopSignal())
+    assert not torch.equal(weights(other), weights(uninterrupted))
+
+
+def test_a_checkpoint_of_other_data_is_refused(folder: Path, tmp_path: Path) -> None:
+    made = trainer(settings(), folder, tmp_path)
+    made.save()
+    made.identity = {"seed": 1}
+    with pytest.raises(checkpoint.CheckpointError, match="another seed"):
+        made.resume()
+
+
+def test_a_run_ends_at_its_time_with_the_schedule_done(folder: Path, tmp_path: Path) -> None:
+    made = trainer(settings(epochs=1000, max_minutes=0.05), folder, tmp_path)
+    assert made.run(StopSignal())
+    assert made.share_done() == 1
+    assert made.history, "the last, partial epoch is validated too"
