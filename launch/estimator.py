@@ -106,6 +106,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LaunchError as error:
         print(f"launch: {error}", file=sys.stderr)
         return 2
+    except RuntimeError as error:  # a local job that failed; its log, printed above, says why
+        print(f"launch: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -13,7 +13,6 @@ LOCAL = "local"
 LOCAL_ROLE = "arn:aws:iam::000000000000:role/local"  # local mode asks for one and never uses it
 LOCAL_REGION = "us-east-1"  # likewise
 SDK_DEFAULTS = Path(__file__).resolve().with_name("sdk-defaults.yaml")
-GPU_FAMILIES = ("p", "g")
 
 
 class LaunchError(Exception):
@@ -33,6 +32,7 @@ class Job:
     output: str | None = None
     hyperparameters: tuple[tuple[str, str], ...] = ()
     input_mode: str = "File"
+    torchrun: bool = False
 
     def __post_init__(self) -> None:
         if not self.is_local and self.role == LOCAL_ROLE:
@@ -54,20 +54,16 @@ class Job:
 
     @property
     def is_distributed(self) -> bool:
-        """Whether torchrun is wanted: several hosts, or one with several GPUs (a single GPU gains nothing)."""
-        size = self.instance_type.split(".")[-1]
-        family = self.instance_type.removeprefix("ml.")
-        several_gpus = family.startswith(GPU_FAMILIES) and size in {"12xlarge", "24xlarge", "48xlarge"}
-        return self.instance_count > 1 or several_gpus
+        """Whether the script runs under torchrun: one process a GPU, on every host."""
+        return self.torchrun or self.instance_count > 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of a training job, alike for both SDKs."""
     parser.add_argument("--image", required=True, help="training image: an ECR address, or a local tag in local mode")
-    parser.add_argument(
-        "--instance-type", default=LOCAL, help="e.g. ml.g5.xlarge; `local` runs with Docker here"
-    )
+    parser.add_argument("--instance-type", default=LOCAL, help="e.g. ml.g5.xlarge; `local` runs with Docker here")
     parser.add_argument("--instance-count", type=int, default=1)
+    parser.add_argument("--torchrun", action="store_true", help="one process a GPU; always so with several hosts")
     parser.add_argument("--role", default=os.environ.get("SAGEMAKER_ROLE", LOCAL_ROLE), help="IAM role of the job")
     parser.add_argument("--data", help="channel `train`; without it the embedded data set")
     parser.add_argument("--validation", help="channel `validation`; else a part of the data")
@@ -88,6 +84,7 @@ def job_from(options: argparse.Namespace) -> Job:
         output=options.output,
         hyperparameters=tuple(_pair(text) for text in options.hp),
         input_mode=options.input_mode,
+        torchrun=options.torchrun,
     )
 
 

@@ -1,0 +1,103 @@
+"""The SageMaker SDKs' local modes on the built images: v2 Estimator.fit, deploy, predict; v3 ModelTrainer (T17)."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.support.tiny_dataset import TINY_JOB, write_tiny_dataset
+
+ROOT = Path(__file__).resolve().parents[2]
+HYPERPARAMETERS = [f"{name}={value}" for name, value in TINY_JOB.items()]
+TIMEOUT = 420  # seconds for a whole story on a busy machine
+
+
+def sdk_python(version: int) -> str:
+    """The Python that holds this version of the SDK; they exclude each other, and both stay out of .venv."""
+    python = ROOT / f".venv-sdk{version}/bin/python"
+    if not python.exists():
+        message = f"no {python.parent.parent.name}: make venv-sdk"
+        if os.environ.get("REQUIRE_CONTAINER") == "1":
+            pytest.fail(message, pytrace=False)
+        pytest.skip(message)
+    return str(python)
+
+
+def run_sdk(*command: str) -> str:
+    """Run a program of the user's machine; nothing of AWS may be called, so there is no way to it."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+    environment |= {
+        "PYTHONPATH": str(ROOT),
+        "SAGEMAKER_SUPPRESS_V2_WARNING": "1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",  # the discard port: a call to AWS would fail at once
+    }
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        output, _ = process.communicate(timeout=TIMEOUT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    assert process.returncode == 0, output
+    return output
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def names_in(archive: Path) -> set[str]:
+    with tarfile.open(archive) as tar:
+        return {name.removeprefix("./") for name in tar.getnames()}
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write_tiny_dataset(tmp_path / "data")
+
+
+@pytest.mark.container
+@pytest.mark.slow
+def test_sdk_v2_fit_with_source_dir_deploy_predict(train_image, serve_image, data, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    arguments = [str(data), str(out), train_image, serve_image, str(free_port()), str(data / "003.png")]
+    output = run_sdk(sdk_python(2), "tests/support/sdk_v2_story.py", *arguments, *HYPERPARAMETERS)
+    story = json.loads(output.strip().splitlines()[-1])
+    assert names_in(out / "model.tar.gz") >= {"model.json", "encoder.onnx", "code/inference.py"}  # T10: flat
+    assert "starting train.py from /opt/ml/code" in output  # the repository's code, not the baked one
+    answer = story["answer"]
+    assert isinstance(answer["latex"], str) and answer["model_version"], story
+
+
+@pytest.mark.container
+@pytest.mark.slow
+def test_sdk_v3_model_trainer_runs_the_same_image(train_image, data, tmp_path):
+    out = tmp_path / "out"
+    command = ["-m", "launch.model_trainer", "--image", train_image, "--data", str(data), "--output", str(out)]
+    output = run_sdk(sdk_python(3), *command, "--hp", *HYPERPARAMETERS)
+    assert "basic_script_driver.py" in output  # T17: `train` was bypassed
+    assert "validation:exprate=" in output
+    assert names_in(out / "compressed_artifacts/model.tar.gz") >= {"model.json", "encoder.onnx", "code/inference.py"}
+
+
+@pytest.mark.container
+@pytest.mark.slow
+def test_sdk_v3_baked_code_runs_train(train_image, data, tmp_path):
+    """Without source code ModelTrainer leaves the image's command alone: our `train`, with all it does."""
+    out = tmp_path / "out"
+    command = ["-m", "launch.model_trainer", "--image", train_image, "--data", str(data), "--output", str(out)]
+    output = run_sdk(sdk_python(3), *command, "--baked-code", "--hp", *HYPERPARAMETERS)
+    assert "starting train.py from /opt/program/code" in output
+    assert (out / "artifacts/model/model.json").exists()
