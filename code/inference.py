@@ -103,7 +103,7 @@ class PreprocessSpec:
     the aspect ratio is kept.
     """
 
-    glyph_height: float = 16.0  # pixels: median height of the connected components
+    glyph_height: float = 14.0  # pixels: median height of the connected components
     scale: float = 1.0  # 0.5 halves every picture on every path
     max_height: int = 320
     max_width: int = 1280

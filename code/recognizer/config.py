@@ -35,7 +35,7 @@ class Hyperparameters(BaseModel):
     max_tokens: int = Field(200, ge=4, description="longest formula; longer labels are left out, and counted")
     augment: bool = Field(True, description="change training pictures at random")
     scale: float = Field(1.0, gt=0.1, le=2, description="size of all pictures; 0.5 halves them on every path")
-    glyph_height: float = Field(16.0, ge=4, le=64, description="pixels to which characters are scaled")
+    glyph_height: float = Field(14.0, ge=4, le=64, description="pixels to which characters are scaled")
 
     epochs: int = Field(10, ge=1, description="passes over the data")
     max_minutes: float | None = Field(None, gt=0, description="stop, with the schedule finished, after this time")
