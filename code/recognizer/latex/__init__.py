@@ -3,6 +3,7 @@ r"""LaTeX as a recognizer sees it: tokens, one canonical spelling, a vocabulary.
 from .normalizer import normalize
 from .problems import problems
 from .tokenizer import CONTROL_SPACE, tokenize
+from .transcripts import normalize_transcript
 from .vocabulary import BOS, EOS, PAD, SPECIALS, UnknownTokenError, Vocabulary, VocabularyError
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Vocabulary",
     "VocabularyError",
     "normalize",
+    "normalize_transcript",
     "problems",
     "tokenize",
 ]

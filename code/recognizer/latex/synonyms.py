@@ -204,7 +204,7 @@ SYMBOLS = (
     varpi rho varrho sigma varsigma tau upsilon phi varphi chi psi omega omicron Gamma Delta Theta Lambda Xi Pi
     Sigma Upsilon Phi Psi Omega digamma aleph beth hbar hslash ell imath jmath wp Re Im partial nabla infty
     emptyset varnothing angle triangle square blacksquare Diamond lozenge star bigstar sharp flat natural
-    prime backprime forall exists nexists neg top perp surd ldots cdots vdots ddots dots therefore because
+    prime backprime forall exists nexists neg top perp surd ldots cdots vdots ddots therefore because
     sum prod coprod int iint iiint iiiint oint bigcup bigcap bigsqcup bigvee bigwedge bigoplus bigotimes bigodot
     biguplus bullet circ dagger ddagger amalg wr sqcup sqcap uplus odot oslash boxtimes boxplus ltimes rtimes
     div diamond asymp doteq propto models vdash dashv Vdash vDash bowtie smile frown mapsto longmapsto
