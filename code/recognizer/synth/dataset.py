@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from recognizer.latex import tokenize
 from recognizer.synth.degrade import degrade
 from recognizer.synth.grammar import LEVELS, generate_formula
 from recognizer.synth.progress import Progress
@@ -48,7 +49,7 @@ def sample(index: int, seed: int) -> tuple[np.ndarray, tuple[str, ...], int, dic
     level = LEVELS[int(rng.choice(len(LEVELS), p=LEVEL_SHARES))]
     formula = generate_formula(rng, level)
     clean, style = render_any(formula, random_style(rng))
-    return degrade(clean, rng), tuple(formula.split()), level, style.to_dict()
+    return degrade(clean, rng), tuple(tokenize(formula)), level, style.to_dict()
 
 
 def write_dataset(

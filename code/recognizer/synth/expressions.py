@@ -93,7 +93,7 @@ class Expressions:
     def _product(self, budget: int) -> str:
         if self.level == 1:
             return f"{self.expression(budget - 2)} {self.draw.weighted(SCHOOL_OPERATORS)} {self.draw.number()}"
-        factor = self.draw.number(1) if self.draw.chance(0.5) else self.draw.variable()
+        factor = self.draw.one("23456789") if self.draw.chance(0.5) else self.draw.variable()
         return f"{factor} {self._tail(budget - 1)}"
 
     def _tail(self, budget: int) -> str:

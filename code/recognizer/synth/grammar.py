@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recognizer.latex import normalize
+from recognizer.latex import normalize, tokenize
 from recognizer.synth.expressions import Expressions
 from recognizer.synth.symbols import (
     ARROWS,
@@ -28,7 +28,8 @@ from recognizer.synth.templates import Filler, groups_of_level
 LEVELS = (1, 2, 3, 4, 5)
 MAX_TOKENS = 80
 
-SHORT_SHARE, RELATION_SHARE, RARE_SHARE = 0.05, 0.2, 0.05
+SHORT_SHARE, RELATION_SHARE, RARE_SHARE, PAIR_SHARE = 0.05, 0.22, 0.05, 0.05
+JOINTS = (", ", ", ", ",\\quad ", "\\quad ", "\\qquad ", "\\Rightarrow ")
 # A template with few placeholders would come up again and again, and be learnt by heart: letters are exchanged in many.
 RENAME_SHARE = 0.4
 _GREEK_NAMES = frozenset(GREEK) | frozenset(CAPITAL_GREEK)
@@ -50,7 +51,7 @@ def generate_formula(rng: np.random.Generator, level: int) -> str:
         raise ValueError(f"level must be one of {LEVELS}, got {level!r}")
     draw = Draw(rng)
     while True:
-        tokens = normalize(_draw_formula(draw, level)).split()
+        tokens = tokenize(normalize(_draw_formula(draw, level)))
         if level > 1 and draw.chance(RENAME_SHARE):
             tokens = _renamed(tokens, draw)
         if 0 < len(tokens) <= MAX_TOKENS:
@@ -67,15 +68,22 @@ def _draw_formula(draw: Draw, level: int) -> str:
         make = Expressions(draw, level)
         parts = [f"{draw.one(RARE)} {make.expression(draw.integer(1, 3))}" for _ in range(draw.integer(1, 3))]
         return f"{make.atom()} {' '.join(parts)}"
+    text = _from_template(draw, level)
+    if draw.chance(PAIR_SHARE):
+        joint = draw.one(JOINTS)
+        text += joint + _from_template(draw, level)
+    ending = draw.rng.random()
+    return f"{text}." if ending < 0.02 else f"{text}," if ending < 0.035 else text
+
+
+def _from_template(draw: Draw, level: int) -> str:
     groups = groups_of_level(level)
     point = draw.rng.random() * sum(group.weight for group in groups)
     for group in groups:
         point -= group.weight
         if point < 0:
             break
-    text = Filler(draw, level).fill(draw.one(group.templates))
-    ending = draw.rng.random()
-    return f"{text}." if ending < 0.02 else f"{text}," if ending < 0.035 else text
+    return Filler(draw, level).fill(draw.one(group.templates))
 
 
 def _short(draw: Draw, level: int) -> str:
@@ -97,7 +105,7 @@ def _short(draw: Draw, level: int) -> str:
 def _relation(draw: Draw, level: int) -> str:
     """Two or three expressions with relations between them; the lengths follow a log-normal law."""
     make = Expressions(draw, level)
-    budget = int(min(max(draw.rng.lognormal(2.4, 0.6), 3), 45))
+    budget = int(min(max(draw.rng.lognormal(2.55, 0.6), 3), 45))
     if draw.chance(0.15):
         return make.expression(budget)
     table = SCHOOL_RELATIONS if level <= 2 else RELATIONS

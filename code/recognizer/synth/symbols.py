@@ -144,7 +144,8 @@ class Draw:
     def number(self, digits: int = 3) -> str:
         """A whole number of at most `digits` digits, short ones more often."""
         length = min(int(self.rng.geometric(0.6)), digits)
-        return self.one(DIGITS if length == 1 else DIGITS[1:]) + "".join(self.one(DIGITS) for _ in range(length - 1))
+        first = "0" if length == 1 and self.chance(0.05) else self.one(DIGITS[1:])
+        return first + "".join(self.one(DIGITS) for _ in range(length - 1))
 
     def decimal(self) -> str:
         return f"{self.number(2)}.{''.join(self.one(DIGITS) for _ in range(self.integer(1, 2)))}"

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from recognizer.latex import normalize
+from recognizer.latex import normalize, tokenize
 from recognizer.synth import dataset
 from recognizer.synth.__main__ import main
 from recognizer.synth.contact_sheet import contact_sheet
@@ -34,7 +34,7 @@ def test_format_is_the_competitions(written):
     assert set(levels.values()) <= set("12345") and set(sources.values()) == {"0"}
     vocabulary = (written / "tokens.txt").read_text(encoding="utf-8")
     assert vocabulary.endswith("\n") and "" not in vocabulary.splitlines()
-    assert set(vocabulary.splitlines()) == {token for label in labels.values() for token in label.split(" ")}
+    assert set(vocabulary.splitlines()) == {token for label in labels.values() for token in tokenize(label)}
     for name, label in labels.items():
         assert normalize(label) == label
         assert cv2.imread(str(written / "images" / name)) is not None

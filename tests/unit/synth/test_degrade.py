@@ -1,5 +1,9 @@
 """Degradation and augmentation: seeded, for any picture, and the ink stays legible."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -9,6 +13,8 @@ from hypothesis import strategies as st
 from recognizer.synth.augment import augment
 from recognizer.synth.degrade import degrade, symbol_height
 from recognizer.synth.style import Style, render
+
+CODE = Path(__file__).parents[3] / "code"
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +67,15 @@ def test_symbol_height_is_that_of_the_letters():
     picture = render("x x x x x", Style(x_height=20))
     assert symbol_height(picture) == pytest.approx(20, rel=0.2)  # thin serifs fall below the threshold
     assert symbol_height(np.full((30, 50, 3), 255, np.uint8)) == 10
+
+
+def test_albumentations_comes_without_torch_and_network():
+    program = (
+        "import os, sys; from recognizer.synth.degrade import degrade; import numpy as np\n"
+        "[degrade(np.full((20, 40, 3), 255, np.uint8), np.random.default_rng(seed)) for seed in range(9)]\n"
+        "assert 'albumentations' in sys.modules and os.environ['NO_ALBUMENTATIONS_UPDATE'] == '1'\n"
+        "assert 'torch' not in sys.modules\n"
+        "import torch"  # and it can still be had
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=CODE, timeout=100, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
