@@ -227,12 +227,11 @@ def _blurred(photo: np.ndarray, size: float, rng: np.random.Generator) -> np.nda
 
 @cache
 def _camera() -> Any:
-    """Sensor and file: tones, colours, noise, JPEG. Its chance is set anew for each picture."""
+    """Sensor and file: tones, noise, JPEG. Its chance is set anew for each picture."""
     A = _albumentations()  # noqa: N806
     return A.Compose([
         A.RandomBrightnessContrast(brightness_limit=(-0.12, 0.12), contrast_limit=(-0.25, 0.15), p=0.5),
         A.RandomToneCurve(scale=0.12, p=0.2),
-        A.HueSaturationValue(hue_shift_limit=8, sat_shift_limit=15, val_shift_limit=0, p=0.2),
         A.OneOf([
             A.GaussNoise(std_range=(0.01, 0.05), per_channel=True),
             A.GaussNoise(std_range=(0.01, 0.06), per_channel=False),

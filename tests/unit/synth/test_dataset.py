@@ -44,7 +44,8 @@ def test_format_is_the_competitions(written):
 def test_pictures_are_those_of_sample(written):
     names = list(_table(written, "gt.txt"))
     picture, tokens, level, style = sample(0, seed=3)
-    assert np.array_equal(cv2.imread(str(written / "images" / names[0]))[:, :, ::-1], picture)  # a PNG
+    read = cv2.imread(str(written / "images" / names[0]), cv2.IMREAD_COLOR_RGB)  # a PNG
+    assert read is not None and np.array_equal(read, picture)
     assert _table(written, "gt.txt")[names[0]] == " ".join(tokens)
     assert _table(written, "level.txt")[names[0]] == str(level)
     json.dumps(style)
@@ -60,7 +61,8 @@ def test_another_seed_writes_others(written, tmp_path):
 
 
 def test_shards_are_the_parts_of_the_whole(written, tmp_path):
-    labels, pictures = {}, {}
+    labels: dict[str, str] = {}
+    pictures: dict[str, bytes] = {}
     for part in (1, 2, 3):
         folder = write_dataset(tmp_path / str(part), COUNT, seed=3, progress=False, shard=(part, 3))
         labels |= _table(folder, "gt.txt")
