@@ -29,12 +29,14 @@ from typing import Any
 
 import cv2
 import numpy as np
-import onnxruntime as ort
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at import: nothing is reported to anybody
+import onnxruntime as ort
 
 FORMAT_VERSION = 1
 MAX_SOURCE_PIXELS = 120_000_000  # a larger picture is refused before it is decoded
-WORKING_SIDE = 1600  # larger pictures are reduced to this many pixels a side before they are analysed
+WORKING_SIDE = 1600  # larger pictures are reduced to this many pixels a side when they are read
 RESAMPLE = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 
 
@@ -57,7 +59,9 @@ class ModelError(Exception):
 
 
 def read_image(data: bytes) -> np.ndarray:
-    """Any picture file -> (H, W, 3) uint8 RGB: turned upright by EXIF, alpha laid on white, 16 bits scaled to 8.
+    """Any picture file -> (H, W, 3) uint8 RGB of at most WORKING_SIDE pixels a side.
+
+    It is turned upright by EXIF, alpha is laid on white, 16 bits are scaled to 8.
 
     Raises:
         RequestError: 400 `undecodable_image`, or 413 `too_many_pixels`.
@@ -70,11 +74,16 @@ def read_image(data: bytes) -> np.ndarray:
                 413, "too_many_pixels", f"the picture has {size} pixels; at most {MAX_SOURCE_PIXELS} in all"
             )
         picture.draft("RGB", (2 * WORKING_SIDE, 2 * WORKING_SIDE))  # JPEG: decode no more detail than is used
-        return _to_rgb(ImageOps.exif_transpose(picture))
+        return _reduced(_to_rgb(ImageOps.exif_transpose(picture)))
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise RequestError(400, "undecodable_image", "the bytes are no picture that can be decoded") from error
     except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
         raise RequestError(400, "undecodable_image", f"the picture can't be decoded: {error}") from error
+
+
+def _reduced(rgb: np.ndarray) -> np.ndarray:
+    factor = WORKING_SIDE / max(rgb.shape)
+    return _resize(rgb, factor, cv2.INTER_AREA) if factor < 1 else rgb
 
 
 def _to_rgb(picture: Image.Image) -> np.ndarray:
@@ -131,11 +140,7 @@ class PreprocessSpec:
 
 def preprocess(rgb: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
     """(H, W, 3) uint8 RGB -> (h, w) float32 ink, normalised by mean and std, of any size within the spec's limits."""
-    gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    reduction = WORKING_SIDE / max(gray.shape)
-    if reduction < 1:
-        gray = _resize(gray, reduction, cv2.INTER_AREA)
-    ink = extract_ink(gray)
+    ink = extract_ink(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
     (top, bottom, left, right), glyph = _measure(ink)
     factor = float(np.clip(spec.glyph_height * spec.scale / glyph, 0.02, 6.0))
     border = math.ceil(spec.margin * spec.glyph_height * spec.scale / factor)
@@ -185,7 +190,7 @@ def _measure(ink: np.ndarray) -> tuple[tuple[int, int, int, int], float]:
 
 
 def _resize(image: np.ndarray, factor: float, interpolation: int) -> np.ndarray:
-    height, width = image.shape
+    height, width = image.shape[:2]
     size = max(1, round(width * factor)), max(1, round(height * factor))
     return cv2.resize(image, size, interpolation=interpolation)
 
@@ -293,6 +298,7 @@ class Recognizer:
         self.max_tokens: int = description["limits"]["max_tokens"]
         self.encoder = _session(model_dir / "encoder.onnx", threads)
         self.decoder = _session(model_dir / "decoder.onnx", threads)
+        self.batch_size = 8  # pictures that go through the networks together, at most
         self._encoder_outputs = [output.name for output in self.encoder.get_outputs()]
 
     @classmethod
@@ -327,16 +333,16 @@ class Recognizer:
         """(H, W, 3) uint8 RGB -> the network's input (h, w) float32."""
         return preprocess(rgb, self.spec)
 
-    def predict(self, pictures: Sequence[np.ndarray], batch_size: int = 8) -> list[Prediction]:
+    def predict(self, pictures: Sequence[np.ndarray]) -> list[Prediction]:
         """(H, W, 3) uint8 RGB pictures -> their predictions, in the same order."""
-        return self.recognize([self.prepare(picture) for picture in pictures], batch_size)
+        return self.recognize([self.prepare(picture) for picture in pictures])
 
-    def recognize(self, inputs: Sequence[np.ndarray], batch_size: int = 8) -> list[Prediction]:
+    def recognize(self, inputs: Sequence[np.ndarray]) -> list[Prediction]:
         """Prepared inputs -> their predictions, in the same order; batches hold inputs of like size."""
         answers: list[Prediction | None] = [None] * len(inputs)
         by_size = sorted(range(len(inputs)), key=lambda i: (inputs[i].shape[1], inputs[i].shape[0]))
-        for start in range(0, len(by_size), batch_size):
-            rows = by_size[start : start + batch_size]
+        for start in range(0, len(by_size), self.batch_size):
+            rows = by_size[start : start + self.batch_size]
             for row, answer in zip(rows, self._recognize_batch([inputs[i] for i in rows]), strict=True):
                 answers[row] = answer
         return [answer for answer in answers if answer is not None]
@@ -409,7 +415,9 @@ def _session(path: Path, threads: int) -> ort.InferenceSession:
 
 
 def default_threads() -> int:
-    """Threads that this container may really use: the cgroup's quota, not the host's number of cores."""
+    """Threads that this process may use: OMP_NUM_THREADS, else the cgroup's quota, not the host's number of cores."""
+    if (wanted := os.environ.get("OMP_NUM_THREADS", "")).isdigit() and int(wanted):
+        return int(wanted)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()

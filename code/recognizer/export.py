@@ -86,6 +86,7 @@ def export(trained: Trained, pictures: Sequence[np.ndarray], target: Path) -> in
         _verify(trained, pictures[0], folder)
         _write_golden(folder, _golden_pictures(pictures))
         inference.Recognizer.load(folder).check_golden()
+        (folder / "weights.safetensors").chmod(0o644)  # safetensors makes it its owner's alone
         for path in sorted(folder.iterdir(), key=lambda path: path.name == "model.json"):
             _replace(path, target / path.name)
     return inference.Recognizer.load(target)
@@ -237,7 +238,7 @@ def _write_golden(folder: Path, pictures: Sequence[np.ndarray]) -> None:
     for number, picture in enumerate(pictures):
         name = f"{number:02}.png"
         Image.fromarray(picture).save(golden / name)
-        inputs[name] = recognizer.prepare(picture)
+        inputs[name] = recognizer.prepare(inference.read_image((golden / name).read_bytes()))
         answer = recognizer.recognize([inputs[name]])[0]
         expected.append({"file": name, "latex": answer.latex, "confidence": round(answer.confidence, 6)})
     halves: dict[str, Any] = {name: array.astype(np.float16) for name, array in inputs.items()}

@@ -111,6 +111,16 @@ def test_too_many_pixels_are_refused_before_decoding(monkeypatch: pytest.MonkeyP
     assert refused.value.status == 413
 
 
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_large_scan_is_reduced_when_it_is_read(kind: str) -> None:
+    large = Image.fromarray(formula(16))
+    seen = inference.read_image(encoded(large, kind))
+    assert max(seen.shape) == inference.WORKING_SIDE
+    assert (
+        np.abs(seen.astype(int) - cv2.resize(formula(16), seen.shape[1::-1], interpolation=cv2.INTER_AREA)).mean() < 3
+    )
+
+
 # ------------------------------------------------------------------------------------------------- preprocessing
 
 
@@ -283,7 +293,8 @@ def test_predictions_come_in_the_order_of_the_pictures(tiny_base_dir: Path) -> N
     model = inference.Recognizer.load(tiny_base_dir / "model")
     pictures = [formula(scale) for scale in (3, 1, 2)] * 4
     alone = [model.predict([picture])[0] for picture in pictures]
-    together = model.predict(pictures, batch_size=5)
+    model.batch_size = 5
+    together = model.predict(pictures)
     assert [p.latex for p in together] == [p.latex for p in alone]
     assert [p.confidence for p in together] == pytest.approx([p.confidence for p in alone], abs=1e-5)
 
