@@ -73,28 +73,38 @@ def make_model(image: str, model_data: str, role: str, session: Any) -> Any:
 
 
 def deploy(model: Any, instance_type: str, endpoint: str | None = None) -> Any:
-    """An endpoint; returns its Predictor: `predict(bytes of a picture)` gives the answer as a dict."""
+    """An endpoint; returns its Predictor: `predict(bytes of a picture)` gives the answer as a dict.
+
+    A local one answers when `deploy` returns; waiting for it would only poll, every 30 s.
+    """
     from sagemaker.deserializers import JSONDeserializer
     from sagemaker.serializers import IdentitySerializer
 
-    predictor = model.deploy(1, instance_type, endpoint_name=endpoint)
+    predictor = model.deploy(1, instance_type, endpoint_name=endpoint, wait=not instance_type.startswith(jobs.LOCAL))
     predictor.serializer = IdentitySerializer("application/x-image")
     predictor.deserializer = JSONDeserializer()
     return predictor
 
 
 def transform(model: Any, instance_type: str, source: str, output: str) -> None:
-    """Batch transform of JSON Lines (`{"image": base64}` a line) at `source`; the answers go to `output` (S9)."""
+    """Batch transform of JSON Lines (`{"image": base64}` a line) at `source`; the answers go to `output` (S9).
+
+    `source`: an s3:// address, or a folder in local mode. Answers end with a line break of their own, so they are
+    put together as they are (`assemble_with="Line"` would leave an empty line after each batch).
+    """
     transformer = model.transformer(
         instance_count=1,
         instance_type=instance_type,
         strategy="MultiRecord",
-        assemble_with="Line",
         output_path=jobs.as_address(output),
         accept="application/jsonlines",
     )
-    transformer.transform(jobs.as_address(source), content_type="application/jsonlines", split_type="Line")
-    transformer.wait()
+    transformer.transform(
+        jobs.as_address(source),
+        content_type="application/jsonlines",
+        split_type="Line",
+        wait=not instance_type.startswith(jobs.LOCAL),  # a local one is done when the call returns
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -69,16 +69,18 @@ def data(tmp_path):
 
 @pytest.mark.container
 @pytest.mark.slow
-def test_sdk_v2_fit_with_source_dir_deploy_predict(train_image, serve_image, data, tmp_path):
+def test_sdk_v2_fit_with_source_dir_deploy_predict_transform(train_image, serve_image, data, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
-    arguments = [str(data), str(out), train_image, serve_image, str(free_port()), str(data / "003.png")]
+    arguments = [str(out), train_image, serve_image, str(free_port()), str(data)]
     output = run_sdk(sdk_python(2), "tests/support/sdk_v2_story.py", *arguments, *HYPERPARAMETERS)
     story = json.loads(output.strip().splitlines()[-1])
     assert names_in(out / "model.tar.gz") >= {"model.json", "encoder.onnx", "code/inference.py"}  # T10: flat
     assert "starting train.py from /opt/ml/code" in output  # the repository's code, not the baked one
     answer = story["answer"]
     assert isinstance(answer["latex"], str) and answer["model_version"], story
+    assert len(story["answers"]) == 3  # batch transform: a line for each
+    assert story["answers"][0]["latex"] == answer["latex"]
 
 
 @pytest.mark.container
