@@ -5,6 +5,10 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 
+def _split(text: str, separator: str) -> list[str]:
+    return text.split(separator)
+
+
 def _words(text: str, *more: str) -> list[str]:
     return [*text.split(), *more]
 
@@ -33,58 +37,36 @@ strings = st.one_of(any_text, latex_like_text, soup)
 
 _ATOMS = _words(
     r"""a b x y n A 1 2 7 \alpha \pi \Gamma \infty \partial \mathbb{R} \mathbf{v} \mathrm{d} \mathcal{F} \ell f'
-    \hat{x} \bar{y} \vec{v} \mathrm{GL} \operatorname{rank} \operatorname{sin} \sin \log \text{if} \ldots
-    \emptyset"""
+    \hat{x} \bar{y} \vec{v} \mathrm{GL} \operatorname{rank} \operatorname{sin} \sin \log \text{if} {\rm{}x}
+    {\bf{}v} \ldots \emptyset"""
 )
 _OPERATORS = _words(
     r"""+ - = < > \le \leq \geq \ge \neq \ne \not= \in \not\in \to \rightarrow \times \cdot \mid
     \colon , \, \; ~
     \quad \setminus \cup \land \iff \mapsto \ast"""
 )
-_PAIRS = [("(", ")"), ("[", "]"), (r"\{", r"\}"), (r"\lbrace ", r"\rbrace "), ("|", "|"), (r"\langle ", r"\rangle "),
-          (r"\lvert ", r"\rvert "), (r"\|", r"\|"), (r"\Vert ", r"\Vert ")]  # fmt: skip
+_DELIMITERS = [("(", ")"), ("[", "]"), (r"\{", r"\}"), (r"\lbrace ", r"\rbrace "), ("|", "|"), (r"\|", r"\|")]
+_DELIMITERS += [(r"\langle ", r"\rangle "), (r"\lvert ", r"\rvert "), (r"\Vert ", r"\Vert "), ("[", ")")]
+_SHAPES = _split(
+    r"""@ & @ @ & {@} & {@}_{@} & {@}^{@} & {@}^@_@ & \frac{@}{@} & \dfrac{@}{@} & {@ \over @} & {@ \choose @}
+    & \sqrt{@} & \sqrt[{@}]{@} & \overline{@} & {\displaystyle @} & \sum\limits^{@}_{@} @ & \int_{@}^{@} @\,\mathrm{d}x
+    & \left. @ \right|_{0} & @ \text{ for all } @ & \underbrace{@}_{@} & \overset{@}{=} & \mathop{@}\limits_{@}
+    & \begin{matrix}@ \\ @\end{matrix} & \sum_{\substack{@ \\ @}} @ & \begin{aligned}@ \\ @\end{aligned}""",
+    " & ",
+)
+_SHAPES += [rf"\begin{{{name}}}@ & @ \\ @ & @\end{{{name}}}" for name in ("pmatrix", "cases", "vmatrix", "smallmatrix")]
+_SHAPES += [r"\begin{aligned}@ & @ \\ & @\end{aligned}", r"\begin{array}{c|c}@ & @ \\ \hline @ & @\end{array}"]
+_SHAPES += [r"\begin{array}{lr}@ & @ \\ @ & @ \\ \end{array}", r"\begin{array}{rcl}@ & = & @\end{array}"]
+_SHAPES += [f"{left}@{right}" for left, right in _DELIMITERS]
+_SHAPES += [rf"\left{left} @ \right{right}" for left, right in _DELIMITERS]
+_SHAPES += [rf"\Bigl{left} @ \Bigr{right}" for left, right in _DELIMITERS]
+_SHAPES += [rf"@ {operator} @" for operator in _OPERATORS]
 
 
-def _grow(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    two = st.tuples(inner, inner)
-    rows = st.lists(two, min_size=1, max_size=3)
-
-    def table(name: str, spec: str = "") -> st.SearchStrategy[str]:
-        return rows.map(
-            lambda cells: (
-                rf"\begin{{{name}}}{spec}" + r" \\ ".join(" & ".join(row) for row in cells) + rf"\end{{{name}}}"
-            )
-        )
-
-    return st.one_of(
-        st.lists(st.one_of(inner, st.sampled_from(_OPERATORS)), min_size=1, max_size=4).map(" ".join),
-        two.map(lambda p: rf"\frac{{{p[0]}}}{{{p[1]}}}"),
-        two.map(lambda p: rf"{{{p[0]} \over {p[1]}}}"),
-        two.map(lambda p: rf"\dfrac{{{p[0]}}}{{{p[1]}}}"),
-        two.map(lambda p: rf"\binom{{{p[0]}}}{{{p[1]}}}"),
-        two.map(lambda p: rf"\sqrt[{{{p[0]}}}]{{{p[1]}}}"),
-        inner.map(lambda x: rf"\sqrt{{{x}}}"),
-        inner.map(lambda x: rf"\overline{{{x}}}"),
-        inner.map(lambda x: rf"{{{x}}}"),
-        inner.map(lambda x: rf"{{\rm {x}}}"),
-        inner.map(lambda x: rf"{{\displaystyle {x}}}"),
-        two.map(lambda p: rf"{{{p[0]}}}_{{{p[1]}}}"),
-        two.map(lambda p: rf"{{{p[0]}}}^{{{p[1]}}}"),
-        st.tuples(inner, inner, inner).map(lambda p: rf"\sum\limits^{{{p[0]}}}_{{{p[1]}}} {p[2]}"),
-        st.tuples(inner, inner, inner).map(lambda p: rf"\int_{{{p[0]}}}^{{{p[1]}}} {p[2]}\,\mathrm{{d}}x"),
-        st.tuples(st.sampled_from(_PAIRS), inner).map(lambda p: rf"\left{p[0][0]} {p[1]} \right{p[0][1]}"),
-        st.tuples(st.sampled_from(_PAIRS), inner).map(lambda p: rf"\bigl{p[0][0]} {p[1]} \bigr{p[0][1]}"),
-        st.tuples(st.sampled_from(_PAIRS), inner).map(lambda p: f"{p[0][0]} {p[1]} {p[0][1]}"),
-        inner.map(lambda x: rf"\left. {x} \right|_{{0}}"),
-        inner.map(lambda x: rf"\text{{ for all }} {x}"),
-        table("matrix"),
-        table("pmatrix"),
-        table("cases"),
-        table("aligned"),
-        table("array", "{c|c}"),
-        table("array", "{ll}"),
-    )
-
-
-formulas = st.recursive(st.sampled_from(_ATOMS), _grow, max_leaves=12)
-"""LaTeX that renders, in many spellings."""
+@st.composite
+def formulas(draw: st.DrawFn, depth: int = 3) -> str:
+    """LaTeX that renders, in many spellings."""
+    if depth == 0 or draw(st.integers(0, 3)) == 0:
+        return draw(st.sampled_from(_ATOMS))
+    first, *parts = draw(st.sampled_from(_SHAPES)).split("@")
+    return first + "".join(" " + draw(formulas(depth - 1)) + " " + part for part in parts)

@@ -62,7 +62,8 @@ def parse(tokens: list[str]) -> list[Node]:
 
 
 _NO_BASE = frozenset([Kind.GAP, Kind.THIN, Kind.CELL, Kind.ROW, Kind.INFIX, Kind.SWITCH])
-_ENDS_ARGUMENT = frozenset(["}", "&", r"\\", "^", "_"])
+_ENDS_ARGUMENT = frozenset(["}", "&", r"\\"])
+_SCRIPTS = frozenset(["^", "_"])
 _LENGTH = re.compile(r"([-+]?\d*[.,]?\d*)(pt|em|ex|mm|cm|in|pc|mu|sp|bp|\\[A-Za-z]+)")
 _GAP_FROM = {"em": 0.5, "ex": 1.2, "mu": 9.0, "pt": 5.0, "mm": 1.8, "cm": 0.18, "in": 0.07, "pc": 0.42}
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-=,.()<>/|:;!*?")
@@ -160,11 +161,17 @@ class _Parser:
             return self.group()
         self.descend()
         nodes: list[Node] = []
-        while not nodes or nodes[-1].kind is Kind.THIN:
+        open_fences = 0
+        while not nodes or nodes[-1].kind is Kind.THIN or open_fences > 0:
             token = self.peek()
             if not token or token in _ENDS_ARGUMENT or token[:5] == r"\end{":
                 break
+            if token in _SCRIPTS and not open_fences:
+                break
+            known = len(nodes)
             self.node(nodes)
+            for node in nodes[known:]:
+                open_fences += (node.kind is Kind.LEFT) - (node.kind is Kind.RIGHT)
         self.depth -= 1
         return nodes
 
