@@ -22,6 +22,8 @@ CHAIN_MARKS = (
 # "error: ..." as train.py writes it, "train.py: error: ..." as argparse does
 ERROR_LINE = re.compile(r"^(?:[\w./-]+: )?(?:error|ERROR): (?P<message>\S.*)$")
 TORCHRUN_ERROR = re.compile(r"^torch\.distributed\.elastic\.")
+# In torchrun's summary: the rank that failed first was killed by signal 9. The others' entries stand before it.
+TORCHRUN_SIGNAL = re.compile(r"Root Cause.*?^ *exitcode *: *-(\d+)", re.M | re.S)
 # What the other ranks die of when one has failed: the consequence, not the cause
 LOST_PEER = re.compile(r"connection (closed|reset|refused)|DistBackendError|DistNetworkError|\bgloo\b|\bNCCL\b", re.I)
 TOOLKIT_CRASH = "Framework Error:"  # the toolkit's own words for a failure of its own, traceback included
@@ -88,7 +90,8 @@ def compose(stderr: str, exit_code: int, existing: str = "") -> str:
 def _headline(text: str, exit_code: int) -> str:
     lines = text.splitlines()
     traceback = _decisive_traceback(lines)
-    by_signal = _signal_line(exit_code)
+    killed = TORCHRUN_SIGNAL.search(text)
+    by_signal = _signal_line(128 + int(killed[1]) if killed else exit_code)
     stated = _stated_error(lines, traceback)
     if stated:
         return stated

@@ -69,6 +69,7 @@ def _settle_program(env: Environment) -> str:
     from sagemaker_training import entry_point, environment, errors
 
     if not env.user_entry_point:  # T2: the job names none
+        _refuse_pipes(env.input_data_config)
         environment.code_dir = str(default_code_dir())
         return DEFAULT_PROGRAM  # its requirements are baked into the image: nothing to install
     if env.module_dir != environment.code_dir:
@@ -84,6 +85,17 @@ def _settle_program(env: Environment) -> str:
         )
     entry_point.install(program, environment.code_dir)  # T8: requirements.txt
     return program
+
+
+def _refuse_pipes(channels: dict[str, dict[str, str]]) -> None:
+    """T6: the recognizer's own program reads files. A program of the job's own may well read pipes."""
+    from sagemaker_training import errors
+
+    for name, channel in channels.items():
+        if channel.get("TrainingInputMode") == "Pipe":
+            raise errors.ClientError(
+                f"channel {name!r} has input mode Pipe, and pictures are read as files: use input mode File or FastFile"
+            )
 
 
 def _fetch_code(uri: str) -> None:

@@ -86,6 +86,14 @@ def test_T12_checkpoints_are_few_and_whole(finished):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not prefix(), reason="a network space of its own needs root")
+def test_T18_the_job_ran_without_network_and_credentials(finished):
+    _job, result, _before = finished
+    assert result.code == 0
+    assert "its golden samples reproduce" in result.out  # to the very end
+
+
+@pytest.mark.slow
 def test_T13_every_metric_definition_matches_a_line_of_the_job(finished):
     _job, result, _before = finished
     for definition in metric_definitions():

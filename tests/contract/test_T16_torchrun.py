@@ -71,6 +71,22 @@ def test_T16_a_rank_that_fails_fails_the_job_with_its_own_error(tmp_path):
     assert result.failure.splitlines()[0] == "ValueError: rank 1 has no data"
 
 
+def test_T9_T16_a_rank_killed_for_memory_says_so(tmp_path):
+    job = distributed(tmp_path / "job", processes=2)
+    job.program(
+        """
+        import os, signal, time
+        if os.environ["RANK"] == "1":
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(60)
+        """
+    )
+    result = job.run()
+    assert result.code == 1, result
+    assert result.failure is not None
+    assert "SIGKILL" in result.failure.splitlines()[0] and "memory" in result.failure.splitlines()[0], result
+
+
 def test_T16_without_the_distribution_there_is_one_plain_process(tmp_path):
     job = TrainingJob(tmp_path / "job")
     job.program("import os, sys; sys.exit('RANK' in os.environ)")

@@ -79,6 +79,14 @@ def test_under_torchrun_the_rank_that_failed_counts_not_the_summary_nor_the_lost
     assert headline(lost + summary).startswith("RuntimeError: Connection closed")
 
 
+def test_under_torchrun_a_rank_that_was_killed_counts_not_those_that_torchrun_ended():
+    summary = (
+        "program.py FAILED\nFailures:\n[1]:\n  rank      : 0 (local_rank: 0)\n  exitcode  : -15 (pid: 1)\n"
+        "Root Cause (first observed failure):\n[0]:\n  rank      : 1 (local_rank: 1)\n  exitcode  : -9 (pid: 2)\n"
+    )
+    assert headline(summary).startswith("the training script was ended by SIGKILL")
+
+
 def test_death_by_signal_names_it_and_says_what_to_do():
     assert headline("epoch 1\n", 137).startswith("the training script was ended by SIGKILL (most often the memory")
     assert "/dev/shm" in headline("", 128 + 7)
