@@ -21,6 +21,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from . import synonyms as table
+from .boxes import FENCES, Box, emit, gap, is_tall, trim
+from .delimiters import fence_around, stretch, unstretch
 from .parser import Kind, Node, TooDeepError, parse
 from .tokenizer import CONTROL_SPACE, characters, tokenize
 
@@ -46,41 +48,22 @@ def _respell(tokens: list[str]) -> list[str]:
     return [new for token in tokens for new in table.EXPANSIONS.get(token, [token])]
 
 
-class _Box:
-    """A folded node: the tokens that it will be, and what its neighbours must know of it."""
-
-    __slots__ = ("kind", "sub", "sup", "tall", "tokens")
-
-    def __init__(self, kind: Kind, tokens: list[str], tall: bool = False) -> None:
-        self.kind = kind
-        self.tokens = tokens
-        self.tall = tall
-        self.sub: list[str] = []
-        self.sup: list[str] = []
-
-    def has_script(self) -> bool:
-        return bool(self.sub or self.sup)
-
-    def is_plain(self, delimiters: Iterable[str]) -> bool:
-        return self.kind is Kind.ATOM and len(self.tokens) == 1 and self.tokens[0] in delimiters
-
-
-# A box's kind is one of these: ATOM (anything with ink), LEFT, RIGHT, MIDDLE, GAP, CELL, ROW, INFIX, SWITCH.
-# From _line on, only the first five are left.
-
-
 def _write(row: list[Node]) -> list[str]:
     return _emit(_line(_boxes(row)))
+
+
+def _emit(boxes: list[Box]) -> list[str]:
+    return emit(stretch(trim(boxes, leading=True)))
 
 
 # ------------------------------------------------------------------------------------------ nodes -> boxes
 
 
-def _boxes(row: list[Node]) -> list[_Box]:
-    boxes: list[_Box] = []
+def _boxes(row: list[Node]) -> list[Box]:
+    boxes: list[Box] = []
     for node in row:
         if node.kind is Kind.ATOM and node.token:
-            own = [_Box(Kind.ATOM, [node.token])]
+            own = [Box(Kind.ATOM, [node.token])]
         elif node.kind is Kind.THIN:
             continue
         else:
@@ -91,23 +74,23 @@ def _boxes(row: list[Node]) -> list[_Box]:
     return boxes
 
 
-def _with_scripts(base: list[_Box], sub: list[str], sup: list[str]) -> list[_Box]:
+def _with_scripts(base: list[Box], sub: list[str], sup: list[str]) -> list[Box]:
     """Hang scripts on the last box of the base, or on the whole base where that draws them elsewhere."""
     if not sub and not sup:
         return base
-    base = _trim(base)
+    base = trim(base)
     if not base:
-        base = [_Box(Kind.ATOM, ["{", "}"])]
+        base = [Box(Kind.ATOM, ["{", "}"])]
     last = base[-1]
     whole = len(base) == 1 or last.kind is Kind.RIGHT or last.is_plain(table.CLOSING)
-    if last.has_script() or not (whole or not _is_tall(base)):
-        base = [last] = [_Box(Kind.ATOM, ["{", *_emit(base), "}"], _is_tall(base))]
+    if last.has_script() or not (whole or not is_tall(base)):
+        base = [last] = [Box(Kind.ATOM, ["{", *_emit(base), "}"], is_tall(base))]
     last.sub, last.sup = sub, sup
     last.tall = last.tall or last.tokens[0] in table.BIG_OPERATORS
     return base
 
 
-def _fold(node: Node) -> list[_Box]:
+def _fold(node: Node) -> list[Box]:
     """The boxes of one node without its scripts."""
     match node.kind:
         case Kind.GROUP:
@@ -123,30 +106,26 @@ def _fold(node: Node) -> list[_Box]:
         case Kind.UNKNOWN:
             return [_with_arguments([node.token], node.rows)]
         case Kind.PHANTOM:
-            return [_gap()] if _write(node.rows[0]) else []
+            return [gap()] if _write(node.rows[0]) else []
         case Kind.GAP:
-            return [_gap()]
+            return [gap()]
         case Kind.ATOM:
             return []  # the missing base of a script
         case Kind.SWITCH:
-            return [_Box(Kind.SWITCH, [table.SWITCHES[node.token]])]
+            return [Box(Kind.SWITCH, [table.SWITCHES[node.token]])]
         case _:
-            return [_Box(node.kind, [node.token])]
+            return [Box(node.kind, [node.token])]
 
 
-def _gap() -> _Box:
-    return _Box(Kind.GAP, [CONTROL_SPACE])
-
-
-def _with_arguments(tokens: list[str], rows: Iterable[list[Node]], tall: bool = False) -> _Box:
+def _with_arguments(tokens: list[str], rows: Iterable[list[Node]], tall: bool = False) -> Box:
     for row in rows:
         boxes = _line(_boxes(row))
-        tall = tall or _is_tall(boxes)
+        tall = tall or is_tall(boxes)
         tokens = [*tokens, "{", *_emit(boxes), "}"]
-    return _Box(Kind.ATOM, tokens, tall)
+    return Box(Kind.ATOM, tokens, tall)
 
 
-def _command(node: Node) -> list[_Box]:
+def _command(node: Node) -> list[Box]:
     token = node.token
     if token == r"\substack":
         return _stack(_rows(_boxes(node.rows[0])), substack=True)
@@ -159,19 +138,19 @@ def _command(node: Node) -> list[_Box]:
     return [_with_arguments(tokens, node.rows, tall=token in table.TALL)]
 
 
-def _negated(boxes: list[_Box]) -> _Box:
-    boxes = _trim(boxes, leading=True)
+def _negated(boxes: list[Box]) -> Box:
+    boxes = trim(boxes, leading=True)
     struck = _emit(boxes)
     if len(struck) == 1 and struck[0] in table.NEGATIONS:
-        return _Box(Kind.ATOM, [table.NEGATIONS[struck[0]]])
+        return Box(Kind.ATOM, [table.NEGATIONS[struck[0]]])
     if len(boxes) == 1 and boxes[0].kind is Kind.ATOM and not boxes[0].has_script() and struck[:1] != ["{"]:
-        return _Box(Kind.ATOM, [r"\not", *struck])
-    return _Box(Kind.ATOM, [r"\not", "{", *struck, "}"])
+        return Box(Kind.ATOM, [r"\not", *struck])
+    return Box(Kind.ATOM, [r"\not", "{", *struck, "}"])
 
 
-def _in_alphabet(alphabet: str, boxes: list[_Box]) -> list[_Box]:
+def _in_alphabet(alphabet: str, boxes: list[Box]) -> list[Box]:
     r"""``\mathrm{...}``; gaps at its ends stand outside, and the names of operators have commands."""
-    core = _trim(boxes, leading=True)
+    core = trim(boxes, leading=True)
     if not core:
         return boxes
     tokens = _emit(core)
@@ -181,9 +160,9 @@ def _in_alphabet(alphabet: str, boxes: list[_Box]) -> list[_Box]:
     if len(core) == 1 and tokens[0] in table.ALPHABETS and r"\boldsymbol" not in (tokens[0], alphabet):
         inside = core
     elif alphabet == r"\mathrm" and name in table.OPERATORS:
-        inside = [_Box(Kind.ATOM, [name])]
+        inside = [Box(Kind.ATOM, [name])]
     else:
-        inside = [_Box(Kind.ATOM, [alphabet, "{", *tokens, "}"], _is_tall(core))]
+        inside = [Box(Kind.ATOM, [alphabet, "{", *tokens, "}"], is_tall(core))]
     start = boxes.index(core[0])
     return [*boxes[:start], *inside, *boxes[start + len(core) :]]
 
@@ -209,7 +188,7 @@ _NO_TEXT = frozenset(["{", "}", "^"]).union(
 _TEXT_GAPS = frozenset([CONTROL_SPACE, "~", r"\\", *table.WIDE])
 
 
-def _words(name: str, raw: list[str]) -> list[_Box]:
+def _words(name: str, raw: list[str]) -> list[Box]:
     r"""Text. A single word looks the same in an alphabet; several words keep the gaps between them."""
     letters: list[str] = []
     for token in characters(" ".join(raw)):
@@ -228,37 +207,37 @@ def _words(name: str, raw: list[str]) -> list[_Box]:
     core = letters[start:end]
     text, alphabet = table.TEXT_FONTS[name]
     if all(len(letter) == 1 and letter.isalnum() for letter in core):
-        middle = [_Box(Kind.ATOM, [letter]) for letter in core]
+        middle = [Box(Kind.ATOM, [letter]) for letter in core]
         if not all(letter.isdigit() for letter in core):
             middle = _in_alphabet(alphabet, middle)
     else:
-        middle = [_Box(Kind.ATOM, [text, "{", *core, "}"])]
+        middle = [Box(Kind.ATOM, [text, "{", *core, "}"])]
     return [*_punctuation(letters[:start]), *middle, *_punctuation(letters[end:])]
 
 
-def _punctuation(letters: list[str]) -> list[_Box]:
-    return [_gap() if letter == CONTROL_SPACE else _Box(Kind.ATOM, [letter]) for letter in letters]
+def _punctuation(letters: list[str]) -> list[Box]:
+    return [gap() if letter == CONTROL_SPACE else Box(Kind.ATOM, [letter]) for letter in letters]
 
 
 # ------------------------------------------------------------------------------------------------- tables
 
-_Row = list[list[_Box]]  # the cells of a row
+_Row = list[list[Box]]  # the cells of a row
 
 
-def _rows(boxes: list[_Box]) -> list[_Row]:
+def _rows(boxes: list[Box]) -> list[_Row]:
     r"""Cut at ``\\`` and ``&``; without empty rows, and without the empty cells at a row's end."""
     rows: list[_Row] = []
     for line in _split(boxes, Kind.ROW):
         cells = [_line(cell) for cell in _split(line, Kind.CELL)]
-        while cells and not _trim(cells[-1]):
+        while cells and not trim(cells[-1]):
             cells.pop()
         if cells:
             rows.append(cells)
     return rows
 
 
-def _split(boxes: list[_Box], kind: Kind) -> list[list[_Box]]:
-    parts: list[list[_Box]] = [[]]
+def _split(boxes: list[Box], kind: Kind) -> list[list[Box]]:
+    parts: list[list[Box]] = [[]]
     for box in boxes:
         if box.kind is kind:
             parts.append([])
@@ -267,7 +246,7 @@ def _split(boxes: list[_Box], kind: Kind) -> list[list[_Box]]:
     return parts
 
 
-def _table(node: Node) -> list[_Box]:
+def _table(node: Node) -> list[Box]:
     name, rows = node.token, _rows(_boxes(node.rows[0]))
     if name in table.STACKS:
         return _stack(rows, gaps=name in table.PAIRED)
@@ -278,7 +257,7 @@ def _table(node: Node) -> list[_Box]:
         return _matrix(rows)
     if name in table.MATRICES:
         left, right = table.MATRICES[name]
-        return [_Box(Kind.LEFT, [left]), *_matrix(rows), _Box(Kind.RIGHT, [right])] if left else _matrix(rows)
+        return [Box(Kind.LEFT, [left]), *_matrix(rows), Box(Kind.RIGHT, [right])] if left else _matrix(rows)
     return [_environment(name, [], rows)]
 
 
@@ -295,7 +274,7 @@ def _outside_braces(tokens: list[str]) -> list[str]:
     return outside
 
 
-def _matrix(rows: list[_Row]) -> list[_Box]:
+def _matrix(rows: list[_Row]) -> list[Box]:
     if not rows:
         return []
     if len(rows) == len(rows[0]) == 1:
@@ -303,26 +282,26 @@ def _matrix(rows: list[_Row]) -> list[_Box]:
     return [_environment("matrix", [], rows)]
 
 
-def _stack(rows: list[_Row], gaps: bool = False, substack: bool = False) -> list[_Box]:
+def _stack(rows: list[_Row], gaps: bool = False, substack: bool = False) -> list[Box]:
     """Lines of which the marks that align them leave no ink, but every second may stand for a gap."""
     lines = []
     for cells in rows:
         line = list(cells[0])
         for number, cell in enumerate(cells[1:], start=1):
-            line += [_gap(), *cell] if gaps and number % 2 == 0 else cell
-        line = _trim(line, leading=True)
+            line += [gap(), *cell] if gaps and number % 2 == 0 else cell
+        line = trim(line, leading=True)
         if line:
             lines.append(line)
     if len(lines) < 2:
         return lines[0] if lines else []
     if substack:
-        return [_Box(Kind.ATOM, [r"\substack", "{", *_emit_rows([[line] for line in lines]), "}"], tall=True)]
+        return [Box(Kind.ATOM, [r"\substack", "{", *_emit_rows([[line] for line in lines]), "}"], tall=True)]
     return [_environment("matrix", [], [[line] for line in lines])]
 
 
-def _environment(name: str, head: list[str], rows: list[_Row]) -> _Box:
+def _environment(name: str, head: list[str], rows: list[_Row]) -> Box:
     tokens = [rf"\begin{{{name}}}", *head, *_emit_rows(rows), rf"\end{{{name}}}"]
-    return _Box(Kind.ATOM, tokens, tall=True)
+    return Box(Kind.ATOM, tokens, tall=True)
 
 
 def _emit_rows(rows: list[_Row]) -> list[str]:
@@ -343,7 +322,7 @@ def _emit_rows(rows: list[_Row]) -> list[str]:
 # ---------------------------------------------------------------------------------------------- one line
 
 
-def _line(boxes: list[_Box]) -> list[_Box]:
+def _line(boxes: list[Box]) -> list[Box]:
     """Resolve what reaches to a group's end: rows outside of any table, infix fractions, old font commands."""
     kinds = {box.kind for box in boxes}
     if Kind.ROW in kinds:
@@ -356,167 +335,28 @@ def _line(boxes: list[_Box]) -> list[_Box]:
             at = next((at for at, box in enumerate(boxes) if box.kind is Kind.SWITCH), None)
         if at is None:
             break
-        start, end = _fence_around(boxes, at)
+        start, end = fence_around(boxes, at)
         before, after = boxes[start:at], _line(boxes[at + 1 : end])
         if boxes[at].kind is Kind.INFIX:
             inside = _infix(boxes[at].tokens[0], _line(before), after)
         else:
             inside = [*before, *_in_alphabet(boxes[at].tokens[0], after)]
         boxes = [*boxes[:start], *inside, *boxes[end:]]
-    if kinds.isdisjoint(_PREFIX):
+    if kinds.isdisjoint(FENCES):
         return boxes
-    _unstretch(boxes)
+    unstretch(boxes)
     return [box for box in boxes if box.tokens or box.has_script()]
 
 
 _REACHING = frozenset([Kind.INFIX, Kind.SWITCH])
 
 
-def _infix(token: str, above: list[_Box], below: list[_Box]) -> list[_Box]:
+def _infix(token: str, above: list[Box], below: list[Box]) -> list[Box]:
     tokens = ["{", *_emit(above), "}", "{", *_emit(below), "}"]
     if token == r"\over":
-        return [_Box(Kind.ATOM, [r"\frac", *tokens], tall=True)]
+        return [Box(Kind.ATOM, [r"\frac", *tokens], tall=True)]
     if token == r"\choose":
-        return [_Box(Kind.ATOM, [r"\binom", *tokens], tall=True)]
+        return [Box(Kind.ATOM, [r"\binom", *tokens], tall=True)]
     left, right = table.INFIX[token]
     pile = _stack([[above], [below]], substack=True)
-    return [_Box(Kind.LEFT, [left]), *pile, _Box(Kind.RIGHT, [right])] if left else pile
-
-
-def _fence_around(boxes: list[_Box], at: int) -> tuple[int, int]:
-    r"""The part between the ``\left`` and ``\right`` that are next around a place, which groups as braces do."""
-    start, end = 0, len(boxes)
-    depth = 0
-    for index in range(at - 1, -1, -1):
-        depth += (boxes[index].kind is Kind.LEFT) - (boxes[index].kind is Kind.RIGHT)
-        if depth > 0:
-            start = index + 1
-            break
-    depth = 0
-    for index in range(at + 1, len(boxes)):
-        depth += (boxes[index].kind is Kind.RIGHT) - (boxes[index].kind is Kind.LEFT)
-        if depth > 0:
-            end = index
-            break
-    return start, end
-
-
-def _is_tall(boxes: Iterable[_Box]) -> bool:
-    return any(box.tall for box in boxes)
-
-
-def _trim(boxes: list[_Box], leading: bool = False) -> list[_Box]:
-    """Without the gaps at the end, and at the start."""
-    start, end = 0, len(boxes)
-    while end > 0 and boxes[end - 1].kind is Kind.GAP:
-        end -= 1
-    while leading and start < end and boxes[start].kind is Kind.GAP:
-        start += 1
-    return boxes[start:end]
-
-
-# ---------------------------------------------------------------------------------------- boxes -> tokens
-
-
-def _emit(boxes: list[_Box]) -> list[str]:
-    boxes = _stretch(_trim(boxes, leading=True))
-    tokens: list[str] = []
-    gap = False
-    for box in boxes:
-        if box.kind is Kind.GAP:
-            gap = True
-            continue
-        if gap:
-            tokens.append(CONTROL_SPACE)
-            gap = False
-        prefix = _PREFIX.get(box.kind)
-        tokens += [prefix + box.tokens[0]] if prefix else box.tokens or ["{", "}"]
-        if box.sub:
-            tokens += ["_", "{", *box.sub, "}"]
-        if box.sup:
-            tokens += ["^", "{", *box.sup, "}"]
-    return tokens
-
-
-_PREFIX = {Kind.LEFT: r"\left", Kind.RIGHT: r"\right", Kind.MIDDLE: r"\middle"}
-_MAY_STRETCH = table.OPENING | table.CLOSING | table.BARS
-
-
-def _stretch(boxes: list[_Box]) -> list[_Box]:
-    """Stretch the delimiters around what is tall, and only those."""
-    fences = any(box.kind in _PREFIX for box in boxes)
-    if not fences and not (_is_tall(boxes) and any(box.is_plain(_MAY_STRETCH) for box in boxes)):
-        return boxes
-    changed = True
-    while changed:  # a pair that is plain now may close one that was open
-        changed = _unstretch(boxes)
-        changed = _stretch_plain(boxes) or changed
-    return boxes
-
-
-def _unstretch(boxes: list[_Box]) -> bool:
-    r"""Make ``\left`` and ``\right`` plain where they have no partner or hold nothing tall."""
-    pairs: list[tuple[int, int]] = []
-    open_at: list[int] = []
-    for at, box in enumerate(boxes):
-        if box.kind is Kind.LEFT:
-            open_at.append(at)
-        elif box.kind is Kind.RIGHT and open_at:
-            pairs.append((open_at.pop(), at))
-    kept = {at for pair in pairs if _is_tall(boxes[pair[0] : pair[1]]) for at in pair}
-    level, changed = 0, False
-    for at, box in enumerate(boxes):
-        level += (at in kept) * ((box.kind is Kind.LEFT) - (box.kind is Kind.RIGHT))
-        if box.kind in _PREFIX and at not in kept and not (box.kind is Kind.MIDDLE and level):
-            box.kind = Kind.ATOM
-            box.tokens = [] if box.tokens == ["."] else box.tokens
-            changed = True
-    return changed
-
-
-def _stretch_plain(boxes: list[_Box]) -> bool:
-    r"""Turn pairs of plain delimiters around something tall into ``\left`` and ``\right``."""
-    frames = [_Frame(-1)]
-    stretched: list[tuple[int, int]] = []
-    for at, box in enumerate(boxes):
-        plain = box.kind is Kind.ATOM and len(box.tokens) == 1
-        if box.kind is Kind.LEFT or (plain and box.tokens[0] in table.OPENING and not box.has_script()):
-            frames.append(_Frame(at))
-        elif box.kind is Kind.RIGHT:
-            while boxes[frames[-1].start].kind is not Kind.LEFT:
-                _leave_open(frames)
-            stretched += frames.pop().bars(boxes)
-        elif plain and box.tokens[0] in table.CLOSING:
-            start = frames[-1].start
-            if start >= 0 and boxes[start].kind is Kind.ATOM:
-                stretched += [(start, at), *frames.pop().bars(boxes)]
-        elif plain and box.tokens[0] in table.BARS:
-            frames[-1].bar_positions.append(at)
-    while len(frames) > 1:
-        _leave_open(frames)
-    stretched += frames.pop().bars(boxes)
-    stretched = [(start, end) for start, end in stretched if _is_tall(boxes[start:end])]
-    for start, end in stretched:
-        boxes[start].kind, boxes[end].kind = Kind.LEFT, Kind.RIGHT
-    return bool(stretched)
-
-
-class _Frame:
-    """What stands inside one pair of delimiters; bars don't tell left from right, so two make a pair."""
-
-    def __init__(self, start: int) -> None:
-        self.start = start
-        self.bar_positions: list[int] = []
-
-    def bars(self, boxes: list[_Box]) -> list[tuple[int, int]]:
-        if len(self.bar_positions) != 2:
-            return []
-        first, second = self.bar_positions
-        alike = boxes[first].tokens == boxes[second].tokens and not boxes[first].has_script()
-        return [(first, second)] if alike else []
-
-
-def _leave_open(frames: list[_Frame]) -> None:
-    """The innermost delimiter has no partner: what it holds belongs to the frame around it."""
-    inner = frames.pop()
-    frames[-1].bar_positions += inner.bar_positions
+    return [Box(Kind.LEFT, [left]), *pile, Box(Kind.RIGHT, [right])] if left else pile

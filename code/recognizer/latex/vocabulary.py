@@ -14,6 +14,7 @@ from typing import Any
 from rapidfuzz import fuzz, process
 
 from .normalizer import normalize
+from .synonyms import BARS, CLOSING, OPENING
 from .tokenizer import tokenize
 
 PAD, BOS, EOS = SPECIALS = ("<pad>", "<bos>", "<eos>")
@@ -101,9 +102,9 @@ class Vocabulary:
         return cls.from_tokens(sorted(counts, key=lambda token: (-counts[token], token)))
 
     def normalized(self) -> Vocabulary:
-        r"""The tokens that labels written in this vocabulary hold once they are normalised.
+        r"""These tokens as normalised labels spell them: ``'`` is ``\prime``, and ``\left(`` may also be ``(``.
 
-        ``'`` becomes ``\prime``, ``\left(`` may become ``(``, and braces are always there.
+        Words that normalising puts together (``\mathrm { s i n }`` is ``\sin``) only the labels themselves can tell.
         """
         kept = dict.fromkeys(["{", "}", "_", "^"])
         for token in self.tokens:
@@ -172,9 +173,13 @@ class Vocabulary:
 
 def _normal_forms(token: str) -> list[str]:
     """What a token of a label can turn into."""
-    if token.startswith((r"\left", r"\right")) and token[-1] in r"()[]|/.<>{}\ ":
-        delimiter = token.removeprefix(r"\left").removeprefix(r"\right")
-        return [token] if delimiter == "." else [token, *tokenize(normalize(delimiter))]
+    for command in (r"\left", r"\right"):
+        delimiter = token.removeprefix(command)
+        if delimiter != token and not delimiter[:1].isalpha():
+            plain = tokenize(normalize(delimiter)) if delimiter != "." else []
+            return [*(command + each for each in plain or ["."]), *plain]
     if token in ("{", "}", "_", "^", "&", "\\ ", r"\\") or token.startswith((r"\begin{", r"\end{")):
         return [token]
-    return tokenize(normalize(token)) or [token]
+    forms = [new for new in tokenize(normalize(token)) if new not in ("{", "}")] or [token]
+    sides = [r"\left"] * (forms[0] in OPENING | BARS) + [r"\right"] * (forms[0] in CLOSING | BARS)
+    return forms + [side + forms[0] for side in sides]
