@@ -20,7 +20,7 @@ from recognizer.data.measure import Measured, PictureCache, measure
 from recognizer.data.sample import DataError, Sample
 from recognizer.data.split import Split, split_by_group
 from recognizer.data.workers import WorkerPlan, plan_workers
-from recognizer.latex import Vocabulary
+from recognizer.latex import SPECIALS, Vocabulary
 from recognizer.synth.augment import augment
 from recognizer.synth.dataset import write_dataset
 from recognizer.training.distributed import Ranks
@@ -120,8 +120,8 @@ def _vocabulary(sets: Sequence[Dataset], samples: Sequence[Sample]) -> Vocabular
     """The data set's own tokens.txt if that is all there is, else every token of the labels."""
     if len(sets) == 1 and sets[0].vocabulary:
         return sets[0].vocabulary
-    listed = [each.vocabulary.tokens for each in sets if each.vocabulary]
-    return Vocabulary.from_labels([*listed, *(sample.tokens for sample in samples)])
+    listed = [token for each in sets if each.vocabulary for token in each.vocabulary.tokens if token not in SPECIALS]
+    return Vocabulary.from_labels([listed, *(sample.tokens for sample in samples)])
 
 
 def _at_most(samples: list[Sample], count: int, seed: int) -> list[Sample]:
