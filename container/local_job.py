@@ -146,6 +146,7 @@ def _docker_command(image: str, base: Path, channels: dict[str, Path]) -> list[s
         last = (found.stderr.strip().splitlines() or ["no message"])[-1]
         raise JobSetupError(f"image {image!r}: {last}. Build it with `make build`; is the engine running?")
     command = [*docker, "run", "--rm", "--network", "none", "--user", f"{os.getuid()}:{os.getgid()}"]
+    command += ["--shm-size", "1g"]  # the engine's 64 MiB are too little for data loader workers
     command += ["--volume", f"{base}:{DEFAULT_BASE_DIR}"]
     for name, folder in channels.items():
         link = base / "input/data" / name  # the link leads nowhere inside the container: mount over a folder

@@ -54,9 +54,9 @@ def shared_memory(size: int | None = None) -> Finding:
     """Size of /dev/shm, through which data loader workers hand over their batches."""
     size = resources.shm_bytes() if size is None else size
     text = f"/dev/shm has {size / MIB:.0f} MiB"
-    if size >= SMALL_SHM:
+    if size >= SMALL_SHM or not importlib.util.find_spec("torch"):  # serving does not use it
         return Finding("shared memory", "ok", text)
-    remedy = "docker run --shm-size 1g, or train with workers=0; serving does not need it"
+    remedy = "docker run --shm-size 1g, or train with workers=0"
     return Finding("shared memory", "warning", f"{text}: data loader workers may die of a bus error", remedy)
 
 

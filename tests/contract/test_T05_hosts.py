@@ -15,7 +15,7 @@ def test_T5_a_host_that_resolves_late_is_waited_for():
             raise OSError("Name or service not known")
         return "10.0.0.1"
 
-    slept = []
+    slept: list[float] = []
     launcher._wait_for_hosts(["algo-1", "algo-2"], lookup=lookup, sleep=slept.append)
     assert attempts.count("algo-2") == 4
     assert slept == sorted(slept) and len(slept) == 3  # longer each time
@@ -25,7 +25,7 @@ def test_T5_a_host_that_never_comes_is_named():
     def lookup(host):
         raise OSError("Name or service not known")
 
-    slept = []
+    slept: list[float] = []
     with pytest.raises(Exception, match=r"'algo-1'.*no address after 20 s.*algo-1, algo-2"):
         launcher._wait_for_hosts(["algo-1", "algo-2"], timeout=20, lookup=lookup, sleep=slept.append)
     assert 20 <= sum(slept) < 40

@@ -95,7 +95,8 @@ def test_more_threads_than_cpus_is_a_warning_with_the_number_to_set(monkeypatch)
     assert machine.threads(cpus=2.0).status == "ok"
 
 
-def test_dockers_default_shared_memory_is_a_warning():
+def test_dockers_default_shared_memory_is_a_warning_where_there_is_training():
+    pytest.importorskip("torch")
     assert machine.shared_memory(64 * machine.MIB).status == "warning"
     assert machine.shared_memory(1024 * machine.MIB).status == "ok"
 
