@@ -37,7 +37,7 @@ def normalize(latex: str) -> str:
     try:
         return " ".join(_write(parse(_respell(tokens))))
     except TooDeepError:
-        return " ".join(token for token in tokens if token != CONTROL_SPACE)
+        return " ".join(tokens)
 
 
 def _respell(tokens: list[str]) -> list[str]:
@@ -329,26 +329,24 @@ def _line(boxes: list[Box]) -> list[Box]:
         return _stack(_rows(boxes))
     if Kind.CELL in kinds:
         boxes = [box for box in boxes if box.kind is not Kind.CELL]
-    while not kinds.isdisjoint(_REACHING):
-        at = next((at for at, box in enumerate(boxes) if box.kind is Kind.INFIX), None)
-        if at is None:
-            at = next((at for at, box in enumerate(boxes) if box.kind is Kind.SWITCH), None)
-        if at is None:
-            break
-        start, end = fence_around(boxes, at)
-        before, after = boxes[start:at], _line(boxes[at + 1 : end])
-        if boxes[at].kind is Kind.INFIX:
-            inside = _infix(boxes[at].tokens[0], _line(before), after)
-        else:
-            inside = [*before, *_in_alphabet(boxes[at].tokens[0], after)]
-        boxes = [*boxes[:start], *inside, *boxes[end:]]
+    for kind in (Kind.INFIX, Kind.SWITCH):
+        while kind in kinds and (places := [at for at, box in enumerate(boxes) if box.kind is kind]):
+            boxes = _resolve(boxes, places)
     if kinds.isdisjoint(FENCES):
         return boxes
     unstretch(boxes)
     return [box for box in boxes if box.tokens or box.has_script()]
 
 
-_REACHING = frozenset([Kind.INFIX, Kind.SWITCH])
+def _resolve(boxes: list[Box], places: list[int]) -> list[Box]:
+    """Give the last infix or font command what it reaches; from the last on, so that none is left behind it."""
+    at = places[-1]
+    start, end = fence_around(boxes, at)
+    after = _line(boxes[at + 1 : end])
+    if boxes[at].kind is Kind.SWITCH:
+        return [*boxes[:at], *_in_alphabet(boxes[at].tokens[0], after), *boxes[end:]]
+    start = max([start, *(place + 1 for place in places[:-1])])
+    return [*boxes[:start], *_infix(boxes[at].tokens[0], _line(boxes[start:at]), after), *boxes[end:]]
 
 
 def _infix(token: str, above: list[Box], below: list[Box]) -> list[Box]:
