@@ -101,9 +101,15 @@ def draw_in_style(strokes: Strokes, style: InkStyle, rng: np.random.Generator) -
     ink = np.zeros((height * SUPERSAMPLE, width * SUPERSAMPLE), dtype=np.uint8)
     for stroke in points:
         _draw_stroke(ink, stroke * SUPERSAMPLE, pen * SUPERSAMPLE, style.pressure, rng)
-    share = cv2.resize(ink, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)[..., None] / 255
-    rgb = share * np.asarray(style.colour, np.float32) + (1 - share) * np.asarray(style.paper, np.float32)
-    return np.rint(rgb).astype(np.uint8)
+    density = cv2.resize(ink, (width, height), interpolation=cv2.INTER_AREA)
+    return cv2.LUT(cv2.merge([density, density, density]), _colour_ramp(style))
+
+
+def _colour_ramp(style: InkStyle) -> np.ndarray:
+    """Return (1, 256, 3) uint8: the colour for each density of ink, from paper to pen."""
+    share = np.linspace(0, 1, 256)[:, None]
+    colours = share * np.asarray(style.colour) + (1 - share) * np.asarray(style.paper)
+    return np.rint(colours).astype(np.uint8)[None]
 
 
 def _symbol_size(strokes: Strokes) -> float:

@@ -21,7 +21,7 @@ Plan = Callable[[int], Sequence[Sequence[int]]]  # epoch -> global batches of sa
 
 
 class BatchLoader:
-    """Batches of an epoch, from any position on. Worker processes live as long as the loader.
+    """Batches of an epoch, from any position on. Worker processes live for one epoch.
 
     Every rank must be given the same plan; each takes its share of each batch, so all have equally many batches.
     """
@@ -46,7 +46,6 @@ class BatchLoader:
             collate_fn=dataset.collate,
             num_workers=workers.workers,
             prefetch_factor=max(1, workers.prefetch) if workers.workers else None,
-            persistent_workers=workers.workers > 0,
             worker_init_fn=_start_worker,
             pin_memory=pin_memory,
         )
@@ -64,19 +63,18 @@ class BatchLoader:
         global_batches = self.plan(epoch)[start:]
         shares = [share_of_rank(batch, self.rank, self.world_size) for batch in global_batches]
         self._keys.batches = [[(epoch, index) for index in share] for share in shares]
-        batches = iter(self._loader)
-        for position in range(start, start + len(shares)):
-            began = time.perf_counter()
-            batch = next(batches)
+        began = time.perf_counter()
+        for position, batch in enumerate(self._loader, start):
             self.wait_seconds += time.perf_counter() - began
             if isinstance(batch, DataError):
                 raise batch
             samples = tuple(self.dataset.samples[index] for index in batch.indices)
             yield replace(batch, samples=samples, epoch=epoch, position=position)
+            began = time.perf_counter()
 
 
 class _EpochKeys:
-    """A batch sampler whose batches are set before each epoch, so that workers needn't start anew."""
+    """A batch sampler whose batches are set before each epoch."""
 
     def __init__(self) -> None:
         self.batches: list[list[Key]] = []

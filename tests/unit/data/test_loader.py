@@ -1,6 +1,8 @@
 """Samples become batches: through the server's preprocessing, the same for any number of workers, resumable."""
 
+import multiprocessing
 import os
+import time
 from functools import partial
 
 import numpy as np
@@ -26,6 +28,7 @@ def augment(rgb, rng):
 
 def dataset_of(folder, **options):
     read = read_dataset(folder)
+    assert read.vocabulary is not None
     return FormulaDataset(read.samples, read.vocabulary, SPEC, **options)
 
 
@@ -140,10 +143,12 @@ def test_measure_finds_a_damaged_picture(competition):
 def test_a_picture_lost_during_training_is_named_without_traceback(competition, workers):
     loader = loader_of(competition, workers)
     (competition / "train_images" / "train_00003.jpg").unlink()
+    began = time.perf_counter()
     with pytest.raises(DataError) as error:
         list(loader.epoch(0))
     assert str(error.value).startswith("gt.txt:4: the picture 'train_00003.jpg'")
     assert "Traceback" not in str(error.value)
+    assert not multiprocessing.active_children() and time.perf_counter() - began < 5  # nobody waits for a worker
 
 
 def test_batches_move_as_one(competition):
@@ -169,7 +174,7 @@ def test_workers_are_separate_processes_that_ignore_sigterm(competition):
     loader = loader_of(competition, workers=1)
     batches = loader.epoch(0)
     first = next(batches)
-    (worker,) = loader._loader._iterator._workers
+    (worker,) = multiprocessing.active_children()
     assert worker.pid != os.getpid()
     os.kill(worker.pid, 15)
     assert len([first, *batches]) == loader.batches_in(0)

@@ -1,0 +1,1 @@
+"""Measuring a recognizer: rates by slice, and a report for people."""
