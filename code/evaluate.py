@@ -1,0 +1,124 @@
+"""Measures a model on a labelled set: `python code/evaluate.py --model DIR|model.tar.gz --data FOLDER --out DIR`.
+
+Prints the metrics and writes `metrics.json` (with slices), `predictions.jsonl` and `report.html` to --out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import inference
+from recognizer.data.formats import read_dataset
+from recognizer.data.sample import DataError
+from recognizer.evaluation.metrics import Result, compute_metrics, metrics_by_slice
+from recognizer.evaluation.recognize import Recognized, recognize
+from recognizer.evaluation.report import write_report
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Return the exit status: 1 when model or data can't be used."""
+    options = _parser().parse_args(arguments)
+    try:
+        with _model_folder(options.model) as folder:
+            _evaluate(folder, options)
+    except (DataError, inference.ModelError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Measure a formula recognizer on a labelled set.")
+    parser.add_argument("--model", type=Path, required=True, help="a model directory, or its model.tar.gz")
+    parser.add_argument("--data", type=Path, required=True, help="folder with gt.txt, labels.tsv or *.jsonl")
+    parser.add_argument("--out", type=Path, required=True, help="folder for metrics.json and report.html")
+    parser.add_argument("--history", type=Path, help="the training's history.jsonl, for learning curves")
+    parser.add_argument("--limit", type=int, help="measure the first N samples only")
+    parser.add_argument("--on-bad-sample", choices=("error", "skip"), default="error")
+    return parser
+
+
+def _evaluate(model: Path, options: argparse.Namespace) -> None:
+    recognizer = inference.Recognizer.load(model)
+    dataset = read_dataset(options.data, options.on_bad_sample)
+    history = _read_history(options.history) if options.history else []
+    recognized = recognize(recognizer, dataset.samples[: options.limit], options.on_bad_sample, _print_progress)
+    skipped = [*dataset.skipped, *recognized.skipped]
+    options.out.mkdir(parents=True, exist_ok=True)
+    _write_results(options.out, recognized, skipped)
+    facts = {
+        "model": f"{options.model.name}, version {recognizer.version}",
+        "data": f"{options.data.name}: {len(recognized.results)} samples measured, {len(skipped)} left out",
+        "seconds a picture": f"{recognized.seconds_per_picture:.3f}",
+    }
+    write_report(options.out / "report.html", recognized.results, recognized.samples, facts, history)
+    print(compute_metrics(recognized.results).lines("evaluation:"))
+    print(f"report: {options.out / 'report.html'}")
+
+
+def _write_results(out: Path, recognized: Recognized, skipped: list[str]) -> None:
+    results = recognized.results
+    summary: dict[str, Any] = {
+        "metrics": compute_metrics(results).to_dict(),
+        "seconds_per_picture": recognized.seconds_per_picture,
+        "slices": {
+            kind: {value: metrics.to_dict() for value, metrics in slices.items()}
+            for kind, slices in metrics_by_slice(results).items()
+        },
+        "skipped": skipped,
+    }
+    (out / "metrics.json").write_text(json.dumps(summary, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    rows = "".join(json.dumps(_row(result), ensure_ascii=False) + "\n" for result in results)
+    (out / "predictions.jsonl").write_text(rows, encoding="utf-8")
+
+
+def _row(result: Result) -> dict[str, Any]:
+    return {
+        "name": result.name,
+        "latex": inference.join_tokens(result.reference),
+        "prediction": inference.join_tokens(result.prediction),
+        "edits": result.edits,
+        "confidence": round(result.confidence, 6),
+        **result.slices,
+    }
+
+
+def _read_history(path: Path) -> list[dict[str, float]]:
+    try:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: no training history ({error}); give the history.jsonl of a training job") from error
+    if not all(isinstance(row, dict) and "epoch" in row for row in rows):
+        raise DataError(f'{path}: a row lacks "epoch"; give the history.jsonl of a training job')
+    return rows
+
+
+@contextlib.contextmanager
+def _model_folder(path: Path) -> Iterator[Path]:
+    """Yield the model directory, unpacked for the time being if it is an archive."""
+    if not path.is_file():
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with tarfile.open(path) as archive:
+                archive.extractall(folder, filter="data")
+        except (OSError, tarfile.TarError) as error:
+            raise inference.ModelError(f"{path} is no model archive: {error}") from error
+        yield Path(folder)
+
+
+def _print_progress(done: int, total: int) -> None:
+    print(f"recognized {done} of {total}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

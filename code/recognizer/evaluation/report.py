@@ -1,0 +1,170 @@
+"""One self-contained HTML file about a recognizer: rates, slices, learning curves, and errors to look at."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jinja2 import Environment, FileSystemLoader
+from matplotlib.figure import Figure
+from rapidfuzz.distance import Levenshtein
+
+import inference
+from recognizer.data.sample import Sample
+from recognizer.evaluation.metrics import Metrics, Result, compute_metrics, metrics_by_slice
+from recognizer.synth.mathjax import RenderError, engine
+
+ERRORS_SHOWN = 20
+PICTURE_SIDE = 640  # pixels; larger pictures are shown reduced
+PANELS = {"loss": ("loss",), "rates": ("exprate", "within_1", "within_2"), "word error rate": ("wer",)}
+
+Diff = list[tuple[str, str]]  # ("same" or "other", tokens)
+History = Sequence[Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class ErrorShown:
+    """A row of a gallery. Pictures are data URIs; "" where MathJax can't typeset the formula."""
+
+    name: str
+    picture: str
+    reference_image: str
+    prediction_image: str
+    reference_diff: Diff
+    prediction_diff: Diff
+    edits: int
+    confidence: float
+
+
+def write_report(
+    path: Path,
+    results: Sequence[Result],
+    samples: Sequence[Sample],
+    facts: Mapping[str, str],
+    history: History = (),
+) -> None:
+    """Write the report.
+
+    Args:
+        path: the HTML file.
+        results: of all samples.
+        samples: those that the results are of, to show their pictures.
+        facts: what to say about model and data, name -> value.
+        history: a row for each validation of the training, {"epoch": 1, "loss": ..., "exprate": ...}.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["percent"] = _percent
+    total = compute_metrics(results)
+    html = environment.get_template("report.html.j2").render(
+        total=total,
+        headline=_headline(total),
+        facts=list(facts.items()),
+        curves=_curves(history) if len(history) > 1 else "",
+        by_slice=metrics_by_slice(results),
+        galleries=_galleries(results, {sample.name: sample for sample in samples}),
+    )
+    path.write_text(html, encoding="utf-8")
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def _headline(total: Metrics) -> list[tuple[str, str]]:
+    return [
+        ("exact (ExpRate)", _percent(total.exprate)),
+        ("within 1 edit", _percent(total.within_1)),
+        ("within 2 edits", _percent(total.within_2)),
+        ("WER", _percent(total.wer)),
+        ("competition WER", _percent(total.competition_wer)),
+        ("competition score", f"{total.competition_score:.4f}"),
+    ]
+
+
+def _galleries(results: Sequence[Result], samples: Mapping[str, Sample]) -> list[tuple[str, str, list[ErrorShown]]]:
+    errors = [result for result in results if result.edits]
+    if not errors:
+        return []
+    worst = sorted(errors, key=lambda result: (-result.edits / len(result.reference), result.name))
+    confident = sorted(errors, key=lambda result: (-result.confidence, result.name))
+    orders = [
+        ("Worst errors", "Most edits for the label's length first.", worst),
+        ("Most confident errors", "The recognizer was sure, and wrong: look for mislabelled data too.", confident),
+    ]
+    return [
+        (title, note, [_shown(result, samples[result.name]) for result in ordered[:ERRORS_SHOWN]])
+        for title, note, ordered in orders
+    ]
+
+
+def _shown(result: Result, sample: Sample) -> ErrorShown:
+    reference_diff, prediction_diff = _diff(result.reference, result.prediction)
+    return ErrorShown(
+        name=result.name,
+        picture=_picture_uri(sample.load()),
+        reference_image=_typeset_uri(result.reference),
+        prediction_image=_typeset_uri(result.prediction),
+        reference_diff=reference_diff,
+        prediction_diff=prediction_diff,
+        edits=result.edits,
+        confidence=result.confidence,
+    )
+
+
+def _diff(reference: Sequence[str], prediction: Sequence[str]) -> tuple[Diff, Diff]:
+    """Cut both sequences into runs that are the same in the other one, and runs that aren't."""
+    mine: Diff = []
+    other: Diff = []
+    for step in Levenshtein.opcodes(reference, prediction):
+        kind = "same" if step.tag == "equal" else "other"
+        if step.src_end > step.src_start:
+            mine.append((kind, " ".join(reference[step.src_start : step.src_end])))
+        if step.dest_end > step.dest_start:
+            other.append((kind, " ".join(prediction[step.dest_start : step.dest_end])))
+    return mine, other
+
+
+def _typeset_uri(tokens: Sequence[str]) -> str:
+    try:
+        svg = engine().to_svg(inference.join_tokens(tokens))
+    except RenderError:
+        return ""
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+
+
+def _picture_uri(rgb: np.ndarray) -> str:
+    reduction = PICTURE_SIDE / max(rgb.shape[:2])
+    if reduction < 1:
+        rgb = cv2.resize(rgb, None, fx=reduction, fy=reduction, interpolation=cv2.INTER_AREA)
+    _, data = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    return _png_uri(data.tobytes())
+
+
+def _png_uri(data: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(data).decode()
+
+
+def _curves(history: History) -> str:
+    """Draw the panels that the history has values for."""
+    panels = {title: [name for name in names if any(name in row for row in history)] for title, names in PANELS.items()}
+    panels = {title: names for title, names in panels.items() if names}
+    figure = Figure(figsize=(4.2 * max(1, len(panels)), 3.2), layout="constrained")
+    for place, (title, names) in enumerate(panels.items(), start=1):
+        axes = figure.add_subplot(1, len(panels), place, title=title, xlabel="epoch")
+        for name in names:
+            rows = [row for row in history if name in row]
+            axes.plot([row["epoch"] for row in rows], [row[name] for row in rows], marker=".", label=name)
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+        if len(names) > 1:
+            axes.legend(frameon=False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=130)
+    return _png_uri(buffer.getvalue())
