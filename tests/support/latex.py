@@ -23,7 +23,19 @@ WORDS = _words(
     \end{aligned} \begin{array} \end{array} {c|c} {cc} \hline \begin{foo} \end{foo} \begin \end \foo \roman1 \roman
     \mathop \mathrel \textcolor \genfrac {0pt} \cr [2pt] [t] \ldots ≤ α ² é ′ \sb \sp \bgroup \egroup \pmod \xrightarrow
     """,
-    *["\\ ", "\\", " ", "\n", "%\n", "{}", "\\text{a b}", "\\text { a \\  b }", "\\text{if $x$ }"],
+    *[
+        "\\ ",
+        "\\",
+        " ",
+        "\n",
+        "%\n",
+        "{}",
+        "\\text{a b}",
+        "\\text { a \\  b }",
+        "\\text{if $x$ }",
+        "\\ce{",
+        "\\ce{A + B^2- }",
+    ],
 )
 
 any_text = st.text(max_size=60)

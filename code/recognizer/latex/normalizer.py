@@ -101,6 +101,8 @@ def _fold(node: Node) -> list[Box]:
             return _in_alphabet(node.token, _line(_boxes(node.rows[0])))
         case Kind.TEXT:
             return _words(node.token, node.words)
+        case Kind.VERBATIM:
+            return _verbatim(node)
         case Kind.TABLE:
             return _table(node)
         case Kind.UNKNOWN:
@@ -217,6 +219,13 @@ def _words(name: str, raw: list[str]) -> list[Box]:
 
 def _punctuation(letters: list[str]) -> list[Box]:
     return [gap() if letter == CONTROL_SPACE else Box(Kind.ATOM, [letter]) for letter in letters]
+
+
+def _verbatim(node: Node) -> list[Box]:
+    words = characters(" ".join(node.words))
+    while words and words[-1] == CONTROL_SPACE:
+        words.pop()
+    return [Box(Kind.ATOM, [node.token, "{", *words, "}"])] if words else []
 
 
 # ------------------------------------------------------------------------------------------------- tables

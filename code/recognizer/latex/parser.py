@@ -10,6 +10,7 @@ import re
 from enum import Enum, auto
 
 from . import synonyms as table
+from .tokenizer import TEXT_DEPTH
 
 MAX_DEPTH = 100
 """Deeper nesting is no formula, and Python's stack is finite."""
@@ -27,6 +28,7 @@ class Kind(Enum):
     COMMAND = auto()  # token, rows as arguments, perhaps an option
     ALPHABET = auto()  # \mathrm{row}
     TEXT = auto()  # \text{words}
+    VERBATIM = auto()  # \ce{words}
     TABLE = auto()  # an environment, its row holding CELL and ROW
     UNKNOWN = auto()  # a command that isn't in the tables, with the groups behind it
     PHANTOM = auto()  # a gap as wide as its row
@@ -51,7 +53,7 @@ class Node:
         self.token = token
         self.rows = rows
         self.option: list[Node] = []
-        self.words: list[str] = []  # of TEXT; of a TABLE its column pattern
+        self.words: list[str] = []  # of TEXT and VERBATIM; of a TABLE its column pattern
         self.sub: list[Node] = []
         self.sup: list[Node] = []
 
@@ -199,6 +201,20 @@ class _Parser:
                 return self.tokens[start + 1 : self.position - 1]
         return self.tokens[start + 1 :]
 
+    def verbatim(self, token: str) -> Node:
+        """An argument as it is; a formula like any other where its braces don't close, or nest too deep for text."""
+        depth = deepest = 0
+        for following in self.tokens[self.position :]:
+            depth += (following == "{") - (following == "}")
+            deepest = max(deepest, depth)
+            if depth <= 0:
+                break
+        if depth or not 0 < deepest <= TEXT_DEPTH + 1:
+            return Node(Kind.GROUP, "", self.argument())
+        node = Node(Kind.VERBATIM, token)
+        node.words = self.raw_argument()
+        return node
+
     def row_options(self) -> None:
         r"""``\\[2pt]`` and ``\\*[2pt]``; a star or a bracket that holds no length belongs to the next row."""
         start = self.position + (self.peek() == "*")
@@ -228,6 +244,8 @@ class _Parser:
             nodes.append(node)
         elif name in table.TEXT_FONTS:
             nodes.append(self.text(name))
+        elif token in table.VERBATIM:
+            nodes.append(self.verbatim(token))
         elif token in (r"\operatorname", r"\operatornamewithlimits"):
             self.skip("*")
             nodes.append(Node(Kind.ALPHABET, r"\mathrm", self.argument()))

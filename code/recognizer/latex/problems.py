@@ -17,7 +17,13 @@ def problems(tokens: Sequence[str]) -> list[str]:
     """
     found: list[str] = []
     open_tokens: list[tuple[str, int]] = []
+    verbatim_to = 0
     for place, token in enumerate(tokens, start=1):
+        if place <= verbatim_to:
+            continue
+        if token in table.VERBATIM and tokens[place : place + 1] == ["{"]:
+            verbatim_to = _end(tokens, place, "}")
+            continue
         opener = _opener(token)
         if _opens(token):
             open_tokens.append((token, place))

@@ -122,7 +122,10 @@ TEXT_FONTS = {
     "textsc": (r"\textsc", r"\textsc"),
 }
 """Text commands: what they are called, and the alphabet for a single word, which looks the same."""
-TEXT_COMMANDS = tuple(TEXT_FONTS)
+VERBATIM = _commands("ce cee")
+"""Chemistry (mhchem) has a grammar of its own, in which blanks count: what it holds stays as it is."""
+TEXT_COMMANDS = (*TEXT_FONTS, "ce", "cee")
+"""Commands in whose argument blanks count."""
 ARGUMENTS: dict[str, int] = {
     **dict.fromkeys(ALPHABETS, 1),
     **dict.fromkeys(_commands("acute bar breve check dot ddot dddot ddddot grave hat mathring tilde vec"), 1),

@@ -14,15 +14,24 @@ import re
 from .synonyms import FENCE_NAMES, TEXT_COMMANDS
 
 CONTROL_SPACE = "\\ "
+TEXT_DEPTH = 4
+"""Braces in text may nest this deep; blanks in deeper ones are lost."""
+
+
+def _balanced(depth: int) -> str:
+    inner = rf"|\{{{_balanced(depth - 1)}\}}" if depth else ""
+    return rf"(?:[^{{}}\\]|\\.{inner})*+"
+
 
 _TOKEN = re.compile(
-    r"""
-    (?P<text> \\(?:TEXT)(?![A-Za-z])\s*\{ (?: [^{}\\] | \\. | \{ (?:[^{}\\]|\\.)*+ \} )*+ \} )
-  | (?P<env> \\(?:begin|end)\s*\{\s*[A-Za-z]+\*?\s*\} )
-  | (?P<fence> \\(?:left|right|middle)(?![A-Za-z])\s*+ (?: \\(?:NAMES)(?![A-Za-z]) | \\[{}|] | [][()|/.<>] ) )
+    rf"""
+    (?P<text> \\(?:{"|".join(TEXT_COMMANDS)})(?![A-Za-z])\s*\{{{_balanced(TEXT_DEPTH)}\}} )
+  | (?P<env> \\(?:begin|end)\s*\{{\s*[A-Za-z]+\*?\s*\}} )
+  | (?P<fence> \\(?:left|right|middle)(?![A-Za-z])\s*+
+      (?: \\(?:{"|".join(FENCE_NAMES)})(?![A-Za-z]) | \\[{{}}|] | [][()|/.<>] ) )
   | (?P<roman> \\roman\s*[1-9] )
   | \\[A-Za-z]+ | \\. | \\\Z | \S
-    """.replace("TEXT", "|".join(TEXT_COMMANDS)).replace("NAMES", "|".join(FENCE_NAMES)),
+    """,
     re.VERBOSE | re.DOTALL,
 )
 _COMMENT = re.compile(r"(\\.)|%[^\n]*\n", re.DOTALL)

@@ -161,7 +161,7 @@ _UNITS += r" & \rm x & \rm\quad & a \over & a \atop & {a & b \over \bf & \quad\h
 @pytest.mark.parametrize("unit", _UNITS.split(" & "))
 def test_deep_or_long_input_neither_raises_nor_stalls(unit: str) -> None:
     start = time.process_time()
-    once = normalize(unit * 2000)
+    once = normalize(unit * 1000)
     assert normalize(once) == once
     assert time.process_time() - start < 10
 

@@ -60,6 +60,11 @@ def test_known_formulas_keep_their_picture(latex: str) -> None:
     _assert_same_picture(latex)
 
 
+@pytest.mark.parametrize("latex", [r"\ce{2H2 + O2 -> 2H2O}", r"\ce{CO3^2-{} + H+}", r"x+{\ce{{^{12}C}+4He <=> A(aq)}}"])
+def test_chemistry_is_left_alone(latex: str) -> None:
+    assert _drawn(join_tokens(tokenize(normalize(latex)))) == _drawn(latex)
+
+
 @settings(max_examples=200, deadline=None)
 @given(formulas())
 def test_any_formula_keeps_its_picture(latex: str) -> None:
