@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from jinja2 import Environment, FileSystemLoader
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from rapidfuzz.distance import Levenshtein
 
 import inference
@@ -92,7 +93,7 @@ def _galleries(results: Sequence[Result], samples: Mapping[str, Sample]) -> list
     errors = [result for result in results if result.edits]
     if not errors:
         return []
-    worst = sorted(errors, key=lambda result: (-result.edits / len(result.reference), result.name))
+    worst = sorted(errors, key=_badness)
     confident = sorted(errors, key=lambda result: (-result.confidence, result.name))
     orders = [
         ("Worst errors", "Most edits for the label's length first.", worst),
@@ -102,6 +103,11 @@ def _galleries(results: Sequence[Result], samples: Mapping[str, Sample]) -> list
         (title, note, [_shown(result, samples[result.name]) for result in ordered[:ERRORS_SHOWN]])
         for title, note, ordered in orders
     ]
+
+
+def _badness(result: Result) -> tuple[float, int, str]:
+    """Order by edits for the label's length, then by edits: a long formula that is all wrong says more."""
+    return -result.edits / len(result.reference), -result.edits, result.name
 
 
 def _shown(result: Result, sample: Sample) -> ErrorShown:
@@ -162,6 +168,7 @@ def _curves(history: History) -> str:
             rows = [row for row in history if name in row]
             axes.plot([row["epoch"] for row in rows], [row[name] for row in rows], marker=".", label=name)
         axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         if len(names) > 1:
             axes.legend(frameon=False)

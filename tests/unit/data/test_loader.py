@@ -175,6 +175,6 @@ def test_workers_are_separate_processes_that_ignore_sigterm(competition):
     batches = loader.epoch(0)
     first = next(batches)
     (worker,) = multiprocessing.active_children()
-    assert worker.pid != os.getpid()
+    assert worker.pid is not None and worker.pid != os.getpid()
     os.kill(worker.pid, 15)
     assert len([first, *batches]) == loader.batches_in(0)

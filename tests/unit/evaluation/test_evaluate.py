@@ -1,0 +1,94 @@
+"""evaluate.py from the shell's side: a model and a folder in; metrics, predictions and a report out."""
+
+import json
+import tarfile
+
+import cv2
+import pytest
+
+import evaluate
+import inference
+from tests.support.tiny_model import build_tiny_model, formula_picture
+
+RIGHT, PICTURES = 3, 5
+
+
+@pytest.fixture
+def model(tmp_path):
+    return build_tiny_model(tmp_path / "model")
+
+
+@pytest.fixture
+def data(tmp_path, model):
+    """Five pictures; three are labelled with what the model says, two with one token more."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    pictures = [formula_picture(seed) for seed in range(PICTURES)]
+    rows = []
+    for number, prediction in enumerate(inference.Recognizer.load(model).predict(pictures)):
+        cv2.imwrite(str(folder / f"{number}.png"), cv2.cvtColor(pictures[number], cv2.COLOR_RGB2BGR))
+        label = " ".join(prediction.tokens) + ("" if number < RIGHT else " z")
+        rows.append(f"{number}.png\t{label}\n")
+    (folder / "gt.txt").write_text("".join(rows))
+    (folder / "source.txt").write_text("".join(f"{number}.png\t{number % 2}\n" for number in range(PICTURES)))
+    return folder
+
+
+def run(model, data, out, *more):
+    return evaluate.main(["--model", str(model), "--data", str(data), "--out", str(out), *more])
+
+
+def test_measures_and_reports(model, data, tmp_path, capsys):
+    assert run(model, data, tmp_path / "out") == 0
+    summary = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert summary["metrics"]["samples"] == PICTURES
+    assert summary["metrics"]["exprate"] == pytest.approx(RIGHT / PICTURES)
+    assert summary["metrics"]["within_1"] == 1
+    assert set(summary["slices"]["source"]) == {"printed", "handwritten"}
+    rows = [json.loads(line) for line in (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()]
+    assert [row["edits"] for row in rows] == [0, 0, 0, 1, 1]
+    assert "evaluation:exprate=0.600000;" in capsys.readouterr().out
+    assert "3.png" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_an_archive_is_measured_like_its_folder(model, data, tmp_path):
+    with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as archive:
+        archive.add(model, arcname=".")
+    for name, path in (("a", model), ("b", tmp_path / "model.tar.gz")):
+        assert run(path, data, tmp_path / name) == 0
+    first, second = (json.loads((tmp_path / name / "metrics.json").read_text())["metrics"] for name in "ab")
+    assert first == second
+
+
+def test_learning_curves_and_limit(model, data, tmp_path):
+    history = tmp_path / "history.jsonl"
+    history.write_text('{"epoch": 1, "loss": 2}\n{"epoch": 2, "loss": 1}\n')
+    assert run(model, data, tmp_path / "out", "--history", str(history), "--limit", "2") == 0
+    assert "Learning curves" in (tmp_path / "out" / "report.html").read_text()
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["metrics"]["samples"] == 2
+
+
+def test_a_damaged_picture_is_named_or_left_out(model, data, tmp_path, capsys):
+    path = data / "1.png"
+    path.write_bytes(path.read_bytes()[:200])
+    assert run(model, data, tmp_path / "out") == 1
+    assert "gt.txt:2: the picture '1.png' can't be read" in capsys.readouterr().err
+    assert run(model, data, tmp_path / "out", "--on-bad-sample", "skip") == 0
+    summary = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert summary["metrics"]["samples"] == PICTURES - 1 and len(summary["skipped"]) == 1
+
+
+def test_errors_are_one_line(model, data, tmp_path, capsys):
+    broken, no_history = tmp_path / "broken.tar.gz", tmp_path / "text.jsonl"
+    broken.write_bytes(b"nothing")
+    no_history.write_text("nothing")
+    for arguments, expected in (
+        ((tmp_path / "absent", data), "no model.json"),
+        ((broken, data), "no model archive"),
+        ((model, tmp_path / "absent"), "no such folder"),
+        ((model, data, "--history", str(no_history)), "no training history"),
+    ):
+        first, second, *more = arguments
+        assert run(first, second, tmp_path / "out", *more) == 1
+        error = capsys.readouterr().err
+        assert error.startswith("error: ") and expected in error and "Traceback" not in error
