@@ -22,6 +22,8 @@ CHAIN_MARKS = (
 # "error: ..." as train.py writes it, "train.py: error: ..." as argparse does
 ERROR_LINE = re.compile(r"^(?:[\w./-]+: )?(?:error|ERROR): (?P<message>\S.*)$")
 TORCHRUN_ERROR = re.compile(r"^torch\.distributed\.elastic\.")
+# torchrun's own report begins here; what the script said stands before it
+TORCHRUN_REPORT = re.compile(r"torch/distributed/elastic/.*(failed \(exitcode|closing signal)")
 # In torchrun's summary: the rank that failed first was killed by signal 9. The others' entries stand before it.
 TORCHRUN_SIGNAL = re.compile(r"Root Cause.*?^ *exitcode *: *-(\d+)", re.M | re.S)
 # What the other ranks die of when one has failed: the consequence, not the cause
@@ -88,7 +90,7 @@ def compose(stderr: str, exit_code: int, existing: str = "") -> str:
 
 
 def _headline(text: str, exit_code: int) -> str:
-    lines = text.splitlines()
+    lines = _before_torchruns_report(text.splitlines())
     traceback = _decisive_traceback(lines)
     killed = TORCHRUN_SIGNAL.search(text)
     by_signal = _signal_line(128 + int(killed[1]) if killed else exit_code)
@@ -101,6 +103,11 @@ def _headline(text: str, exit_code: int) -> str:
         return by_signal
     spoken = [line.strip() for line in lines if line.strip()]
     return spoken[-1] if spoken else f"the training script ended with exit code {exit_code} and said nothing on stderr"
+
+
+def _before_torchruns_report(lines: list[str]) -> list[str]:
+    report = next((index for index, line in enumerate(lines) if TORCHRUN_REPORT.search(line)), None)
+    return lines[:report]
 
 
 def _stated_error(lines: list[str], traceback: Traceback | None) -> str | None:
@@ -174,7 +181,7 @@ def _signal_line(exit_code: int) -> str | None:
 
 
 def _detail(text: str) -> str:
-    lines = text.splitlines()
+    lines = _before_torchruns_report(text.splitlines()) or text.splitlines()
     traceback = _decisive_traceback(lines)
     if traceback:
         return _clip_start(traceback.text, DETAIL_LIMIT)

@@ -133,6 +133,24 @@ def test_T11_T12_a_stopped_job_saves_and_the_next_goes_on(tmp_path):
 
 
 @pytest.mark.slow
+def test_T11_T16_every_rank_stops_and_the_first_saves(tmp_path):
+    job = TrainingJob(tmp_path / "job")
+    write_tiny_dataset(job.channel("train"))
+    torchrun = {"sagemaker_torch_distributed_enabled": "true", "sagemaker_mpi_num_of_processes_per_host": "2"}
+    job.hyperparameters = {**TINY_JOB, **torchrun, "epochs": "1000"}
+    process = job.start()
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "validation:exprate" in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    result = job.finish(timeout=60)
+    assert result.code == 0, result
+    assert any((job.base / "checkpoints").iterdir())
+    assert not any((job.base / "model").iterdir())
+
+
+@pytest.mark.slow
 def test_T10_T16_of_two_hosts_only_the_first_writes_the_model(tmp_path):
     hosts = ("localhost", "127.0.0.1")
     jobs = [TrainingJob(tmp_path / f"host-{index}", host=host, hosts=hosts) for index, host in enumerate(hosts)]

@@ -71,6 +71,23 @@ def test_T16_a_rank_that_fails_fails_the_job_with_its_own_error(tmp_path):
     assert result.failure.splitlines()[0] == "ValueError: rank 1 has no data"
 
 
+def test_T9_T16_an_error_line_of_a_rank_comes_first(tmp_path):
+    job = distributed(tmp_path / "job", processes=2)
+    job.program("import sys; print('error: gt.txt line 4: no tab', file=sys.stderr); sys.exit(1)")
+    result = job.run()
+    assert result.failure is not None
+    assert result.failure.splitlines()[0] == "gt.txt line 4: no tab", result
+
+
+def test_T16_two_jobs_on_one_machine_do_not_meet(tmp_path):
+    jobs = [distributed(tmp_path / f"job-{index}", processes=2) for index in range(2)]
+    for job in jobs:
+        job.program(ALL_REDUCE)
+        job.start()
+    results = [job.finish() for job in jobs]
+    assert [result.code for result in results] == [0, 0], results
+
+
 def test_T9_T16_a_rank_killed_for_memory_says_so(tmp_path):
     job = distributed(tmp_path / "job", processes=2)
     job.program(
