@@ -47,10 +47,6 @@ def main() -> None:
     variables = _passable(env.to_env_vars())
     environment.write_env_vars(variables)
     _put_interpreter_first_on_path()
-    if len(env.hosts) == 1:
-        os.environ.setdefault(
-            "PET_STANDALONE", "1"
-        )  # torchrun meets at a free port, not at 29500: two jobs may share us
     _wait_for_hosts(env.hosts)
     kind = _runner_kind(env)
     logger.info("starting %s from %s (%s)", program, environment.code_dir, kind.value)
