@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 import inference
 from recognizer.data.measure import PictureCache
 from recognizer.data.sample import DataError, Sample
-from recognizer.latex import Vocabulary
+from recognizer.latex import UnknownTokenError, Vocabulary
 
 Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]  # RGB (H, W, 3) uint8 -> the same, other size
 Key = tuple[int, int]  # (epoch, index)
@@ -132,5 +132,5 @@ def pad_tokens(rows: Sequence[Sequence[int]], pad: int) -> torch.Tensor:
 def _encode(sample: Sample, vocabulary: Vocabulary) -> list[int]:
     try:
         return vocabulary.encode(sample.tokens)
-    except ValueError as error:
+    except UnknownTokenError as error:
         raise DataError(f"{sample.origin}: {error}; correct the label, or add the token to tokens.txt") from error

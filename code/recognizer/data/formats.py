@@ -15,7 +15,7 @@ import gzip
 import json
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -25,7 +25,7 @@ from PIL import Image
 
 from recognizer.data.ink import InkPicture
 from recognizer.data.sample import DataError, FilePicture, Picture, Sample
-from recognizer.latex import Vocabulary, normalize, tokenize
+from recognizer.latex import Vocabulary, VocabularyError, normalize, normalize_transcript, tokenize
 
 OnBadSample = Literal["error", "skip"]
 
@@ -87,6 +87,34 @@ def _is_label_file(name: str) -> bool:
     return not name.startswith(".") and (name in PAIR_FILES or name.endswith(JSON_SUFFIXES))
 
 
+@dataclass(frozen=True)
+class _KnownTokens:
+    """What a label may hold: normalised tokens, or (from a tokens.txt) tokens as the labels beside it spell them.
+
+    Normalising can make tokens that the file needn't list: `\\mathrm { s i n }` becomes `\\sin`.
+    """
+
+    where: str
+    normalized: Vocabulary
+    written: frozenset[str] = frozenset()
+
+    @classmethod
+    def from_file(cls, path: Path) -> _KnownTokens:
+        try:
+            vocabulary = Vocabulary.from_file(path)
+        except VocabularyError as error:
+            raise DataError(str(error)) from error
+        return cls("tokens.txt", vocabulary.normalized(), frozenset(vocabulary.tokens))
+
+    def check(self, label: str, tokens: Sequence[str]) -> None:
+        if all(token in self.normalized for token in tokens):
+            return
+        written = tokenize(label)
+        for token in written if self.written else tokens:
+            if token not in self.written and token not in self.normalized:
+                raise _BadSampleError(f"token {token!r} is not in {self.where}; add it there or correct the label")
+
+
 class _Reader:
     """Collects samples, bad lines and vocabularies over the label files of one folder."""
 
@@ -96,21 +124,18 @@ class _Reader:
         self.samples: list[Sample] = []
         self.bad: list[str] = []
         self.first_seen: dict[str, str] = {}  # name -> origin
-        self.token_files: dict[Path, Vocabulary] = {}
-        self.has_free_labels = False  # labels that no tokens.txt governs
+        self.token_files: dict[Path, _KnownTokens] = {}
+        self.known: _KnownTokens | None = None  # what the labels being read may hold
 
     def read(self, label_file: Path) -> None:
-        known = self.vocabulary or self._tokens_file_for(label_file.parent)
-        if known is None:
-            self.has_free_labels = True
-        allowed = None if known is None else frozenset(known.tokens)
+        self.known = self._known_tokens(label_file.parent)
         make = _PairLines(self, label_file) if label_file.name in PAIR_FILES else _JsonLines(self, label_file)
         for number, line in _read_lines(label_file):
             origin = f"{self._relative(label_file)}:{number}"
             try:
                 sample = make.sample(line, number, origin)
                 if sample is not None:
-                    self._check(sample, allowed)
+                    self._check_name(sample)
                     self.samples.append(sample)
             except _BadSampleError as error:
                 self.bad.append(f"{origin}: {error}")
@@ -124,35 +149,40 @@ class _Reader:
         if not self.samples:
             first = f"; the first of {len(self.bad)} bad lines: {self.bad[0]}" if self.bad else ""
             raise DataError(f"{self.folder}: the data set is empty, no usable sample in it{first}")
-        return Dataset(self.samples, self.vocabulary or self._own_vocabulary(), self.bad)
+        return Dataset(self.samples, self._own_vocabulary() if self.vocabulary is None else self.vocabulary, self.bad)
 
     def _own_vocabulary(self) -> Vocabulary | None:
-        """The union of all tokens.txt, and of the labels that none of them governs."""
+        """All tokens.txt together, and what the labels hold beyond them."""
         if not self.token_files:
             return None
-        tokens = [token for file in self.token_files.values() for token in file.tokens]
-        if self.has_free_labels:
-            tokens += sorted({token for sample in self.samples for token in sample.tokens})
-        return Vocabulary(tuple(dict.fromkeys(tokens)))
+        listed = [token for known in self.token_files.values() for token in known.normalized.tokens]
+        used = sorted({token for sample in self.samples for token in sample.tokens})
+        return Vocabulary(tuple(dict.fromkeys([*listed, *used])))
 
-    def _tokens_file_for(self, folder: Path) -> Vocabulary | None:
+    def _known_tokens(self, folder: Path) -> _KnownTokens | None:
+        """The vocabulary that was given, or the tokens.txt of the folder, or of the nearest one above it."""
+        if self.vocabulary is not None:
+            return _KnownTokens("the vocabulary", self.vocabulary)
         for place in (folder, *folder.parents):
             path = place / "tokens.txt"
             if path.is_file():
                 if place not in self.token_files:
-                    self.token_files[place] = Vocabulary.from_file(path)
+                    self.token_files[place] = _KnownTokens.from_file(path)
                 return self.token_files[place]
             if place == self.folder:
                 break
         return None
 
-    def _check(self, sample: Sample, allowed: frozenset[str] | None) -> None:
-        if not sample.tokens:
+    def label_tokens(self, label: str, spelling: Callable[[str], str] = normalize) -> tuple[str, ...]:
+        """Bring a label to its canonical `spelling` and check its tokens."""
+        tokens = tuple(tokenize(spelling(label)))
+        if not tokens:
             raise _BadSampleError("the label is empty; expected LaTeX")
-        unknown = [token for token in sample.tokens if allowed is not None and token not in allowed]
-        if unknown:
-            where = "the vocabulary" if self.vocabulary else "tokens.txt"
-            raise _BadSampleError(f"token {unknown[0]!r} is not in {where}; add it there or correct the label")
+        if self.known is not None:
+            self.known.check(label, tokens)
+        return tokens
+
+    def _check_name(self, sample: Sample) -> None:
         first = self.first_seen.setdefault(sample.name, sample.origin)
         if first != sample.origin:
             raise _BadSampleError(f"{sample.name!r} is there already, from {first}; names must be unique")
@@ -220,7 +250,7 @@ class _PairLines:
         if number == 1 and (name, label) == ("image", "latex"):
             return None  # a header
         full_name, picture = self.reader.picture_file(self.folder, name)
-        tokens = _label_tokens(label)
+        tokens = self.reader.label_tokens(label)
         return Sample(
             name=full_name,
             tokens=tokens,
@@ -269,7 +299,7 @@ class _JsonLines:
         )
 
     def _picture_sample(self, record: dict[str, Any], origin: str) -> Sample:
-        tokens = _label_tokens(_text(record, "latex"))
+        tokens = self.reader.label_tokens(_text(record, "latex"))
         full_name, picture = self.reader.picture_file(self.folder, _text(record, "image"))
         return Sample(
             name=full_name,
@@ -291,7 +321,7 @@ class _JsonLines:
         collection = _optional(record, "source", "")
         return Sample(
             name=f"{self.dataset}/{_text(record, 'id')}",
-            tokens=_label_tokens(label.strip().strip("$")),
+            tokens=self.reader.label_tokens(label, normalize_transcript),
             picture=InkPicture(_strokes(record["strokes"])),
             source="handwritten",
             level=_optional(record, "level"),
@@ -341,10 +371,6 @@ def _strokes(value: Any) -> tuple[np.ndarray, ...]:
 def _dataset_name(root: Path, folder: Path) -> str:
     name = folder.relative_to(root).as_posix()
     return "" if name == "." else name
-
-
-def _label_tokens(latex: str) -> tuple[str, ...]:
-    return tuple(tokenize(normalize(latex)))
 
 
 def _formula_group(tokens: Iterable[str]) -> str:

@@ -37,6 +37,22 @@ def test_trailing_newline_of_tokens_is_no_token(competition):
     assert vocabulary is not None and "" not in vocabulary.tokens
 
 
+def test_tokens_file_in_the_labels_own_spelling(competition):
+    """The competition lists and writes `\\left(`, which normalising turns into `(`."""
+    (competition / "tokens.txt").write_text("a\nb\n\\left(\n\\right)\ns\ni\nn\n\\mathrm\n{\n}\n")
+    (competition / "gt.txt").write_text("train_00000.jpg\t\\left( a \\right) \\mathrm { s i n } b\n")
+    dataset = read_dataset(competition)
+    assert dataset.samples[0].tokens == ("(", "a", ")", "\\sin", "b")
+    assert dataset.vocabulary is not None
+    assert dataset.vocabulary.decode(dataset.vocabulary.encode(dataset.samples[0].tokens))
+
+
+def test_bad_tokens_file(competition):
+    (competition / "tokens.txt").write_text("a\nb\na\n")
+    with pytest.raises(DataError, match=r"tokens.txt, line 3: token 'a' already stands in line 1"):
+        read_dataset(competition)
+
+
 def test_labels_tsv_with_header(competition):
     rows = (competition / "gt.txt").read_text()
     (competition / "gt.txt").unlink()

@@ -17,6 +17,7 @@ from recognizer.data.loader import BatchLoader
 from recognizer.data.measure import PictureCache, measure
 from recognizer.data.sample import DataError
 from recognizer.data.workers import WorkerPlan, plan_workers
+from recognizer.latex import Vocabulary
 
 SPEC = inference.PreprocessSpec()
 LIMITS = BatchLimits(max_samples=4, max_pixels=10**7)
@@ -65,6 +66,12 @@ def test_tokens_begin_end_and_are_padded(competition):
             assert row[0] == vocabulary.bos and row[length - 1] == vocabulary.eos
             assert row[1 : length - 1] == vocabulary.encode(sample.tokens)
             assert set(row[length:]) <= {vocabulary.pad}
+
+
+def test_a_label_outside_the_vocabulary_is_named(competition):
+    samples = read_dataset(competition).samples
+    with pytest.raises(DataError, match=r"gt.txt:2: token '\+' is not in the vocabulary"):
+        FormulaDataset(samples, Vocabulary.from_labels([("a", "b")]), SPEC)
 
 
 @pytest.mark.parametrize("options", [{}, {"augment": augment, "seed": 3}])
