@@ -115,9 +115,18 @@ invoke: ## Ask the running server: IMAGE=formula.png
 	@$(PYTHON) -m launch.invoke --port $(PORT) $(IMAGE)
 
 .PHONY: evaluate
-evaluate: $(READY) ## Measure the model on a labelled set: DATA=folder
+evaluate: ## Measure the model on a labelled set, with a report: DATA=folder
 	@test -n "$(DATA)" || { echo "make: name a labelled set: make evaluate DATA=folder" >&2; exit 1; }
-	cd code && ../$(RUN) evaluate.py --model "$(abspath $(MODEL))" --data "$(abspath $(DATA))" --out "$(abspath $(OUT)/evaluation)"
+	@mkdir -p "$(OUT)/evaluation"
+	@if $(DOCKER) image inspect $(TRAIN_IMAGE) >/dev/null 2>&1; then \
+	  $(DOCKER) run --rm --network none --read-only --tmpfs /tmp --user "$$(id -u):$$(id -g)" \
+	    -v "$(abspath $(MODEL)):/model:ro" -v "$(abspath $(DATA)):/data:ro" -v "$(abspath $(OUT))/evaluation:/evaluation" \
+	    $(TRAIN_IMAGE) python3 /opt/program/code/evaluate.py --model /model --data /data --out /evaluation && \
+	  echo "that is $(OUT)/evaluation/report.html here"; \
+	else \
+	  $(MAKE) --no-print-directory $(READY) && \
+	  $(RUN) code/evaluate.py --model "$(MODEL)" --data "$(DATA)" --out "$(OUT)/evaluation"; \
+	fi
 
 ##@ Develop
 .PHONY: test
@@ -133,6 +142,10 @@ lint: $(READY) ## ruff, mypy, hadolint
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/hadolint docker/*.Dockerfile
+
+.PHONY: bench-synth
+bench-synth: $(READY) ## Pictures a second of the embedded data set, with one and with two processes
+	PYTHONPATH=code $(RUN) -m recognizer.synth.bench
 
 # The order is the order of dependence: each lock is compiled under the versions of those before it.
 COMPILE = cd $(LOCKS) && env $${PIP_CERT:+SSL_CERT_FILE=$$PIP_CERT} UV_CUSTOM_COMPILE_COMMAND="make lock" \

@@ -12,9 +12,8 @@ from tests.support.server import Server
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
 
-# A small network on few embedded pictures: seconds, and every stage of a real job.
+# A small network on few pictures: seconds, and every stage of a real job.
 SMALL = {
-    "synthetic": "48",
     "epochs": "1",
     "stem": "8",
     "width": "32",
@@ -30,8 +29,8 @@ STOP_SECONDS = 60  # SageMaker allows 120
 
 @pytest.fixture(scope="module")
 def trained(train_image, tmp_path_factory):
-    """A finished job in the strictest surroundings: ordinary user, read-only root, no network."""
-    job = ImageJob(tmp_path_factory.mktemp("trained"), SMALL)
+    """A finished job on the embedded data set in the strictest surroundings: ordinary user, read-only root, offline."""
+    job = ImageJob(tmp_path_factory.mktemp("trained"), {**SMALL, "synthetic": "48"})
     finished = job.run(*AS_IN_THE_CLOUD, *ORDINARY_USER)
     assert finished.code == 0, f"{finished.out}\n{finished.err}\n{job.failure}"
     return job, finished
@@ -64,7 +63,7 @@ def test_what_was_trained_is_served(trained):
 
 def test_S5_trains_as_root(train_image, tmp_path):
     """As SageMaker runs it."""
-    job = ImageJob(tmp_path, SMALL)
+    job = ImageJob(tmp_path, SMALL, own_data=True)
     finished = job.run()
     assert finished.code == 0, f"{finished.out}\n{finished.err}\n{job.failure}"
     assert (tmp_path / "model/model.json").exists()
@@ -81,7 +80,7 @@ def test_T3_T9_wrong_hyperparameter_is_named_in_the_failure_file(train_image, tm
 
 def test_T11_T12_sigterm_to_the_container_saves_a_checkpoint_and_ends_with_0(train_image, tmp_path):
     """SageMaker's stop, from the engine to the script; then the same job goes on from the checkpoint."""
-    job = ImageJob(tmp_path, {**SMALL, "epochs": "100000"})
+    job = ImageJob(tmp_path, {**SMALL, "epochs": "100000"}, own_data=True)
     container = job.start(*AS_IN_THE_CLOUD)
     wait_for_log(container, "validation:loss=")
     sent = time.monotonic()

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.support.tiny_dataset import write_tiny_dataset
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER = shlex.split(os.environ.get("DOCKER", "docker"))
 TRAIN_IMAGE = os.environ.get("TRAIN_IMAGE", "formula-recognizer-train:cpu")
@@ -55,12 +57,16 @@ def remove_leftovers() -> None:
 class ImageJob:
     """A folder as SageMaker mounts it at /opt/ml, and the training container that works on it."""
 
-    def __init__(self, base: Path, hyperparameters: Mapping[str, str]) -> None:
+    def __init__(self, base: Path, hyperparameters: Mapping[str, str], own_data: bool = False) -> None:
+        """`own_data` puts the tiny labelled set into the channel `train`; without it the embedded one is made."""
         self.base = base
         for name in ("input/config", "model", "output/data", "checkpoints"):
             (base / name).mkdir(parents=True, exist_ok=True)
-        config = base / "input/config/hyperparameters.json"
-        config.write_text(json.dumps(dict(hyperparameters)))
+        channels = {"train": {"TrainingInputMode": "File"}} if own_data else {}
+        if own_data:
+            write_tiny_dataset(base / "input/data/train")
+        for name, content in {"hyperparameters": dict(hyperparameters), "inputdataconfig": channels}.items():
+            (base / f"input/config/{name}.json").write_text(json.dumps(content))
         for path in (base, *base.rglob("*")):
             path.chmod(0o777)  # SageMaker's folders are writable for the container's user, whoever that is
 
