@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import containers
 from tests.support.tiny_dataset import TINY_JOB, write_tiny_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,6 +61,20 @@ def free_port() -> int:
 def names_in(archive: Path) -> set[str]:
     with tarfile.open(archive) as tar:
         return {name.removeprefix("./") for name in tar.getnames()}
+
+
+def compose_containers() -> set[str]:
+    """Containers that have ended and were made by `docker compose`; both SDKs leave theirs behind."""
+    filters = ["--filter", "label=com.docker.compose.project", "--filter", "status=exited"]
+    return set(containers.docker("ps", "--all", "--quiet", *filters).out.split())
+
+
+@pytest.fixture(autouse=True)
+def no_leftovers(engine):
+    before = compose_containers()
+    yield
+    if left := compose_containers() - before:
+        containers.docker("rm", "--volumes", *left)
 
 
 @pytest.fixture
