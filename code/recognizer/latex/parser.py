@@ -170,10 +170,8 @@ class _Parser:
                 break
             if token in _SCRIPTS and not open_fences:
                 break
-            known = len(nodes)
             self.node(nodes)
-            for node in nodes[known:]:
-                open_fences += (node.kind is Kind.LEFT) - (node.kind is Kind.RIGHT)
+            open_fences += _is_fence(token, r"\left") - _is_fence(token, r"\right")
         self.depth -= 1
         return nodes
 
@@ -226,11 +224,11 @@ class _Parser:
         name = token[1:]
         if token[:7] == r"\begin{":
             nodes.append(self.table(token[7:-1]))
-        elif name[:4] == "left" and name[4:5] in _DELIMITER_STARTS:
+        elif _is_fence(token, r"\left"):
             nodes.append(Node(Kind.LEFT, _delimiter(name[4:])))
-        elif name[:5] == "right" and name[5:6] in _DELIMITER_STARTS:
+        elif _is_fence(token, r"\right"):
             nodes.append(Node(Kind.RIGHT, _delimiter(name[5:])))
-        elif name[:6] == "middle" and name[6:7] in _DELIMITER_STARTS:
+        elif _is_fence(token, r"\middle"):
             nodes.append(Node(Kind.MIDDLE, _delimiter(name[6:])))
         elif token in table.SIZES:
             self.sized_delimiter(table.SIZES[token], nodes)
@@ -354,6 +352,11 @@ class _Parser:
 
 _PLACEMENTS = [["[", place, "]"] for place in "tcbrl"]
 _DELIMITER_STARTS = tuple("\\()[]|/.<>")
+
+
+def _is_fence(token: str, command: str) -> bool:
+    """Whether the token is the command with its delimiter."""
+    return token.startswith(command) and token[len(command) : len(command) + 1] in _DELIMITER_STARTS
 
 
 def _delimiter(token: str) -> str:
