@@ -106,13 +106,12 @@ def _to_rgb(picture: Image.Image) -> np.ndarray:
 class PreprocessSpec:
     """How a picture becomes the network's input: one spec for training, validation, export and serving.
 
-    A picture is reduced to its ink (0 paper, 1 ink; shadows, paper colour and highlighter divided out, light on
-    dark turned), cropped to the ink, and scaled so that the median height of its connected components is
-    `glyph_height * scale` pixels. Characters so arrive at one size whatever the resolution of the scan, and
-    the aspect ratio is kept.
+    A picture is reduced to its ink (0 paper, 1 ink; shadows, paper colour and highlighter divided out, light on dark
+    turned), cropped to the ink, and scaled so that its typical glyph is `glyph_height * scale` pixels high. Characters
+    so arrive at one size whatever the resolution of the scan, and the aspect ratio is kept.
     """
 
-    glyph_height: float = 14.0  # pixels: median height of the connected components
+    glyph_height: float = 16.0  # pixels: height of the typical glyph
     scale: float = 1.0  # 0.5 halves every picture on every path
     max_height: int = 320
     max_width: int = 1280
@@ -168,25 +167,49 @@ def extract_ink(gray: np.ndarray) -> np.ndarray:
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (15, 15))
     paper = cv2.blur(cv2.morphologyEx(small, cv2.MORPH_CLOSE, kernel), (9, 9))
     paper = cv2.resize(paper, gray.shape[::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32)
-    ink = np.clip(1 - gray / np.maximum(paper, 1), 0, 1)
-    strokes = ink[ink > 0.12]
-    full = max(0.25, float(np.percentile(strokes, 85))) if strokes.size else 1.0
-    return np.clip((ink - 0.05) / (full - 0.05), 0, 1).astype(np.float32)
+    return _stretch(np.clip(1 - gray / np.maximum(paper, 1), 0, 1).astype(np.float32))
+
+
+def _stretch(ink: np.ndarray) -> np.ndarray:
+    """Brings the strokes to 1 and the paper, with the noise on it, to 0: Otsu's threshold tells which is which."""
+    threshold, _ = cv2.threshold((ink * 255).astype(np.uint8), 0, 255, cv2.THRESH_OTSU)
+    is_stroke = ink > threshold / 255
+    if not is_stroke.any() or is_stroke.all():
+        return np.zeros_like(ink)
+    strokes, paper = ink[is_stroke], ink[~is_stroke]
+    full = max(0.25, float(np.median(strokes)))
+    noise = min(float(paper.mean() + max(0.04, 2 * paper.std())), 0.6 * full)
+    return np.clip((ink - noise) / (full - noise), 0, 1)
 
 
 def _measure(ink: np.ndarray) -> tuple[tuple[int, int, int, int], float]:
-    """The ink's bounding box (top, bottom, left, right) and the median height of its glyph-like components."""
+    """The ink's bounding box (top, bottom, left, right) and the height of its typical glyph.
+
+    Glyphs are connected components of an ordinary shape. Their median height is weighted by area, so that specks,
+    dots and accents hardly count. What touches the border (cut-off lines, rulings, shadow edges) is left out unless
+    there is little else.
+    """
     height, width = ink.shape
-    _, _, stats, _ = cv2.connectedComponentsWithStats((ink > 0.4).astype(np.uint8), connectivity=8)
+    _, _, stats, _ = cv2.connectedComponentsWithStats((ink > 0.5).astype(np.uint8), connectivity=8)
     boxes = stats[1:]  # the first is the paper
-    speck = max(2, 0.0003 * height * width / 100)
-    boxes = boxes[boxes[:, cv2.CC_STAT_AREA] >= speck]
+    left, top, wide, high, area = boxes.T
+    inside = (left > 0) & (top > 0) & (left + wide < width) & (top + high < height)
+    if area[inside].sum() > 0.3 * area.sum():
+        boxes = boxes[inside]
     if not len(boxes):
         return (0, height, 0, width), float(height) / 2
-    left, top, wide, high = boxes[:, :4].T
+    area = boxes[:, cv2.CC_STAT_AREA]
+    by_area = np.sort(area)[::-1]
+    typical = by_area[np.searchsorted(by_area.cumsum(), 0.5 * by_area.sum())]
+    boxes = boxes[area >= 0.02 * typical]
+    left, top, wide, high, area = boxes.T
     box = int(top.min()), int((top + high).max()), int(left.min()), int((left + wide).max())
-    glyphs = high[(wide <= 4 * high) & (high <= 6 * wide) & (high >= 0.2 * high.max())]
-    return box, float(np.median(glyphs)) if len(glyphs) else max(float(high.max()), float(wide.max()) / 4)
+    is_glyph = (wide <= 4 * high) & (high <= 6 * wide) & (area >= 0.1 * typical)
+    if not is_glyph.any():
+        return box, max(float(high.max()), float(wide.max()) / 4)
+    order = np.argsort(high[is_glyph])
+    weights = area[is_glyph][order].cumsum()
+    return box, float(high[is_glyph][order][np.searchsorted(weights, weights[-1] / 2)])
 
 
 def _resize(image: np.ndarray, factor: float, interpolation: int) -> np.ndarray:

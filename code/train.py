@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
+from pathlib import Path
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no look-up of newer versions over the network
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave the core to the loader
@@ -29,8 +31,18 @@ def main() -> int:
         run(settings, Folders.from_environment(), StopSignal().listen())
     except (ConfigError, DataError, CheckpointError, NotFiniteError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
+        _tell_model_trainer(f"error: {error}")
         return 1
+    except Exception as error:
+        _tell_model_trainer(f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
+        raise
     return 0
+
+
+def _tell_model_trainer(reason: str) -> None:
+    """SDK v3 bypasses the image's `train`, which writes the failure file, and names the file in this variable."""
+    if path := os.environ.get("SM_OUTPUT_FAILURE"):
+        Path(path).write_text(reason + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

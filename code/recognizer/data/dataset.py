@@ -22,6 +22,7 @@ from recognizer.latex import UnknownTokenError, Vocabulary
 
 Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]  # RGB (H, W, 3) uint8 -> the same, other size
 Key = tuple[int, int]  # (epoch, index)
+MAX_GROWTH = 2.0  # of a canvas by augmentation
 
 
 @dataclass(frozen=True)
@@ -79,14 +80,20 @@ class FormulaDataset(Dataset[Example | DataError]):
         seed: int = 0,
         augment: Augment | None = None,
         cache: PictureCache | None = None,
+        canvases: np.ndarray | None = None,
     ) -> None:
-        """With `augment` each epoch sees each picture differently; without, always the same."""
+        """With `augment` each epoch sees each picture differently; without, always the same.
+
+        `canvases` (N, 2 or more), height and width of each sample's canvas as batches were planned: an augmented
+        picture that needs a much larger one would blow up its whole batch, so the plain one takes its place.
+        """
         self.samples = list(samples)
         self.vocabulary = vocabulary
         self.spec = spec
         self.seed = seed
         self.augment = augment
         self.cache = cache or PictureCache(budget=0)
+        self.canvases = canvases
         self.token_ids = [[vocabulary.bos, *_encode(sample, vocabulary), vocabulary.eos] for sample in self.samples]
 
     def __len__(self) -> int:
@@ -95,16 +102,25 @@ class FormulaDataset(Dataset[Example | DataError]):
     def __getitem__(self, key: Key) -> Example | DataError:
         epoch, index = key
         try:
-            rgb = self._picture(epoch, index)
+            image = self._image(epoch, index)
         except DataError as error:
             return error
-        return Example(inference.preprocess(rgb, self.spec), self.token_ids[index], index)
+        return Example(image, self.token_ids[index], index)
 
-    def _picture(self, epoch: int, index: int) -> np.ndarray:
-        if self.augment is None:
-            return self.cache.load(self.samples[index], None)
-        rng = np.random.default_rng((self.seed, epoch, index))
-        return self.augment(self.cache.load(self.samples[index], rng), rng)
+    def _image(self, epoch: int, index: int) -> np.ndarray:
+        sample = self.samples[index]
+        if self.augment is not None:
+            rng = np.random.default_rng((self.seed, epoch, index))
+            image = inference.preprocess(self.augment(self.cache.load(sample, rng), rng), self.spec)
+            if self._fits(image, index):
+                return image
+        return inference.preprocess(self.cache.load(sample, None), self.spec)
+
+    def _fits(self, image: np.ndarray, index: int) -> bool:
+        if self.canvases is None:
+            return True
+        height, width = inference.canvas_size(image.shape[0], image.shape[1], self.spec)
+        return height * width <= MAX_GROWTH * int(self.canvases[index, 0]) * int(self.canvases[index, 1])
 
     def collate(self, examples: Sequence[Example | DataError]) -> Batch | DataError:
         """Pad examples to one batch, as the server does; the first error wins."""

@@ -71,7 +71,15 @@ def prepare(
     workers = plan_workers(4 * settings.batch_pixels, settings.workers)
     limits = BatchLimits(settings.batch_size, settings.batch_pixels)
     training = BatchLoader(
-        FormulaDataset(trained.samples, vocabulary, spec, settings.seed, augment if settings.augment else None, cache),
+        FormulaDataset(
+            trained.samples,
+            vocabulary,
+            spec,
+            settings.seed,
+            augment if settings.augment else None,
+            cache,
+            trained.sizes,
+        ),
         lambda epoch: plan_epoch(trained.sizes, limits, settings.seed, epoch, ranks.world_size),
         workers,
         ranks.rank,

@@ -15,7 +15,9 @@ import inference
 from recognizer.config import Hyperparameters
 from recognizer.data.sample import Sample
 from recognizer.data.split import Split
-from recognizer.evaluation.metrics import Result, compute_metrics
+from recognizer.evaluation.metrics import compute_metrics
+from recognizer.evaluation.recognize import recognize
+from recognizer.evaluation.report import write_report
 from recognizer.export import Trained, export
 from recognizer.models import build
 from recognizer.training import checkpoint
@@ -134,7 +136,7 @@ def _finish(
     folders.output.mkdir(parents=True, exist_ok=True)
     history = "".join(json.dumps(row) + "\n" for row in trainer.history)
     (folders.output / "history.jsonl").write_text(history, encoding="utf-8")
-    _evaluate(recognizer, data.validation_samples, folders.output)
+    _evaluate(recognizer, data.validation_samples, folders.output, trainer.history)
 
 
 def _golden_pictures(samples: list[Sample]) -> list[Any]:
@@ -143,10 +145,18 @@ def _golden_pictures(samples: list[Sample]) -> list[Any]:
     return [sample.load(None) for sample in samples[::step][:4]]
 
 
-def _evaluate(recognizer: inference.Recognizer, samples: list[Sample], output: Path) -> None:
-    """Measures the exported model on the validation samples."""
-    results = [
-        Result(sample.name, sample.tokens, prediction.tokens, prediction.confidence)
-        for sample, prediction in zip(samples, recognizer.predict([s.load(None) for s in samples]), strict=True)
-    ]
-    print(compute_metrics(results).lines("exported:"), flush=True)
+def _evaluate(
+    recognizer: inference.Recognizer, samples: list[Sample], output: Path, history: list[dict[str, float]]
+) -> None:
+    """Measures the exported model on the validation samples, and writes the report."""
+    recognized = recognize(recognizer, samples)
+    metrics = compute_metrics(recognized.results)
+    facts = {
+        "model": recognizer.version,
+        "samples": f"{metrics.samples} validation samples, kept apart from training",
+        "speed": f"{1000 * recognized.seconds_per_picture:.1f} ms a picture, {inference.default_threads()} threads",
+    }
+    report = output / "report.html"
+    write_report(report, recognized.results, recognized.samples, facts, history)
+    print(metrics.lines("exported:"), flush=True)
+    print(f"{metrics.exprate:.1%} of the validation formulas are exactly right; report: {report}", flush=True)

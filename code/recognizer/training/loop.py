@@ -103,6 +103,8 @@ class Trainer:
                 saved = time.monotonic()
             if self._out_of_time():
                 break
+        if self.ranks.is_main and self._meter.images:
+            self._log_step()
         return True
 
     def _train_batch(self, batch: Batch, stop: bool) -> tuple[float, int, bool]:
@@ -237,7 +239,7 @@ class _Meter:
         self._reset()
 
     def _reset(self) -> None:
-        self._since, self._loss, self._tokens, self._images = time.monotonic(), 0.0, 0, 0
+        self._since, self._loss, self._tokens, self.images = time.monotonic(), 0.0, 0, 0
 
     def seconds(self) -> float:
         return time.monotonic() - self._since
@@ -245,12 +247,12 @@ class _Meter:
     def add(self, loss: float, tokens: int, images: int) -> None:
         self._loss += loss * tokens
         self._tokens += tokens
-        self._images += images
+        self.images += images
 
     def read(self, wait_seconds: float) -> tuple[float, float, float]:
         """Images a second, mean loss, share of the time that was waited for data."""
         seconds = max(self.seconds(), 1e-9)
-        values = self._images / seconds, self._loss / max(1, self._tokens), (wait_seconds - self._wait_before) / seconds
+        values = self.images / seconds, self._loss / max(1, self._tokens), (wait_seconds - self._wait_before) / seconds
         self._wait_before = wait_seconds
         self._reset()
         return values
