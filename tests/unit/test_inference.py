@@ -214,7 +214,8 @@ def test_a_form_as_curl_sends_it() -> None:
     head = b'--x\r\nContent-Disposition: form-data; name="image"; filename="f.png"\r\nContent-Type: image/png\r\n\r\n'
     request = inference.input_fn(head + png() + b"\r\n--x--\r\n", "multipart/form-data; boundary=x")
     assert request.form == "one"
-    assert np.array_equal(request.pictures[0], formula())
+    (picture,) = request.pictures
+    assert isinstance(picture, np.ndarray) and np.array_equal(picture, formula())
 
 
 def test_a_bad_record_keeps_its_place_among_the_good() -> None:
