@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-# Set before torch is imported. Tests share their cores with servers and jobs that they start; threads that wait for each
-# other actively would take a core from those: two such threads were seven times slower than one.
+# Set before torch is imported. Tests share their cores with servers and jobs that they start; threads that wait for
+# each other actively would take a core from those: two such threads were seven times slower than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

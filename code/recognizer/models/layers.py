@@ -149,19 +149,19 @@ class DecoderLayer(nn.Module):
 
 
 class TransformerDecoder(nn.Module):
-    """Tokens and memory -> logits, all at once or step by step with a cache; embedding and output share weights."""
+    """Tokens and memory -> logits, all at once or step by step with a cache."""
 
     def __init__(
         self, vocabulary: int, dim: int, layers: int, heads: int, hidden: int, dropout: float, max_tokens: int
     ) -> None:
         super().__init__()
-        self.heads, self.scale = heads, math.sqrt(dim)
+        self.heads = heads
         self.embedding = nn.Embedding(vocabulary, dim)
-        nn.init.normal_(self.embedding.weight, std=dim**-0.5)
         self.layers = nn.ModuleList(DecoderLayer(dim, heads, hidden, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(dropout)
-        self.bias = nn.Parameter(torch.zeros(vocabulary))
+        self.output = nn.Linear(dim, vocabulary)
+        nn.init.normal_(self.output.weight, std=0.02)  # an even guess to begin with
         self.positions: Tensor
         self.register_buffer("positions", sinusoid(torch.arange(max_tokens + 1), dim), persistent=False)
 
@@ -176,7 +176,7 @@ class TransformerDecoder(nn.Module):
 
     def forward(self, memory: dict[str, Tensor], tokens: Tensor) -> Tensor:
         """tokens (B, T) -> logits (B, T, V)."""
-        x = self.dropout(self.embedding(tokens) * self.scale + self.positions[: tokens.shape[1]])  # (B, T, D)
+        x = self.dropout(self.embedding(tokens) + self.positions[: tokens.shape[1]])  # (B, T, D)
         mask = memory["memory_mask"][:, None, None]  # (B, 1, 1, N)
         for i, layer in enumerate(self.layers):
             x = layer(x, memory["memory_keys"][:, i], memory["memory_values"][:, i], mask)
@@ -185,7 +185,7 @@ class TransformerDecoder(nn.Module):
     def step(self, tokens: Tensor, past: Tensor, memory: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """tokens (B,), past (T, B, 2 * layers, heads, D / heads) -> logits (B, V), present (B, ...)."""
         steps = past.shape[0]
-        x = self.embedding(tokens)[:, None] * self.scale + self.positions[steps : steps + 1]  # (B, 1, D)
+        x = self.embedding(tokens)[:, None] + self.positions[steps : steps + 1]  # (B, 1, D)
         cache = past.permute(2, 1, 3, 0, 4)  # (2 * L, B, heads, T, D / heads)
         mask = memory["memory_mask"][:, None, None]
         present: list[Tensor] = []
@@ -206,4 +206,4 @@ class TransformerDecoder(nn.Module):
             yield layer
 
     def _logits(self, x: Tensor) -> Tensor:
-        return F.linear(self.norm(x), self.embedding.weight, self.bias)
+        return self.output(self.norm(x))
