@@ -16,7 +16,8 @@ export NO_ALBUMENTATIONS_UPDATE = 1
 OUT        ?= build/train-local
 DATA       ?=
 VALIDATION ?=
-HP         ?=
+# on the embedded data set a demonstration that ends in minutes; with DATA the defaults of the recognizer
+HP         ?= $(if $(DATA),,max_minutes=4)
 RESUME     ?=
 IMAGE      ?=
 PORT       ?= 8080
