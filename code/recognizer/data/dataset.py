@@ -22,7 +22,7 @@ from recognizer.latex import UnknownTokenError, Vocabulary
 
 Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]  # RGB (H, W, 3) uint8 -> the same, other size
 Key = tuple[int, int]  # (epoch, index)
-MAX_GROWTH = 2.0  # of a canvas by augmentation
+MAX_GROWTH = 1.25  # of a canvas's height and width by augmentation
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,8 @@ class FormulaDataset(Dataset[Example | DataError]):
     def _fits(self, image: np.ndarray, index: int) -> bool:
         if self.canvases is None:
             return True
-        height, width = inference.canvas_size(image.shape[0], image.shape[1], self.spec)
-        return height * width <= MAX_GROWTH * int(self.canvases[index, 0]) * int(self.canvases[index, 1])
+        planned = self.canvases[index, :2]
+        return bool((np.array(image.shape) <= MAX_GROWTH * planned).all())
 
     def collate(self, examples: Sequence[Example | DataError]) -> Batch | DataError:
         """Pad examples to one batch, as the server does; the first error wins."""
