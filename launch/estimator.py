@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from launch import job as jobs
-from launch.job import CODE, ENTRY_POINT, Job, LaunchError
+from launch.job import CODE, ENTRY_POINT, Job
 from launch.metrics import metric_definitions
 
 
@@ -109,17 +109,8 @@ def transform(model: Any, instance_type: str, source: str, output: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    try:
-        session = make_session(options.instance_type.startswith(jobs.LOCAL))
-        run = {"fit": _fit, "deploy": _deploy, "transform": _transform}[options.action]
-        run(options, session)
-    except LaunchError as error:
-        print(f"launch: {error}", file=sys.stderr)
-        return 2
-    except RuntimeError as error:  # a local job that failed; its log, printed above, says why
-        print(f"launch: {error}", file=sys.stderr)
-        return 1
-    return 0
+    action = {"fit": _fit, "deploy": _deploy, "transform": _transform}[options.action]
+    return jobs.exit_code(lambda: action(options, make_session(options.instance_type.startswith(jobs.LOCAL))))
 
 
 def _fit(options: argparse.Namespace, session: Any) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,3 +111,16 @@ def _pair(text: str) -> tuple[str, str]:
     if not separator or not name:
         raise LaunchError(f"--hp {text!r}: expected name=value, for example --hp epochs=3")
     return name, value
+
+
+def exit_code(run: Callable[[], object]) -> int:
+    """Runs a launcher's action: 0, 2 if the job could not be started as asked for, 1 if it failed."""
+    try:
+        run()
+    except LaunchError as error:
+        print(f"launch: {error}", file=sys.stderr)
+        return 2
+    except RuntimeError as error:  # a local job that failed; its log, printed above, says why
+        print(f"launch: {error}", file=sys.stderr)
+        return 1
+    return 0

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from launch import job as jobs
-from launch.job import CODE, ENTRY_POINT, Job, LaunchError
+from launch.job import CODE, ENTRY_POINT, Job
 from launch.metrics import metric_definitions
 
 
@@ -78,18 +78,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--baked-code", action="store_true", help="run `train` and the code in the image")
     parser.add_argument("--no-wait", action="store_true", help="return once the job has started")
     options = parser.parse_args(arguments)
-    try:
-        job = jobs.job_from(options)
-        if job.is_local:
-            jobs.prepare_local_aws()
-        train(job, wait=not options.no_wait, source_dir=None if options.baked_code else str(CODE))
-    except LaunchError as error:
-        print(f"launch: {error}", file=sys.stderr)
-        return 2
-    except RuntimeError as error:  # a local job that failed; its log, printed above, says why
-        print(f"launch: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return jobs.exit_code(lambda: _train(options))
+
+
+def _train(options: argparse.Namespace) -> None:
+    job = jobs.job_from(options)
+    if job.is_local:
+        jobs.prepare_local_aws()
+    train(job, wait=not options.no_wait, source_dir=None if options.baked_code else str(CODE))
 
 
 def _instance_type(job: Job) -> str:

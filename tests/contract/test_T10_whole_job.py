@@ -108,18 +108,23 @@ def test_T13_no_carriage_returns_when_not_on_a_terminal(finished):
     assert "\r" not in result.out + result.err
 
 
-@pytest.mark.slow
-def test_T11_T12_a_stopped_job_saves_and_the_next_goes_on(tmp_path):
-    job = TrainingJob(tmp_path / "job")
-    write_tiny_dataset(job.channel("train"))
-    job.hyperparameters = {**TINY_JOB, "epochs": "1000"}
+def stop_after_a_validation(job):
+    """SIGTERM once the job has validated for the first time."""
     process = job.start()
     assert process.stdout is not None
     for line in process.stdout:
         if "validation:exprate" in line:
             break
     process.send_signal(signal.SIGTERM)
-    result = job.finish(timeout=60)
+    return job.finish(timeout=60)
+
+
+@pytest.mark.slow
+def test_T11_T12_a_stopped_job_saves_and_the_next_goes_on(tmp_path):
+    job = TrainingJob(tmp_path / "job")
+    write_tiny_dataset(job.channel("train"))
+    job.hyperparameters = {**TINY_JOB, "epochs": "1000"}
+    result = stop_after_a_validation(job)
     assert result.code == 0, result
     assert result.failure is None
     assert any((job.base / "checkpoints").iterdir())
@@ -138,13 +143,7 @@ def test_T11_T16_every_rank_stops_and_the_first_saves(tmp_path):
     write_tiny_dataset(job.channel("train"))
     torchrun = {"sagemaker_torch_distributed_enabled": "true", "sagemaker_mpi_num_of_processes_per_host": "2"}
     job.hyperparameters = {**TINY_JOB, **torchrun, "epochs": "1000"}
-    process = job.start()
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "validation:exprate" in line:
-            break
-    process.send_signal(signal.SIGTERM)
-    result = job.finish(timeout=60)
+    result = stop_after_a_validation(job)
     assert result.code == 0, result
     assert any((job.base / "checkpoints").iterdir())
     assert not any((job.base / "model").iterdir())
