@@ -30,7 +30,7 @@ def main() -> int:
         settings = Hyperparameters.from_strings(parse_arguments(sys.argv[1:]))
         run(settings, Folders.from_environment(), StopSignal().listen())
     except (ConfigError, DataError, CheckpointError, NotFiniteError) as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"error: {error}\n")  # in one piece: the ranks of a job share one stderr
         _tell_model_trainer(f"error: {error}")
         return 1
     except Exception as error:

@@ -39,9 +39,9 @@ class Hyperparameters(BaseModel):
 
     epochs: int = Field(10, ge=1, description="passes over the data")
     max_minutes: float | None = Field(None, gt=0, description="stop, with the schedule finished, after this time")
-    batch_size: int = Field(32, ge=1, description="samples in a batch, at most, over all processes")
+    batch_size: int = Field(16, ge=1, description="samples in a batch, at most, over all processes")
     batch_pixels: int = Field(300_000, ge=1_000, description="pixels in a batch, at most, over all processes")
-    learning_rate: float = Field(3e-3, gt=0, description="highest learning rate of AdamW")
+    learning_rate: float = Field(1.5e-3, gt=0, description="highest learning rate of AdamW")
     warmup_steps: int = Field(100, ge=0, description="steps over which the learning rate climbs")
     weight_decay: float = Field(0.05, ge=0)
     clip_norm: float = Field(1.0, gt=0, description="largest norm of the gradient")

@@ -21,6 +21,8 @@ CHAIN_MARKS = (
 )
 # "error: ..." as train.py writes it, "train.py: error: ..." as argparse does
 ERROR_LINE = re.compile(r"^(?:[\w./-]+: )?(?:error|ERROR): (?P<message>\S.*)$")
+# Ranks share one stderr: the line of a second one may be glued to the first one's, before its line end came
+GLUED_LINE = re.compile(r"(?<=\S)(error|ERROR): ")
 TORCHRUN_ERROR = re.compile(r"^torch\.distributed\.elastic\.")
 # torchrun's own report begins here; what the script said stands before it
 TORCHRUN_REPORT = re.compile(r"torch/distributed/elastic/.*(failed \(exitcode|closing signal)")
@@ -118,7 +120,7 @@ def _stated_error(lines: list[str], traceback: Traceback | None) -> str | None:
         while first > 0 and (not lines[first - 1].strip() or ERROR_LINE.match(lines[first - 1])):
             first -= 1
     matches = [match for line in lines[first:] if (match := ERROR_LINE.match(line))]
-    return matches[-1]["message"] if matches else None
+    return GLUED_LINE.split(matches[-1]["message"])[0] if matches else None
 
 
 def _decisive_traceback(lines: list[str]) -> Traceback | None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-BATCHES_A_CHUNK = 50  # sorted together: larger pads less, smaller mixes better
+BATCHES_A_CHUNK = 200  # sorted together: larger pads less, smaller mixes better
+MOST_PADDING = 0.2  # of a batch's pixels: a sample that would make it more begins the next batch
 
 Batch = tuple[int, ...]  # indices of samples
 
@@ -83,18 +84,21 @@ def _by_size(sizes: np.ndarray) -> np.ndarray:
 def _cut(order: np.ndarray, sizes: np.ndarray, limits: BatchLimits) -> list[Batch]:
     batches: list[Batch] = []
     current: list[int] = []
-    height = width = 0
     for index in order.tolist():
-        new_height, new_width = max(height, int(sizes[index, 0])), max(width, int(sizes[index, 1]))
-        count = len(current) + 1
-        if current and (count > limits.max_samples or count * new_height * new_width > limits.max_pixels):
+        if current and not _may_join(sizes[[*current, index], :2], limits):
             batches.append(tuple(current))
-            current, new_height, new_width = [], int(sizes[index, 0]), int(sizes[index, 1])
+            current = []
         current.append(index)
-        height, width = new_height, new_width
     if current:
         batches.append(tuple(current))
     return batches
+
+
+def _may_join(sizes: np.ndarray, limits: BatchLimits) -> bool:
+    """Whether samples of these sizes (N, 2), the last of them new, may be one batch."""
+    canvas = len(sizes) * int(sizes.max(axis=0).prod())
+    drawn = int(sizes.prod(axis=1).sum())
+    return len(sizes) <= limits.max_samples and canvas <= limits.max_pixels and drawn >= (1 - MOST_PADDING) * canvas
 
 
 def _join_small(batches: list[Batch], world_size: int) -> list[Batch]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch.utils.data import Dataset
@@ -22,7 +23,6 @@ from recognizer.latex import UnknownTokenError, Vocabulary
 
 Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]  # RGB (H, W, 3) uint8 -> the same, other size
 Key = tuple[int, int]  # (epoch, index)
-MAX_GROWTH = 1.25  # of a canvas's height and width by augmentation
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class FormulaDataset(Dataset[Example | DataError]):
         """With `augment` each epoch sees each picture differently; without, always the same.
 
         `canvases` (N, 2 or more), height and width of each sample's canvas as batches were planned: an augmented
-        picture that needs a much larger one would blow up its whole batch, so the plain one takes its place.
+        picture that has outgrown its own would blow up the whole batch, so it is shrunk to fit.
         """
         self.samples = list(samples)
         self.vocabulary = vocabulary
@@ -109,18 +109,11 @@ class FormulaDataset(Dataset[Example | DataError]):
 
     def _image(self, epoch: int, index: int) -> np.ndarray:
         sample = self.samples[index]
-        if self.augment is not None:
-            rng = np.random.default_rng((self.seed, epoch, index))
-            image = inference.preprocess(self.augment(self.cache.load(sample, rng), rng), self.spec)
-            if self._fits(image, index):
-                return image
-        return inference.preprocess(self.cache.load(sample, None), self.spec)
-
-    def _fits(self, image: np.ndarray, index: int) -> bool:
-        if self.canvases is None:
-            return True
-        planned = self.canvases[index, :2]
-        return bool((np.array(image.shape) <= MAX_GROWTH * planned).all())
+        if self.augment is None:
+            return inference.preprocess(self.cache.load(sample, None), self.spec)
+        rng = np.random.default_rng((self.seed, epoch, index))
+        image = inference.preprocess(self.augment(self.cache.load(sample, rng), rng), self.spec)
+        return image if self.canvases is None else _shrunk_to_fit(image, *self.canvases[index, :2].tolist())
 
     def collate(self, examples: Sequence[Example | DataError]) -> Batch | DataError:
         """Pad examples to one batch, as the server does; the first error wins."""
@@ -135,6 +128,15 @@ class FormulaDataset(Dataset[Example | DataError]):
             tokens=pad_tokens([example.token_ids for example in good], self.vocabulary.pad),
             indices=tuple(example.index for example in good),
         )
+
+
+def _shrunk_to_fit(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The picture (h, w) as it is, or smaller, its proportions kept, if it is higher or wider than that."""
+    factor = min(height / image.shape[0], width / image.shape[1])
+    if factor >= 1:
+        return image
+    size = max(1, int(image.shape[1] * factor)), max(1, int(image.shape[0] * factor))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 def pad_tokens(rows: Sequence[Sequence[int]], pad: int) -> torch.Tensor:

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+LONGEST_WAVE = 100.0  # times 2 pi, in tokens or in cells of the grid
+
 
 def size_mask(sizes: Tensor, height: int, width: int, stride: tuple[int, int]) -> Tensor:
     """Sizes in pixels (B, 2) -> (B, 1, height, width) bool on a grid of that stride: True where there is picture.
@@ -26,8 +28,11 @@ def additive_mask(keep: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def sinusoid(positions: Tensor, dim: int) -> Tensor:
-    """positions (N,) -> (N, dim): sines and cosines of geometrically growing wave length (arXiv:1706.03762, 3.5)."""
-    rates = torch.exp(torch.arange(0, dim, 2, device=positions.device) * (-math.log(10_000.0) / dim))  # (dim / 2,)
+    """positions (N,) -> (N, dim): sines and cosines of geometrically growing wave length (arXiv:1706.03762, 3.5).
+
+    The longest wave is as long as the sequences here get, not a hundred times longer: no channel is next to constant.
+    """
+    rates = torch.exp(torch.arange(0, dim, 2, device=positions.device) * (-math.log(LONGEST_WAVE) / dim))  # (dim / 2,)
     angles = positions[:, None].float() * rates  # (N, dim / 2)
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 

@@ -70,16 +70,9 @@ def prepare(
     _report(trained, validated, vocabulary)
     workers = plan_workers(4 * settings.batch_pixels, settings.workers)
     limits = BatchLimits(settings.batch_size, settings.batch_pixels)
+    change = augment if settings.augment else None
     training = BatchLoader(
-        FormulaDataset(
-            trained.samples,
-            vocabulary,
-            spec,
-            settings.seed,
-            augment if settings.augment else None,
-            cache,
-            trained.sizes,
-        ),
+        FormulaDataset(trained.samples, vocabulary, spec, settings.seed, change, cache, trained.sizes),
         lambda epoch: plan_epoch(trained.sizes, limits, settings.seed, epoch, ranks.world_size),
         workers,
         ranks.rank,

@@ -1,5 +1,6 @@
 """The text of /opt/ml/output/failure, from stderr as scripts, launchers and the toolkit write it (T9)."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -85,6 +86,13 @@ def test_under_torchrun_a_rank_that_was_killed_counts_not_those_that_torchrun_en
         "Root Cause (first observed failure):\n[0]:\n  rank      : 1 (local_rank: 1)\n  exitcode  : -9 (pid: 2)\n"
     )
     assert headline(summary).startswith("the training script was ended by SIGKILL")
+
+
+@pytest.mark.parametrize("between", ["", "error: no tab"])
+def test_under_torchrun_lines_of_two_ranks_that_ran_together_are_taken_apart(between):
+    """With an unbuffered stderr, `print` writes a line and its end apart, and another rank may come between."""
+    assert headline(f"error: line 4: no tab{between}\n\n", 1) == "line 4: no tab"
+    assert headline("error: can't read it: ValueError: 4\n", 1) == "can't read it: ValueError: 4"
 
 
 def test_death_by_signal_names_it_and_says_what_to_do():

@@ -59,6 +59,13 @@ def test_buckets_save_padding():
     assert by_size < 0.15 < 0.4 < at_random
 
 
+def test_no_batch_is_padded_by_more_than_a_fifth():
+    rng = np.random.default_rng(0)
+    sizes = np.stack([rng.integers(2, 20, 900) * 16, rng.integers(2, 40, 900) * 32, rng.integers(1, 60, 900)], 1)
+    for batch in plan_epoch(sizes, BatchLimits(32, 10**9), 0, 0):
+        assert padding_share([batch], sizes) <= 0.2
+
+
 @pytest.mark.parametrize("limits", [(0, 10), (10, 0)])
 def test_impossible_limits(limits):
     with pytest.raises(ValueError, match="at least one"):

@@ -110,6 +110,18 @@ def test_augmentation_depends_on_seed_epoch_and_sample(competition):
         assert not np.array_equal(first[0, 3].image, other.image)
 
 
+def test_an_augmented_picture_that_outgrew_its_canvas_is_shrunk_into_it(competition):
+    def doubled(rgb, rng):
+        return np.tile(rgb, (1, 2, 1))
+
+    sizes = measure(dataset_of(competition).samples, SPEC).sizes
+    grown = dataset_of(competition, augment=doubled)
+    fitted = dataset_of(competition, augment=doubled, canvases=sizes)
+    widest = [np.array(dataset[0, 11].image.shape) for dataset in (grown, fitted)]
+    assert widest[0][1] > sizes[11, 1] >= widest[1][1]
+    assert widest[0][0] / widest[0][1] == pytest.approx(widest[1][0] / widest[1][1], rel=0.1)
+
+
 def test_augmentation_never_writes_into_the_cache(competition):
     cache = PictureCache(budget=10**9)
     samples = read_dataset(competition).samples
