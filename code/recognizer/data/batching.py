@@ -84,21 +84,22 @@ def _by_size(sizes: np.ndarray) -> np.ndarray:
 def _cut(order: np.ndarray, sizes: np.ndarray, limits: BatchLimits) -> list[Batch]:
     batches: list[Batch] = []
     current: list[int] = []
-    for index in order.tolist():
-        if current and not _may_join(sizes[[*current, index], :2], limits):
+    height = width = drawn = 0  # of the current batch: its canvas, and the pixels that aren't padding
+    for index, (own_height, own_width) in zip(order.tolist(), sizes[order, :2].tolist(), strict=True):
+        height, width, drawn = max(height, own_height), max(width, own_width), drawn + own_height * own_width
+        if current and not _allowed(len(current) + 1, height * width, drawn, limits):
             batches.append(tuple(current))
-            current = []
+            current, height, width, drawn = [], own_height, own_width, own_height * own_width
         current.append(index)
     if current:
         batches.append(tuple(current))
     return batches
 
 
-def _may_join(sizes: np.ndarray, limits: BatchLimits) -> bool:
-    """Whether samples of these sizes (N, 2), the last of them new, may be one batch."""
-    canvas = len(sizes) * int(sizes.max(axis=0).prod())
-    drawn = int(sizes.prod(axis=1).sum())
-    return len(sizes) <= limits.max_samples and canvas <= limits.max_pixels and drawn >= (1 - MOST_PADDING) * canvas
+def _allowed(samples: int, canvas: int, drawn: int, limits: BatchLimits) -> bool:
+    """Whether so many samples on canvases of so many pixels, `drawn` of them all not padding, may be one batch."""
+    pixels = samples * canvas
+    return samples <= limits.max_samples and pixels <= limits.max_pixels and drawn >= (1 - MOST_PADDING) * pixels
 
 
 def _join_small(batches: list[Batch], world_size: int) -> list[Batch]:

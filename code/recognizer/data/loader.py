@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import cast
 
 import cv2
@@ -36,7 +37,7 @@ class BatchLoader:
         pin_memory: bool = False,
     ) -> None:
         self.dataset = dataset
-        self.plan = plan
+        self.plan: Plan = lru_cache(maxsize=1)(plan)  # each step asks how long the epoch is, for its learning rate
         self.rank, self.world_size = rank, world_size
         self.wait_seconds = 0.0  # that the caller has waited for batches, in all
         self._keys = _EpochKeys()

@@ -90,6 +90,20 @@ def test_resumes_in_the_middle_of_an_epoch(competition):
     assert all(same(first, second) for first, second in zip(whole[2:], rest, strict=True))
 
 
+def test_an_epoch_is_planned_once_however_often_its_length_is_asked(competition):
+    planned = []
+
+    def plan(epoch):
+        planned.append(epoch)
+        return [(0, 1), (2,)]
+
+    loader = BatchLoader(dataset_of(competition), plan, WorkerPlan(0, 0))
+    for epoch in (0, 1):
+        for batch in loader.epoch(epoch):
+            assert loader.batches_in(batch.epoch) == 2
+    assert planned == [0, 1]
+
+
 def test_an_epoch_left_early_does_not_disturb_the_next(competition):
     loader = loader_of(competition, workers=1)
     next(loader.epoch(0))
