@@ -83,7 +83,7 @@ def read_image(data: bytes) -> np.ndarray:
 
 def _reduced(rgb: np.ndarray) -> np.ndarray:
     factor = WORKING_SIDE / max(rgb.shape)
-    return _resize(rgb, factor, cv2.INTER_AREA) if factor < 1 else rgb
+    return resize(rgb, factor, cv2.INTER_AREA) if factor < 1 else rgb
 
 
 def _to_rgb(picture: Image.Image) -> np.ndarray:
@@ -149,7 +149,7 @@ def preprocess(rgb: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
     factor = min(
         factor, spec.max_height / height, spec.max_width / width, math.sqrt(spec.max_pixels / (height * width))
     )
-    resized = _resize(cropped, factor, RESAMPLE[spec.resample])
+    resized = resize(cropped, factor, RESAMPLE[spec.resample])
     return ((resized - spec.mean) / spec.std).astype(np.float32)
 
 
@@ -160,7 +160,7 @@ def extract_ink(gray: np.ndarray) -> np.ndarray:
     strokes. Light writing on a dark ground shows as a positive skew of the detail, and is turned.
     """
     reduction = min(1.0, 96 / min(gray.shape))
-    small = _resize(gray, reduction, cv2.INTER_AREA)
+    small = resize(gray, reduction, cv2.INTER_AREA)
     detail = small.astype(np.float32) - cv2.blur(small, (25, 25))
     if float(np.median(small)) < 128 and float((detail**3).mean()) > 0:
         gray, small = 255 - gray, 255 - small
@@ -212,7 +212,8 @@ def _measure(ink: np.ndarray) -> tuple[tuple[int, int, int, int], float]:
     return box, float(high[is_glyph][order][np.searchsorted(weights, weights[-1] / 2)])
 
 
-def _resize(image: np.ndarray, factor: float, interpolation: int) -> np.ndarray:
+def resize(image: np.ndarray, factor: float, interpolation: int) -> np.ndarray:
+    """(H, W) or (H, W, 3), scaled with its proportions kept, to a pixel at least."""
     height, width = image.shape[:2]
     size = max(1, round(width * factor)), max(1, round(height * factor))
     return cv2.resize(image, size, interpolation=interpolation)

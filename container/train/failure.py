@@ -22,7 +22,7 @@ CHAIN_MARKS = (
 # "error: ..." as train.py writes it, "train.py: error: ..." as argparse does
 ERROR_LINE = re.compile(r"^(?:[\w./-]+: )?(?:error|ERROR): (?P<message>\S.*)$")
 # Ranks share one stderr: the line of a second one may be glued to the first one's, before its line end came
-GLUED_LINE = re.compile(r"(?<=\S)(error|ERROR): ")
+GLUED_LINE = re.compile(r"(?<=\S)(?:error|ERROR): ")
 TORCHRUN_ERROR = re.compile(r"^torch\.distributed\.elastic\.")
 # torchrun's own report begins here; what the script said stands before it
 TORCHRUN_REPORT = re.compile(r"torch/distributed/elastic/.*(failed \(exitcode|closing signal)")

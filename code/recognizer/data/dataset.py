@@ -133,10 +133,7 @@ class FormulaDataset(Dataset[Example | DataError]):
 def _shrunk_to_fit(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """The picture (h, w) as it is, or smaller, its proportions kept, if it is higher or wider than that."""
     factor = min(height / image.shape[0], width / image.shape[1])
-    if factor >= 1:
-        return image
-    size = max(1, int(image.shape[1] * factor)), max(1, int(image.shape[0] * factor))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return image if factor >= 1 else inference.resize(image, factor, cv2.INTER_AREA)
 
 
 def pad_tokens(rows: Sequence[Sequence[int]], pad: int) -> torch.Tensor:
