@@ -9,9 +9,11 @@ FROM ${BASE_IMAGE} AS builder
 ARG RUNTIME=cpu
 COPY docker/install-locked /opt/program/
 COPY docker/locks/build.txt docker/locks/serve*.txt /opt/program/locks/
+# pip's cache is kept between builds, in no layer of the image
+ENV PIP_CACHE_DIR=/var/cache/pip
 # The tools that installed the packages leave again, and so do the packages' own tests (25 MB): nothing is installed,
 # nothing is tested in a serving container.
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     python3.11 -m venv /opt/venv \
     && case "${RUNTIME}" in cpu) lock="serve" ;; *) lock="serve-${RUNTIME}" ;; esac \
     && /opt/program/install-locked /opt/venv/bin/python "${lock}" \

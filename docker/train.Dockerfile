@@ -15,7 +15,9 @@ ARG PIP_EXTRA_INDEX_URL
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 COPY docker/install-locked /opt/program/
 COPY docker/locks/build.txt docker/locks/torch-*.txt docker/locks/train.txt /opt/program/locks/
-RUN --mount=type=cache,target=/root/.cache/pip \
+# pip's cache is kept between builds, in no layer of the image
+ENV PIP_CACHE_DIR=/var/cache/pip
+RUN --mount=type=cache,target=/var/cache/pip \
     python3.11 -m venv /opt/venv \
     && case "${TORCH}" in cpu) torch="torch-auto" ;; *) torch="torch-${TORCH}" ;; esac \
     && /opt/program/install-locked /opt/venv/bin/python "${torch}" train
