@@ -24,7 +24,7 @@ def create_app(settings: Settings, service: Service) -> Flask:
 
     @app.get("/ping")
     def ping() -> Response:
-        if problem := service.problem():
+        if problem := service.ping_problem():
             return errors.to_response(errors.not_ready(problem))
         return Response(status=200, mimetype="text/plain")
 

@@ -14,6 +14,7 @@ from container.serve import errors
 from container.serve.batching import Batcher
 from container.serve.handler import Call, Handler, Reply, load_handler
 from container.serve.model_location import find_model
+from container.serve.readiness import LoadedWorkers
 from container.serve.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._loaded = LoadedWorkers(settings.workers)
         self._slots = threading.BoundedSemaphore(settings.queue_size)
         self._lock = threading.Lock()
         self._arriving = 0  # requests admitted that have not handed their pictures over yet
@@ -47,6 +49,10 @@ class Service:
             if (busy := self._batcher.busy_seconds()) > self._settings.request_timeout:
                 return f"the model has been working on one batch for {busy:.0f} s"
         return self._problem
+
+    def ping_problem(self) -> str | None:
+        """Why /ping can't say yet that every request will be answered, or None."""
+        return self.problem() or (None if self._loaded.are_all() else "another worker is still loading the model")
 
     @contextmanager
     def admit(self) -> Iterator[None]:
@@ -102,6 +108,7 @@ class Service:
             return
         self._handler, self._batcher = handler, self._make_batcher(handler)
         self._problem = None
+        self._loaded.add_this_one()
         seconds = round(time.monotonic() - started, 3)
         log.info("ready", extra={"fields": {"model_dir": str(model_dir), "load_seconds": seconds}})
 

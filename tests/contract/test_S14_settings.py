@@ -40,6 +40,24 @@ def test_S14_workers(tiny_base_dir):
         assert server.invoke(PICTURES[0]).status == 200
 
 
+def test_S2_S14_ping_waits_for_the_slowest_worker(own_base_dir):
+    replace_handler(
+        own_base_dir,
+        "import os, pathlib, time\n"
+        "def model_fn(model_dir):\n"
+        "    try:\n"
+        "        (pathlib.Path(model_dir).parent / 'first').touch(exist_ok=False)\n"
+        "    except FileExistsError:\n"
+        "        time.sleep(2)\n"
+        "def transform_fn(model, body, content_type, accept): return str(os.getpid())\n",
+    )
+    with Server(own_base_dir, {"SAGEMAKER_MODEL_SERVER_WORKERS": "2"}) as server:
+        server.wait_until_ready()
+        replies = [server.invoke(b"") for _ in range(40)]
+        assert {reply.status for reply in replies} == {200}
+        assert server.ping().status == 200
+
+
 def test_S14_the_model_is_loaded_after_the_fork(tiny_base_dir):
     """CUDA can't be used across a fork, so the process that forks must have nothing of the model in it."""
     with Server(tiny_base_dir) as server:

@@ -1,0 +1,31 @@
+"""Which workers have loaded the model: /ping speaks for all of them, as any of them may get the next request (S2)."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import termios
+from array import array
+from contextlib import suppress
+
+
+class LoadedWorkers:
+    """A count that the workers of one server share: a pipe made before the fork, into which each puts one byte.
+
+    A worker that takes the place of a dead one is counted again: once all have been ready, the others go on.
+    """
+
+    def __init__(self, expected: int) -> None:
+        self._expected = expected
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._write, False)
+
+    def add_this_one(self) -> None:
+        with suppress(BlockingIOError):  # full, after tens of thousands of restarts: there were enough
+            os.write(self._write, b"+")
+
+    def are_all(self) -> bool:
+        """Looks at the number of bytes without taking any."""
+        count = array("i", [0])
+        fcntl.ioctl(self._read, termios.FIONREAD, count)
+        return count[0] >= self._expected
