@@ -118,7 +118,7 @@ class PreprocessSpec:
     max_pixels: int = 160_000
     margin: float = 0.3  # paper kept around the ink, in glyph heights
     resample: str = "area"
-    mean: float = 0.1
+    mean: float = 0.0  # paper stays 0, as is what convolutions see beyond a border
     std: float = 0.25
     height_step: int = 16  # canvases are multiples of these, so that few shapes occur
     width_step: int = 32

@@ -29,6 +29,8 @@ class Hyperparameters(BaseModel):
     sizes: dict[str, Any] = Field(default_factory=dict, description="the recognizer's own sizes")
 
     synthetic: int | None = Field(None, ge=0, description="embedded pictures to add to the data")
+    strips: int = Field(3000, ge=0, description="pictures of random symbols in a row to add to the training data")
+    symbol_steps: int = Field(1500, ge=0, description="steps in which the encoder first learns single symbols")
     on_bad_sample: Literal["error", "skip"] = Field("error", description="stop at a bad sample, or count and list it")
     validation_share: float = Field(0.1, gt=0, lt=1, description="part of the data kept apart, in whole groups")
     max_validation: int = Field(1000, ge=1, description="samples validated after each epoch, at most")
@@ -39,9 +41,9 @@ class Hyperparameters(BaseModel):
 
     epochs: int = Field(10, ge=1, description="passes over the data")
     max_minutes: float | None = Field(None, gt=0, description="stop, with the schedule finished, after this time")
-    batch_size: int = Field(16, ge=1, description="samples in a batch, at most, over all processes")
+    batch_size: int = Field(8, ge=1, description="samples in a batch, at most, over all processes")
     batch_pixels: int = Field(300_000, ge=1_000, description="pixels in a batch, at most, over all processes")
-    learning_rate: float = Field(1.5e-3, gt=0, description="highest learning rate of AdamW")
+    learning_rate: float = Field(2e-3, gt=0, description="highest learning rate of AdamW")
     warmup_steps: int = Field(100, ge=0, description="steps over which the learning rate climbs")
     weight_decay: float = Field(0.05, ge=0)
     clip_norm: float = Field(1.0, gt=0, description="largest norm of the gradient")

@@ -21,6 +21,8 @@ SMALL = {
     "encoder_layers": "0",
     "decoder_layers": "1",
     "batch_size": "8",
+    "strips": "16",
+    "symbol_steps": "5",
     "workers": "0",
     "threads": "1",
 }

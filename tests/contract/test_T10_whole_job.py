@@ -40,7 +40,7 @@ def finished(tmp_path_factory):
     data = write_tiny_dataset(job.channel("train"))
     for other in ("code", "sm_drivers"):  # ModelTrainer's; reading them as data would be an error (T4)
         (job.channel(other) / "gt.txt").write_text("not a data set\n")
-    job.hyperparameters = dict(TINY_JOB)
+    job.hyperparameters = {**TINY_JOB, "strips": "8", "symbol_steps": "2"}
     before = digests(data)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training_job, "TRAIN", [*prefix(), sys.executable, "-m", "container.train"])

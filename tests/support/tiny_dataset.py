@@ -8,7 +8,16 @@ import cv2
 import numpy as np
 
 # Sizes at which the default recognizer trains in seconds; for tests of the job around it, not of its accuracy
-TINY_JOB = {"epochs": "1", "batch_size": "8", "workers": "0", "threads": "1", "augment": "false", "warmup_steps": "1"}
+TINY_JOB = {
+    "epochs": "1",
+    "batch_size": "8",
+    "workers": "0",
+    "threads": "1",
+    "augment": "false",
+    "warmup_steps": "1",
+    "strips": "0",
+    "symbol_steps": "0",
+}
 
 
 def write_tiny_dataset(folder: Path, count: int = 24) -> Path:

@@ -14,6 +14,9 @@ import numpy as np
 BATCHES_A_CHUNK = 200  # sorted together: larger pads less, smaller mixes better
 MOST_PADDING = 0.2  # of a batch's pixels: a sample that would make it more begins the next batch
 
+LONGEST_FIRST = (10, 20, 40)  # tokens in the first epochs; later ones have all lengths
+FEWEST_SHORT = 0.1  # of the samples: a set with fewer short ones isn't begun with them
+
 Batch = tuple[int, ...]  # indices of samples
 
 
@@ -52,6 +55,16 @@ def plan_epoch(sizes: np.ndarray, limits: BatchLimits, seed: int, epoch: int, wo
         batches += _cut(part[_by_size(sizes[part])], sizes, limits)
     batches = _join_small(batches, world_size)
     return [batches[place] for place in rng.permutation(len(batches))]
+
+
+def short_first(sizes: np.ndarray, limits: BatchLimits, seed: int, epoch: int, world_size: int = 1) -> list[Batch]:
+    """`plan_epoch`, of the short samples alone in the first epochs: what they teach is soon learned, and cheap."""
+    chosen = np.arange(len(sizes))
+    if epoch < len(LONGEST_FIRST):
+        short = np.flatnonzero(sizes[:, 2] <= LONGEST_FIRST[epoch])
+        chosen = short if len(short) >= FEWEST_SHORT * len(sizes) else chosen
+    plan = plan_epoch(sizes[chosen], limits, seed, epoch, world_size)
+    return [tuple(chosen[list(batch)].tolist()) for batch in plan]
 
 
 def plan_in_order(sizes: np.ndarray, limits: BatchLimits) -> list[Batch]:

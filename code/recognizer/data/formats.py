@@ -4,7 +4,8 @@
   token a line), `source.txt` (`name<TAB>0|1`) and `level.txt` (`name<TAB>1..5`); pictures beside it, in `images/`
   or in `train_images/`;
 * JSON Lines, `*.jsonl` or `*.jsonl.gz`: `{"image": path, "latex": label}`, optional "source", "level", "group";
-* pen strokes, in the same files: `{"id", "writer", "caption" or "truth", "strokes": [[[x, y], ...], ...]}`.
+* pen strokes, in the same files: `{"id", "writer", "caption" or "truth", "strokes": [[[x, y], ...], ...]}`,
+  and if it is known which strokes are one symbol, `"symbols": [[latex, [stroke numbers]], ...]`.
 
 A folder may also hold several such folders (a training channel with sub-sets): all of them are read.
 """
@@ -322,7 +323,7 @@ class _JsonLines:
         return Sample(
             name=f"{self.dataset}/{_text(record, 'id')}",
             tokens=self.reader.label_tokens(label, normalize_transcript),
-            picture=InkPicture(_strokes(record["strokes"])),
+            picture=_ink(record),
             source="handwritten",
             level=_optional(record, "level"),
             group=f"writer:{collection}/{writer or '(unknown)'}",
@@ -352,6 +353,18 @@ def _text(record: dict[str, Any], key: str) -> str:
 def _optional(record: dict[str, Any], key: str, default: str = UNKNOWN) -> str:
     value = record.get(key)
     return default if value is None or value == "" else str(value)
+
+
+def _ink(record: dict[str, Any]) -> InkPicture:
+    strokes = _strokes(record["strokes"])
+    expected = '"symbols" must be a list of [LaTeX, [numbers of strokes, counted from 0]]'
+    try:
+        symbols = tuple((str(label), tuple(map(int, numbers))) for label, numbers in record.get("symbols") or ())
+    except (TypeError, ValueError) as error:
+        raise _BadSampleError(expected) from error
+    if not all(0 <= number < len(strokes) for _, numbers in symbols for number in numbers):
+        raise _BadSampleError(f"{expected}; there are {len(strokes)} strokes")
+    return InkPicture(strokes, symbols)
 
 
 def _strokes(value: Any) -> tuple[np.ndarray, ...]:

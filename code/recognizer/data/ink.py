@@ -42,6 +42,7 @@ class InkPicture:
     """Pen strokes as a picture that a sample can load."""
 
     strokes: tuple[np.ndarray, ...]
+    symbols: tuple[tuple[str, tuple[int, ...]], ...] = ()  # LaTeX of single symbols, and which strokes they are
 
     def load(self, rng: np.random.Generator | None = None) -> np.ndarray:
         """Return (H, W, 3) uint8 RGB; without `rng` always the same."""

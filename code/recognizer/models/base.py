@@ -24,6 +24,12 @@ class FormulaRecognizer(nn.Module, ABC):
     state, which the recognizer chooses.
     """
 
+    stride: tuple[int, int]  # pixels, high and wide, of one cell of the encoder's grid
+
+    @abstractmethod
+    def features(self, images: Tensor, sizes: Tensor) -> Tensor:
+        """images (B, 1, H, W), sizes (B, 2) -> (B, H / stride, W / stride, D): each cell before cells are mixed."""
+
     @abstractmethod
     def encode(self, images: Tensor, sizes: Tensor) -> Memory:
         """images (B, 1, H, W) float, sizes (B, 2) int64 as (height, width) of each picture -> memory."""

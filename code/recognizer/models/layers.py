@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 LONGEST_WAVE = 100.0  # times 2 pi, in tokens or in cells of the grid
+RELU_GAIN = math.sqrt(2 / (1 - 1 / math.pi))  # makes the variance of relu(x) that of x again, for normal x
 
 
 def size_mask(sizes: Tensor, height: int, width: int, stride: tuple[int, int]) -> Tensor:
@@ -44,31 +45,42 @@ def grid_positions(height: int, width: int, dim: int, device: torch.device) -> T
     return torch.cat([rows, columns], dim=2).reshape(height * width, dim)
 
 
-class LayerNorm2d(nn.LayerNorm):
-    """Layer norm over the channels of (B, C, H, W), each position by itself."""
+class ScaledConv(nn.Conv2d):
+    """3x3 convolution with standardised weights (arXiv:2101.08692): normalisation that never looks at the data.
+
+    Batch statistics would let what stands beside a picture change its answer, and a layer norm at each position makes
+    empty paper as loud as ink. Here the weights of each output channel have mean 0 and the variance that keeps the
+    signal's after a ReLU. It learns about as fast as batch normalisation and costs nothing when served.
+    """
+
+    def __init__(self, channels: int, out_channels: int, stride: tuple[int, int] = (1, 1)) -> None:
+        super().__init__(channels, out_channels, 3, stride, padding=1)
+        self.gain = nn.Parameter(torch.ones(out_channels, 1, 1, 1))
+        assert self.bias is not None
+        nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        """x (B, C, H, W) -> (B, out_channels, H / stride, W / stride)."""
+        variance, mean = torch.var_mean(self.weight, dim=(1, 2, 3), keepdim=True, unbiased=False)
+        inputs = self.weight[0].numel()
+        weight = (self.weight - mean) * torch.rsqrt(inputs * variance + 1e-6) * (RELU_GAIN * self.gain)
+        return self._conv_forward(x, weight, self.bias)
 
 
-class ConvBlock(nn.Module):
-    """Depthwise 5x5, then a pointwise MLP, with a residual around both (ConvNeXt, arXiv:2201.03545).
+class ResidualConv(nn.Module):
+    """x + strength * conv(relu(x)): at first nearly the identity, so that depth doesn't slow learning.
 
     The input must be zero outside of the picture, and so is the output.
     """
 
-    def __init__(self, dim: int, expansion: int = 2) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.spatial = nn.Conv2d(dim, dim, 5, padding=2, groups=dim)
-        self.norm = nn.LayerNorm(dim)
-        self.expand = nn.Linear(dim, dim * expansion)
-        self.contract = nn.Linear(dim * expansion, dim)
+        self.conv = ScaledConv(channels, channels)
+        self.strength = nn.Parameter(torch.tensor(0.3))
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x (B, C, H, W), mask (B, 1, H, W) -> (B, C, H, W)."""
-        y = self.norm(self.spatial(x).permute(0, 2, 3, 1))  # (B, H, W, C): free in channels-last memory
-        y = self.contract(F.gelu(self.expand(y))).permute(0, 3, 1, 2)
-        return (x + y) * mask
+        return (x + self.strength * self.conv(F.relu(x))) * mask
 
 
 class Attention(nn.Module):

@@ -25,6 +25,9 @@ COMPONENTS = ("loader", "core", "adaptors/liteDOM", "input/tex-full", "output/sv
 # Height of an x in MathJax's TeX font, in em.
 X_HEIGHT = 0.442
 
+# Margin around a formula's own box, which glyphs overhang, in 1/1000 em.
+OVERHANG = 60
+
 # resvg hands out PNG only, and packing a large picture costs more than drawing it: larger ones are drawn smaller and
 # scaled up (they are as large as photographs then, and those aren't sharp to the pixel either).
 MAX_RASTER_PIXELS = 200_000
@@ -138,6 +141,22 @@ def to_mathml(latex: str) -> str:
     return engine().to_mathml(latex)
 
 
+def glyph_box(latex: str) -> tuple[float, float, float]:
+    """Top, bottom and width of a formula's ink in em; y points down and the baseline is 0.
+
+    Raises:
+        RenderError: MathJax refuses the formula, or nothing of it is visible.
+    """
+    ink = render_mathjax(latex, x_height=40) > 0.3
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    box = _VIEW_BOX.search(engine().to_svg(latex))
+    if box is None or not len(rows):
+        raise RenderError(latex, "nothing of it is visible")
+    pixel = (float(box[4]) + 2 * OVERHANG) / 1000 / ink.shape[0]  # em
+    top = (float(box[2]) - OVERHANG) / 1000
+    return top + rows[0] * pixel, top + (rows[-1] + 1) * pixel, (columns[-1] + 1 - columns[0]) * pixel
+
+
 def render_mathjax(latex: str, x_height: float, display: bool = True, stroke: float = 0.0) -> np.ndarray:
     """The ink of a formula.
 
@@ -158,7 +177,7 @@ def render_mathjax(latex: str, x_height: float, display: bool = True, stroke: fl
     if box is None:
         raise RenderError(latex, "MathJax gave no size")
     left, top, width, height = (float(part) for part in box.groups())
-    margin = 60 + stroke  # glyphs overhang their boxes
+    margin = OVERHANG + stroke
     left, top, width, height = left - margin, top - margin, width + 2 * margin, height + 2 * margin
     em = x_height / X_HEIGHT
     target = (max(1, round(width / 1000 * em)), max(1, round(height / 1000 * em)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,21 +12,25 @@ import numpy as np
 
 import inference
 from recognizer.config import Hyperparameters
-from recognizer.data.batching import BatchLimits, plan_epoch, plan_in_order
+from recognizer.data.batching import BatchLimits, plan_in_order, short_first
 from recognizer.data.dataset import FormulaDataset
 from recognizer.data.formats import Dataset, read_dataset
+from recognizer.data.ink import InkPicture, Strokes
 from recognizer.data.loader import BatchLoader
 from recognizer.data.measure import Measured, PictureCache, measure
 from recognizer.data.sample import DataError, Sample
 from recognizer.data.split import Split, split_by_group
 from recognizer.data.workers import WorkerPlan, plan_workers
-from recognizer.latex import SPECIALS, Vocabulary
+from recognizer.latex import SPECIALS, Vocabulary, normalize, tokenize
 from recognizer.synth.augment import augment
 from recognizer.synth.dataset import write_dataset
+from recognizer.synth.glyphs import GlyphBank, make_bank
+from recognizer.synth.strips import StripPicture
 from recognizer.training.distributed import Ranks
 
 EMBEDDED_PICTURES = 6000  # when the job has no data of its own
 CACHE_BYTES = 1 << 30
+LONGEST_STRIP = 8  # symbols
 VALIDATION_BATCH = BatchLimits(max_samples=32, max_pixels=600_000)
 
 
@@ -35,6 +39,7 @@ class JobData:
     vocabulary: Vocabulary
     split: Split
     validation_samples: list[Sample]
+    bank: GlyphBank | None  # single symbols to learn from, if the job learns from any
     training: BatchLoader
     validation: BatchLoader
 
@@ -65,6 +70,9 @@ def prepare(
         samples, held_out = split.apply(samples)
     vocabulary = _vocabulary(sets, [*samples, *held_out])
     held_out = _at_most(held_out, settings.max_validation, settings.seed)
+    bank = _bank(settings, vocabulary, samples) if settings.strips or settings.symbol_steps else None
+    if bank:
+        samples = [*samples, *_strips(settings, vocabulary, bank)]
     cache = PictureCache(CACHE_BYTES)
     trained, validated = _measure(settings, samples, spec, cache), _measure(settings, held_out, spec, cache)
     _report(trained, validated, vocabulary)
@@ -73,7 +81,7 @@ def prepare(
     change = augment if settings.augment else None
     training = BatchLoader(
         FormulaDataset(trained.samples, vocabulary, spec, settings.seed, change, cache, trained.sizes),
-        lambda epoch: plan_epoch(trained.sizes, limits, settings.seed, epoch, ranks.world_size),
+        lambda epoch: short_first(trained.sizes, limits, settings.seed, epoch, ranks.world_size),
         workers,
         ranks.rank,
         ranks.world_size,
@@ -83,7 +91,7 @@ def prepare(
     validation = BatchLoader(
         FormulaDataset(validated.samples, vocabulary, spec, cache=cache), lambda epoch: in_order, WorkerPlan(0, 0)
     )
-    return JobData(vocabulary, split, validated.samples, training, validation)
+    return JobData(vocabulary, split, validated.samples, bank, training, validation)
 
 
 def _read(settings: Hyperparameters, channel: Path | None, ranks: Ranks) -> list[Dataset]:
@@ -103,6 +111,40 @@ def _read(settings: Hyperparameters, channel: Path | None, ranks: Ranks) -> list
     for each in sets:
         _tell_skipped(each.skipped)
     return sets
+
+
+def _bank(settings: Hyperparameters, vocabulary: Vocabulary, samples: Sequence[Sample]) -> GlyphBank | None:
+    """Pictures of the vocabulary's symbols, and of those that the samples' writers wrote; None if there are few."""
+    began = time.monotonic()
+    written = _written_symbols(samples, settings.seed)
+    bank = make_bank(vocabulary.tokens, written, settings.seed, inference.default_threads())
+    counts = " and ".join(str(sum(map(len, hand.values()))) for hand in bank.hands) or "no"
+    print(f"drew {counts} pictures of {len(bank.boxes)} single symbols in {time.monotonic() - began:.0f} s", flush=True)
+    return bank if sum(len(hand) > 1 for hand in bank.hands) else None
+
+
+def _written_symbols(samples: Sequence[Sample], seed: int) -> Iterator[tuple[str, Strokes]]:
+    """Symbols of pen strokes whose segmentation is known, from writers in random order."""
+    for index in np.random.default_rng((seed, 3)).permutation(len(samples)):
+        picture = samples[index].picture
+        if isinstance(picture, InkPicture):
+            for label, numbers in picture.symbols:
+                tokens = tokenize(normalize(label))
+                if len(tokens) == 1:
+                    yield tokens[0], [picture.strokes[number] for number in numbers]
+
+
+def _strips(settings: Hyperparameters, vocabulary: Vocabulary, bank: GlyphBank) -> list[Sample]:
+    """Random layouts as samples. What they are depends on the seed and the number of the strip."""
+    samples = []
+    for number in range(settings.strips):
+        length = 1 + number % LONGEST_STRIP
+        picture = StripPicture(bank, frozenset(vocabulary.tokens), settings.seed * 1_000_003 + number, length)
+        tokens = tuple(tokenize(normalize(" ".join(picture.strip().tokens))))
+        if all(token in vocabulary for token in tokens):
+            name = f"strip/{number}"
+            samples.append(Sample(name, tokens, picture, source="strip", dataset="strips", origin=name))
+    return samples
 
 
 def _tell_skipped(skipped: Sequence[str]) -> None:

@@ -19,12 +19,13 @@ from recognizer.evaluation.metrics import compute_metrics
 from recognizer.evaluation.recognize import recognize
 from recognizer.evaluation.report import write_report
 from recognizer.export import Trained, export
-from recognizer.models import build
+from recognizer.models import FormulaRecognizer, build
 from recognizer.training import checkpoint
 from recognizer.training.data import JobData, prepare
 from recognizer.training.distributed import Ranks, join
 from recognizer.training.loop import Trainer
 from recognizer.training.stop import StopSignal
+from recognizer.training.symbols import SymbolLessons
 
 SPLIT = "split.json"
 
@@ -59,16 +60,18 @@ def run(settings: Hyperparameters, folders: Folders, stop: StopSignal) -> None:
         torch.manual_seed(settings.seed)  # of the first weights
         spec = inference.PreprocessSpec(glyph_height=settings.glyph_height, scale=settings.scale)
         data = prepare(settings, folders.train, folders.validation, spec, _split_to_resume(folders), ranks)
-        trainer = _trainer(settings, folders, data, spec, ranks)
         if ranks.is_main:
             folders.checkpoints.mkdir(parents=True, exist_ok=True)
             data.split.write(folders.checkpoints / SPLIT)
-        finished = trainer.run(stop)
+        model = build(settings.recognizer, len(data.vocabulary), settings.max_tokens, settings.sizes)
+        learned = _learn_symbols(settings, folders, data, spec, ranks, model, stop)
+        trainer = _trainer(settings, folders, data, spec, ranks, model)
+        finished = learned and trainer.run(stop)
         if ranks.is_main:
             if finished:
                 _finish(settings, folders, data, spec, trainer)
             else:
-                print(f"stopped; the run goes on from {folders.checkpoints / checkpoint.LAST}", flush=True)
+                print(f"stopped; the run goes on from {folders.checkpoints}", flush=True)
         ranks.wait()
 
 
@@ -77,10 +80,34 @@ def _split_to_resume(folders: Folders) -> Split | None:
     return Split.read(path) if path.is_file() and not folders.validation else None
 
 
+def _learn_symbols(
+    settings: Hyperparameters,
+    folders: Folders,
+    data: JobData,
+    spec: inference.PreprocessSpec,
+    ranks: Ranks,
+    model: FormulaRecognizer,
+    stop: StopSignal,
+) -> bool:
+    """The first lessons, on the main rank, from which the others get their weights; False if they were stopped."""
+    finished = True
+    begun = (folders.checkpoints / checkpoint.LAST).is_file()
+    if ranks.is_main and data.bank and settings.symbol_steps and not begun:
+        lessons = SymbolLessons(
+            model, settings.recognizer, data.vocabulary, data.bank, spec, settings.seed, ranks.device
+        )
+        finished = lessons.run(settings.symbol_steps, folders.checkpoints, stop)
+    return ranks.sum(float(not finished))[0] == 0
+
+
 def _trainer(
-    settings: Hyperparameters, folders: Folders, data: JobData, spec: inference.PreprocessSpec, ranks: Ranks
+    settings: Hyperparameters,
+    folders: Folders,
+    data: JobData,
+    spec: inference.PreprocessSpec,
+    ranks: Ranks,
+    model: FormulaRecognizer,
 ) -> Trainer:
-    model = build(settings.recognizer, len(data.vocabulary), settings.max_tokens, settings.sizes)
     identity: dict[str, Any] = {
         "sizes": settings.sizes,
         "vocabulary": data.vocabulary.to_dict(),

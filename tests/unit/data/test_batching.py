@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recognizer.data.batching import BatchLimits, padding_share, plan_epoch, plan_in_order, share_of_rank
+from recognizer.data.batching import BatchLimits, padding_share, plan_epoch, plan_in_order, share_of_rank, short_first
 
 sizes_of = st.lists(
     st.tuples(st.integers(1, 20).map(lambda n: 16 * n), st.integers(1, 40).map(lambda n: 32 * n), st.integers(1, 99)),
@@ -40,6 +40,19 @@ def test_ranks_share_every_batch_evenly(sizes, limits, seed, world):
         counts = [len(share) for share in shares]
         assert max(counts) - min(counts) <= 1
         assert min(counts) >= 1 or len(sizes) < world
+
+
+def test_the_first_epochs_have_the_short_formulas_alone():
+    sizes = np.array([(16, 32, tokens) for tokens in range(1, 101)])
+    limits = BatchLimits(8, 500_000)
+    longest = [sizes[sum(short_first(sizes, limits, 0, epoch), ()), 2].max() for epoch in range(5)]
+    assert longest == [10, 20, 40, 100, 100]
+    assert sorted(sum(short_first(sizes, limits, 0, 4), ())) == list(range(100))
+
+
+def test_a_set_without_short_formulas_begins_with_all():
+    sizes = np.array([(16, 32, tokens) for tokens in range(30, 130)])
+    assert len(sum(short_first(sizes, BatchLimits(8, 500_000), 0, 0), ())) == 100
 
 
 def test_pure_in_seed_and_epoch():

@@ -87,6 +87,13 @@ def test_ink(tmp_path, name):
     assert first.load().shape[2] == 3
 
 
+def test_strokes_that_are_known_to_be_one_symbol(tmp_path):
+    symbols = [["x", [0]], ["\\pi", []]]
+    write_jsonl(tmp_path / "ink.jsonl", {"id": "1", "caption": "x", "strokes": STROKES, "symbols": symbols})
+    (sample,) = read_dataset(tmp_path).samples
+    assert sample.picture.symbols == (("x", (0,)), ("\\pi", ()))
+
+
 def test_folder_of_folders(competition, tmp_path):
     ink = {"id": "1", "caption": "\\pi", "strokes": STROKES}
     (tmp_path / "hand").mkdir()
@@ -145,6 +152,8 @@ BAD_RECORDS = {
     "{}": 'neither "image"',
     '{"image": "p.png"}': 'key "latex" is missing',
     '{"image": 3, "latex": "a"}': 'key "image" must be text',
+    '{"id": "1", "caption": "a", "strokes": [[[1, 2]]], "symbols": [["a", [1]]]}': '"symbols" must be',
+    '{"id": "1", "caption": "a", "strokes": [[[1, 2]]], "symbols": ["a"]}': '"symbols" must be',
     '{"id": "1", "caption": "a", "strokes": []}': '"strokes" must be',
     '{"id": "1", "caption": "a", "strokes": [[]]}': '"strokes" must be',
     '{"id": "1", "caption": "a", "strokes": [[[1, 2, 3]]]}': '"strokes" must be',

@@ -53,6 +53,8 @@ def settings(workers: int = 0, **more: object) -> Hyperparameters:
         "epochs": 3,
         "batch_size": 4,
         "warmup_steps": 2,
+        "strips": 0,
+        "symbol_steps": 0,
         "max_tokens": 20,
         "workers": workers,
         "sizes": {**SMALL["fast"], "dropout": 0.1},

@@ -1,0 +1,162 @@
+"""The first lessons: the encoder learns single symbols before the decoder learns formulas.
+
+From formulas alone, a recognizer gets one faint hint about all symbols of a picture together, and for thousands of
+steps it learns only what formulas usually look like. Here strips of random symbols say which symbol stands in which
+cell of the encoder's grid. One step teaches a hundred symbols, and costs a fraction of an ordinary step.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Container
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import inference
+from recognizer.latex import Vocabulary
+from recognizer.models import FormulaRecognizer
+from recognizer.synth.glyphs import EM, GlyphBank
+from recognizer.synth.strips import Strip, draw_strip
+from recognizer.training import checkpoint
+from recognizer.training.schedule import learning_rate
+from recognizer.training.stop import StopSignal
+
+CHECKPOINT = "symbols.pt"
+BATCH = 8
+SYMBOLS = (8, 12)  # in one strip
+CANVAS = (4, 12)  # height and width in glyph heights; what sticks out is cut off
+LEARNING_RATE, WARMUP_STEPS, WEIGHT_DECAY, CLIP_NORM = 6e-3, 50, 0.05, 1.0
+EMPTY_WEIGHT = 0.1  # of the mean loss over cells without a symbol
+LOG_SECONDS = 10
+
+
+class SymbolLessons:
+    """Trains `model.features` on strips. Batches are a function of (seed, step), so a stopped run goes on exactly."""
+
+    def __init__(
+        self,
+        model: FormulaRecognizer,
+        recognizer: str,
+        vocabulary: Vocabulary,
+        bank: GlyphBank,
+        spec: inference.PreprocessSpec,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.model, self.recognizer, self.vocabulary, self.bank = model, recognizer, vocabulary, bank
+        self.spec, self.seed, self.device = spec, seed, device
+        self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.head = nn.LazyLinear(len(vocabulary)).to(device)
+        with torch.no_grad():
+            self._logits(*self._batch(0)[:2])  # gives the head its width
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": [p for p in self._parameters() if p.ndim > 1], "weight_decay": WEIGHT_DECAY},
+                {"params": [p for p in self._parameters() if p.ndim <= 1], "weight_decay": 0.0},
+            ],
+            betas=(0.9, 0.98),
+        )
+        self.step = 0
+
+    def run(self, steps: int, checkpoints: Path, stop: StopSignal) -> bool:
+        """Trains up to `steps` and returns True; when asked to stop, saves and returns False."""
+        self._resume(checkpoints)
+        began, first, told = time.monotonic(), self.step, time.monotonic()
+        self.model.train()
+        while self.step < steps:
+            if stop:
+                checkpoint.write(checkpoints, CHECKPOINT, self._state())
+                return False
+            loss, right = self._train_batch(self.step / steps)
+            self.step += 1
+            if time.monotonic() - told > LOG_SECONDS or self.step == steps:
+                told = time.monotonic()
+                left = (steps - self.step) * (told - began) / (self.step - first)
+                print(
+                    f"symbols, step {self.step}/{steps}: symbols:loss={loss:.4f}; symbols:accuracy={right:.4f}; "
+                    f"left={left:.0f} s;",
+                    flush=True,
+                )
+        (checkpoints / CHECKPOINT).unlink(missing_ok=True)
+        return True
+
+    def _train_batch(self, share_done: float) -> tuple[float, float]:
+        """One step; returns the loss, and the share of symbols that were right."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.step, share_done, LEARNING_RATE, WARMUP_STEPS)
+        images, sizes, labels = self._batch(self.step)
+        logits = self._logits(images, sizes).flatten(0, 2)  # (B * h * w, V)
+        losses = F.cross_entropy(logits, labels.flatten(), reduction="none")
+        drawn = labels.flatten() != self.vocabulary.pad
+        loss = losses[drawn].mean() + EMPTY_WEIGHT * losses[~drawn].mean()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self._parameters(), CLIP_NORM)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        right = (logits.argmax(dim=1) == labels.flatten())[drawn].float().mean()
+        return float(loss.detach()), float(right)
+
+    def _logits(self, images: Tensor, sizes: Tensor) -> Tensor:
+        """images (B, 1, H, W), sizes (B, 2) -> logits (B, h, w, V) of the symbol in each cell; <pad> is none."""
+        logits: Tensor = self.head(self.model.features(images, sizes))
+        return logits
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [*self.model.parameters(), *self.head.parameters()]
+
+    def _batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Images (B, 1, H, W), sizes (B, 2), and the token in each cell (B, h, w), <pad> where there is none."""
+        rng = np.random.default_rng((self.seed, 2, step))
+        strips = [self._strip(rng) for _ in range(BATCH)]
+        images, sizes = inference.make_batch([image for image, _ in strips], self.spec)
+        height, width = images.shape[2] // self.model.stride[0], images.shape[3] // self.model.stride[1]
+        labels = np.full((BATCH, height, width), self.vocabulary.pad)
+        for cells, (image, glyphs) in zip(labels, strips, strict=True):
+            for token, y, x in glyphs:
+                if y < image.shape[0] and x < image.shape[1]:
+                    cells[int(y / self.model.stride[0]), int(x / self.model.stride[1])] = self.vocabulary.encode(
+                        [token]
+                    )[0]
+        tensors = torch.from_numpy(images).to(self.device, memory_format=torch.channels_last)
+        return tensors, torch.from_numpy(sizes).to(self.device), torch.from_numpy(labels).to(self.device)
+
+    def _strip(self, rng: np.random.Generator) -> tuple[np.ndarray, list[tuple[str, float, float]]]:
+        """A preprocessed picture (h, w) of the lesson's canvas, and its symbols as (token, y, x)."""
+        glyph = self.spec.glyph_height * self.spec.scale
+        height, width = inference.canvas_size(round(CANVAS[0] * glyph), round(CANVAS[1] * glyph), self.spec)
+        strip = _random_strip(self.bank, self.vocabulary.tokens, EM * glyph / 16, rng)
+        ink = strip.ink[:height, :width]
+        shift = int(rng.integers(0, height - ink.shape[0] + 1))
+        picture = np.zeros((height, width), np.float32)
+        picture[shift : shift + ink.shape[0], : ink.shape[1]] = ink
+        glyphs = [(glyph.token, glyph.y + shift, glyph.x) for glyph in strip.glyphs]
+        return (picture - self.spec.mean) / self.spec.std, glyphs
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "recognizer": self.recognizer,
+            "vocabulary": self.vocabulary.to_dict(),
+            "model": self.model.state_dict(),
+            "head": self.head.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+        }
+
+    def _resume(self, checkpoints: Path) -> None:
+        state = checkpoint.read(checkpoints, CHECKPOINT, self.recognizer)
+        if state is None or state["vocabulary"] != self.vocabulary.to_dict():
+            return
+        self.model.load_state_dict(state["model"])
+        self.head.load_state_dict(state["head"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+        print(f"resumed the symbols at step {self.step}", flush=True)
+
+
+def _random_strip(bank: GlyphBank, structure: Container[str], em: float, rng: np.random.Generator) -> Strip:
+    return draw_strip(bank, structure, int(rng.integers(SYMBOLS[0], SYMBOLS[1] + 1)), em, rng, rng)

@@ -1,0 +1,72 @@
+"""The first lessons: labels lie in the right cells, symbols are learned, a stopped lesson goes on exactly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import inference
+from recognizer.latex import Vocabulary
+from recognizer.models import build
+from recognizer.synth.glyphs import GlyphBank, make_bank
+from recognizer.training.stop import StopSignal
+from recognizer.training.symbols import CHECKPOINT, SymbolLessons
+from tests.support.tiny_recognizer import SMALL
+from tests.unit.training.test_resume import StopAfter
+
+SPEC = inference.PreprocessSpec(glyph_height=14)
+VOCABULARY = Vocabulary.from_tokens(["x", "+", "\\sum", "8", "^", "_", "{", "}", "\\frac"])
+
+
+@pytest.fixture(scope="module")
+def bank() -> GlyphBank:
+    return make_bank(VOCABULARY.tokens, [], seed=0)
+
+
+def lessons(bank: GlyphBank) -> SymbolLessons:
+    torch.manual_seed(0)
+    model = build("fast", len(VOCABULARY), 20, SMALL["fast"])
+    return SymbolLessons(model, "fast", VOCABULARY, bank, SPEC, 0, torch.device("cpu"))
+
+
+def weights(made: SymbolLessons) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in [*made.model.parameters(), *made.head.parameters()]])
+
+
+def test_a_labelled_cell_has_ink_and_the_share_of_labels_is_right(bank: GlyphBank) -> None:
+    images, sizes, labels = lessons(bank)._batch(5)
+    assert images.shape[2:] == (64, 192)
+    assert sizes.tolist() == [[64, 192]] * 8
+    down, right = labels.shape[1:]
+    cells = images[:, 0].reshape(8, down, 64 // down, right, 192 // right).amax(dim=(2, 4))  # (B, h, w)
+    drawn = labels != VOCABULARY.pad
+    assert 20 < int(drawn.sum()) < 8 * 20
+    inked = (cells[drawn] * SPEC.std + SPEC.mean) > 0.3
+    assert inked.float().mean() > 0.85, "a ring or a bracket may be empty in the middle"
+
+
+def test_symbols_are_learned(bank: GlyphBank, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = lessons(bank)
+    assert made.run(150, tmp_path, StopSignal())
+    last = [line for line in capsys.readouterr().out.splitlines() if "symbols:accuracy" in line][-1]
+    assert float(last.split("symbols:accuracy=")[1].split(";")[0]) > 0.75, last
+    assert not (tmp_path / CHECKPOINT).exists()
+
+
+def test_a_stopped_lesson_goes_on_as_if_nothing_had_happened(bank: GlyphBank, tmp_path: Path) -> None:
+    whole = lessons(bank)
+    assert whole.run(6, tmp_path / "whole", StopSignal())
+    assert not lessons(bank).run(6, tmp_path, StopAfter(4))
+    resumed = lessons(bank)
+    assert resumed.run(6, tmp_path, StopSignal())
+    assert torch.equal(weights(whole), weights(resumed))
+
+
+def test_what_sticks_out_of_the_canvas_is_cut_off(bank: GlyphBank) -> None:
+    made = lessons(bank)
+    strips = [made._strip(np.random.default_rng(seed)) for seed in range(60)]
+    assert all(picture.shape == (64, 192) for picture, _ in strips)
+    assert any(x >= 192 for _, glyphs in strips for _, _, x in glyphs)
