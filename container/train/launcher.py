@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 DEFAULT_PROGRAM = "train.py"
 HOST_TIMEOUT = 300.0  # seconds; hosts of one job start within a few minutes of each other
 TORCH_DISTRIBUTED = "sagemaker_torch_distributed_enabled"
+TORCHRUN_ADDRESS = "PET_LOCAL_ADDR"  # torchrun's option --local_addr as a variable
 MPI = "sagemaker_mpi_enabled"
 
 MAX_VARIABLE = 128 * 1024  # bytes of one variable, `NAME=value` and the closing zero: the kernel's MAX_ARG_STRLEN
@@ -47,6 +48,8 @@ def main() -> None:
     variables = _passable(env.to_env_vars())
     environment.write_env_vars(variables)
     _put_interpreter_first_on_path()
+    if len(env.hosts) == 1:  # else torchrun's ranks look for each other by the container's name, which has no address
+        os.environ.setdefault(TORCHRUN_ADDRESS, "localhost")  # without a network: 300 s, then an error (T18)
     _wait_for_hosts(env.hosts)
     kind = _runner_kind(env)
     logger.info("starting %s from %s (%s)", program, environment.code_dir, kind.value)

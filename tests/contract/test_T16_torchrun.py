@@ -42,6 +42,19 @@ def test_T16_two_ranks_on_one_host(tmp_path):
         assert arguments == ["--epochs", "3"]
 
 
+def test_T16_T18_ranks_of_one_host_need_no_name_service(tmp_path):
+    """A container without a network can't look up its own name."""
+    job = distributed(tmp_path / "job", processes=2)
+    job.program("""
+        import os, pathlib
+        base = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"])
+        (base / f"rank-{os.environ['RANK']}").write_text(os.environ["MASTER_ADDR"])
+    """)
+    result = job.run()
+    assert result.code == 0, result
+    assert [job.read(f"rank-{rank}") for rank in range(2)] == ["localhost", "localhost"]
+
+
 @pytest.mark.slow
 def test_T16_two_hosts_meet_at_port_7777_of_the_first(tmp_path):
     hosts = ("localhost", "127.0.0.1")  # two names of one machine

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recognizer.data.formats import read_dataset
+from recognizer.data.ink import InkPicture
 from recognizer.data.sample import DataError
 from recognizer.latex import Vocabulary
 
@@ -91,6 +92,7 @@ def test_strokes_that_are_known_to_be_one_symbol(tmp_path):
     symbols = [["x", [0]], ["\\pi", []]]
     write_jsonl(tmp_path / "ink.jsonl", {"id": "1", "caption": "x", "strokes": STROKES, "symbols": symbols})
     (sample,) = read_dataset(tmp_path).samples
+    assert isinstance(sample.picture, InkPicture)
     assert sample.picture.symbols == (("x", (0,)), ("\\pi", ()))
 
 
