@@ -204,6 +204,8 @@ def _measure(ink: np.ndarray) -> tuple[tuple[int, int, int, int], float]:
     boxes = boxes[area >= 0.02 * typical]
     left, top, wide, high, area = boxes.T
     box = int(top.min()), int((top + high).max()), int(left.min()), int((left + wide).max())
+    if len(boxes) <= 3 and (area >= 0.6 * wide * high).all():  # bars and dots: a sign alone, `-`, `=`, `\ldots`, `:`
+        return box, float(max(wide.max(), (box[3] - box[2]) / 1.5, box[1] - box[0]))
     is_glyph = (wide <= 4 * high) & (high <= 6 * wide) & (area >= 0.1 * typical)
     if not is_glyph.any():
         return box, max(float(high.max()), float(wide.max()) / 4)

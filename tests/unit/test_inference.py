@@ -17,6 +17,8 @@ from PIL import Image
 
 import inference
 from inference import Answer, PreprocessSpec, Request, RequestError
+from recognizer.synth.mathjax import glyph_box
+from recognizer.synth.style import Style, render
 
 SPEC = PreprocessSpec()
 
@@ -126,6 +128,18 @@ def test_a_large_scan_is_reduced_when_it_is_read(kind: str) -> None:
 
 def ink_of(rgb: np.ndarray, spec: PreprocessSpec = SPEC) -> np.ndarray:
     return inference.preprocess(rgb, spec) * spec.std + spec.mean
+
+
+@pytest.mark.parametrize("latex", ["-", "=", "\\ldots", "\\div", ":", "\\equiv", "\\vdots"])
+@pytest.mark.parametrize("x_height", [8.0, 20.0])
+def test_a_flat_sign_alone_is_about_as_large_as_in_a_formula(latex: str, x_height: float) -> None:
+    sizes = []
+    for text in (latex, f"A {latex} B 3"):
+        rgb = render(text, Style(x_height=x_height))
+        sizes.append(ink_of(rgb).shape)
+    em = sizes[1][0] / 1.1  # the letters' height and the margin
+    top, bottom, width = glyph_box(latex)
+    assert 0.5 < (max(sizes[0]) - 2 * 0.3 * SPEC.glyph_height) / (em * max(bottom - top, width)) < 2
 
 
 def likeness(one: np.ndarray, other: np.ndarray) -> float:
