@@ -1,6 +1,7 @@
 """Measures a model on a labelled set: `python code/evaluate.py --model DIR|model.tar.gz --data FOLDER --out DIR`.
 
-Prints the metrics and writes `metrics.json` (with slices), `predictions.jsonl` and `report.html` to --out.
+Prints the metrics and writes `metrics.json` (with slices), `predictions.jsonl`, `report.html` and
+`answers.png` (a few pictures with their answers) to --out.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 import inference
 from recognizer.data.formats import read_dataset
 from recognizer.data.sample import DataError
+from recognizer.evaluation.answers import write_answers
 from recognizer.evaluation.metrics import Result, compute_metrics, metrics_by_slice
 from recognizer.evaluation.recognize import Recognized, recognize
 from recognizer.evaluation.report import write_report
@@ -60,6 +62,7 @@ def _evaluate(model: Path, options: argparse.Namespace) -> None:
         "seconds a picture": f"{recognized.seconds_per_picture:.3f}",
     }
     write_report(options.out / "report.html", recognized.results, recognized.samples, facts, history)
+    write_answers(options.out / "answers.png", recognized.results, recognized.samples)
     print(compute_metrics(recognized.results).lines("evaluation:"))
     print(f"report: {options.out / 'report.html'}")
 

@@ -8,6 +8,7 @@ import pytest
 
 import evaluate
 import inference
+from recognizer.synth.contact_sheet import CELL_WIDTH
 from tests.support.tiny_model import build_tiny_model, formula_picture
 
 RIGHT, PICTURES = 3, 5
@@ -49,6 +50,8 @@ def test_measures_and_reports(model, data, tmp_path, capsys):
     assert [row["edits"] for row in rows] == [0, 0, 0, 1, 1]
     assert "evaluation:exprate=0.600000;" in capsys.readouterr().out
     assert "3.png" in (tmp_path / "out" / "report.html").read_text()
+    sheet = cv2.imread(str(tmp_path / "out" / "answers.png"))
+    assert sheet is not None and sheet.shape[1] == 3 * CELL_WIDTH, "three pictures in a row, the answers below them"
 
 
 def test_an_archive_is_measured_like_its_folder(model, data, tmp_path):
