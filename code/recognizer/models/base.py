@@ -38,6 +38,9 @@ class FormulaRecognizer(nn.Module, ABC):
     def decode(self, memory: Memory, tokens: Tensor) -> Tensor:
         """tokens (B, T), beginning with <bos> -> logits (B, T, V) for the token after each."""
 
+    def adopt_symbols(self, head: nn.Linear) -> None:
+        """Takes over what the first lessons taught: `head` names the symbol in a cell of `features`."""
+
     @abstractmethod
     def prefix(self, memory: Memory) -> Tensor:
         """The state before the first token: (P, B, ...); P is 0 for a transformer."""

@@ -107,6 +107,9 @@ class FastRecognizer(FormulaRecognizer):
     def decode(self, memory: Memory, tokens: Tensor) -> Tensor:
         return self.decoder(memory, tokens)
 
+    def adopt_symbols(self, head: nn.Linear) -> None:
+        self.decoder.adopt_symbols(head)
+
     def prefix(self, memory: Memory) -> Tensor:
         return self.decoder.empty_past(memory)
 

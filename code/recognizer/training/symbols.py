@@ -82,6 +82,9 @@ class SymbolLessons:
                     f"left={left:.0f} s;",
                     flush=True,
                 )
+        with torch.no_grad():
+            self.head.bias[self.vocabulary.pad] = 0  # it stood for cells without a symbol, which are many
+        self.model.adopt_symbols(self.head)
         (checkpoints / CHECKPOINT).unlink(missing_ok=True)
         return True
 

@@ -11,6 +11,7 @@ import torch
 import inference
 from recognizer.latex import Vocabulary
 from recognizer.models import build
+from recognizer.models.fast import FastRecognizer
 from recognizer.synth.glyphs import GlyphBank, make_bank
 from recognizer.training.stop import StopSignal
 from recognizer.training.symbols import CHECKPOINT, SymbolLessons
@@ -54,6 +55,22 @@ def test_symbols_are_learned(bank: GlyphBank, tmp_path: Path, capsys: pytest.Cap
     last = [line for line in capsys.readouterr().out.splitlines() if "symbols:accuracy" in line][-1]
     assert float(last.split("symbols:accuracy=")[1].split(";")[0]) > 0.75, last
     assert not (tmp_path / CHECKPOINT).exists()
+
+
+@torch.no_grad()
+def test_the_decoder_begins_with_what_the_encoder_has_learned(bank: GlyphBank, tmp_path: Path) -> None:
+    made = lessons(bank)
+    with torch.enable_grad():
+        assert made.run(3, tmp_path, StopSignal())
+    assert isinstance(made.model, FastRecognizer)
+    decoder = made.model.decoder
+    assert torch.equal(decoder.output.weight, made.head.weight)
+    assert decoder.output.bias[VOCABULARY.pad] == 0
+    query, first, second = torch.randn(3, 1, 1, SMALL["fast"]["width"])  # each (B, 1, D): one cell to look at
+    for layer in decoder._decoder_layers():
+        attention = layer.memory_attention
+        seen = [attention.attend(query, *attention.keys_values(cell)) for cell in (first, second)]
+        torch.testing.assert_close(seen[0] - seen[1], first - second, atol=1e-5, rtol=0)
 
 
 def test_a_stopped_lesson_goes_on_as_if_nothing_had_happened(bank: GlyphBank, tmp_path: Path) -> None:
