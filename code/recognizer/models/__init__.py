@@ -6,10 +6,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from recognizer.models.attention import AttentionRecognizer, AttentionSizes
 from recognizer.models.base import FormulaRecognizer, Memory
 from recognizer.models.fast import FastRecognizer, FastSizes
 
 REGISTRY: dict[str, tuple[type[FormulaRecognizer], type[BaseModel]]] = {
+    "attention": (AttentionRecognizer, AttentionSizes),
     "fast": (FastRecognizer, FastSizes),
 }
 
