@@ -9,10 +9,12 @@ from pydantic import BaseModel
 from recognizer.models.attention import AttentionRecognizer, AttentionSizes
 from recognizer.models.base import FormulaRecognizer, Memory
 from recognizer.models.fast import FastRecognizer, FastSizes
+from recognizer.models.satrn import SatrnRecognizer, SatrnSizes
 
 REGISTRY: dict[str, tuple[type[FormulaRecognizer], type[BaseModel]]] = {
     "attention": (AttentionRecognizer, AttentionSizes),
     "fast": (FastRecognizer, FastSizes),
+    "satrn": (SatrnRecognizer, SatrnSizes),
 }
 
 __all__ = ["REGISTRY", "FormulaRecognizer", "Memory", "build"]
