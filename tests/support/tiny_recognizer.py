@@ -10,4 +10,5 @@ SMALL: dict[str, dict[str, Any]] = {
     "attention": {"stem": 8, "width": 48, "encoder_layers": 1, "decoder_layers": 2, "dropout": 0.0},
     "fast": {"stem": 8, "width": 48, "encoder_layers": 1, "decoder_layers": 2, "heads": 4, "dropout": 0.0},
     "satrn": {"stem": 8, "width": 48, "encoder_layers": 2, "decoder_layers": 2, "heads": 4, "dropout": 0.0},
+    "srn": {"stem": 8, "width": 48, "encoder_layers": 1, "semantic_layers": 2, "heads": 4, "dropout": 0.0},
 }
