@@ -6,11 +6,17 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from recognizer.models.attention import AttentionRecognizer, AttentionSizes
 from recognizer.models.base import FormulaRecognizer, Memory
 from recognizer.models.fast import FastRecognizer, FastSizes
+from recognizer.models.satrn import SatrnRecognizer, SatrnSizes
+from recognizer.models.srn import SrnRecognizer, SrnSizes
 
 REGISTRY: dict[str, tuple[type[FormulaRecognizer], type[BaseModel]]] = {
+    "attention": (AttentionRecognizer, AttentionSizes),
     "fast": (FastRecognizer, FastSizes),
+    "satrn": (SatrnRecognizer, SatrnSizes),
+    "srn": (SrnRecognizer, SrnSizes),
 }
 
 __all__ = ["REGISTRY", "FormulaRecognizer", "Memory", "build"]

@@ -10,15 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from recognizer.models.base import FormulaRecognizer, Memory
-from recognizer.models.layers import (
-    EncoderLayer,
-    ResidualConv,
-    ScaledConv,
-    TransformerDecoder,
-    additive_mask,
-    grid_positions,
-    size_mask,
-)
+from recognizer.models.conv import CellEncoder
+from recognizer.models.layers import EncoderLayer, TransformerDecoder, additive_mask, grid_positions, size_mask
 
 
 class FastSizes(BaseModel):
@@ -39,43 +32,12 @@ class FastSizes(BaseModel):
         return self
 
 
-class ConvEncoder(nn.Module):
-    """(B, 1, H, W) -> (B, width, H / 16, W / 8)."""
-
-    def __init__(self, stem: int, width: int) -> None:
-        super().__init__()
-        channels = [stem, 2 * stem, 4 * stem, width]
-        residuals = [0, 0, 1, 1]
-        self.strides = [(2, 2), (2, 2), (2, 2), (2, 1)]
-        self.downs, self.stages = nn.ModuleList(), nn.ModuleList()
-        previous = 1
-        for channel, blocks, stride in zip(channels, residuals, self.strides, strict=True):
-            self.downs.append(ScaledConv(previous, channel, stride))
-            self.stages.append(nn.ModuleList(ResidualConv(channel) for _ in range(blocks)))
-            previous = channel
-
-    def forward(self, images: Tensor, sizes: Tensor) -> Tensor:
-        """Features (B, C, h, w), zero outside of the pictures."""
-        stride = (1, 1)
-        mask = size_mask(sizes, images.shape[2], images.shape[3], stride)
-        x = images * mask
-        for i, (down, blocks, step) in enumerate(zip(self.downs, self.stages, self.strides, strict=True)):
-            assert isinstance(blocks, nn.ModuleList)
-            stride = stride[0] * step[0], stride[1] * step[1]
-            x = down(x.relu() if i else x)
-            mask = size_mask(sizes, x.shape[2], x.shape[3], stride)
-            x = x * mask
-            for block in blocks:
-                x = block(x, mask)
-        return x.relu()
-
-
 class FastRecognizer(FormulaRecognizer):
     stride = (16, 8)
 
     def __init__(self, vocabulary: int, max_tokens: int, sizes: FastSizes) -> None:
         super().__init__()
-        self.conv = ConvEncoder(sizes.stem, sizes.width)
+        self.conv = CellEncoder(sizes.stem, sizes.width)
         self.norm = nn.LayerNorm(sizes.width)
         self.layers = nn.ModuleList(
             EncoderLayer(sizes.width, sizes.heads, 2 * sizes.width, sizes.dropout) for _ in range(sizes.encoder_layers)

@@ -119,6 +119,22 @@ class Attention(nn.Module):
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
 
+class AdditiveAttention(nn.Module):
+    """score . tanh(query + key) (arXiv:1409.0473), with keys that are projected once for a picture."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(dim, hidden)
+        self.key = nn.Linear(dim, hidden, bias=False)
+        self.score = nn.Linear(hidden, 1, bias=False)
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        """Queries of x (B, M, D) over keys (B, N, hidden), values (B, N, D), additive mask (B, N) -> (B, M, D)."""
+        energy = torch.tanh(self.query(x)[:, :, None] + keys[:, None])  # (B, M, N, hidden)
+        scores = self.score(energy)[..., 0] + mask[:, None]  # (B, M, N)
+        return scores.softmax(dim=2) @ values
+
+
 class FeedForward(nn.Sequential):
     def __init__(self, dim: int, hidden: int, dropout: float) -> None:
         super().__init__(nn.Linear(dim, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, dim))

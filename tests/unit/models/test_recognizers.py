@@ -119,5 +119,17 @@ def test_an_unknown_recognizer_or_size_is_refused_by_name() -> None:
         build("resnet", VOCABULARY, MAX_TOKENS, {})
     with pytest.raises(ValueError, match="widht"):
         build("fast", VOCABULARY, MAX_TOKENS, {"widht": 3})
-    with pytest.raises(ValueError, match="width 50 must be a multiple of heads"):
-        build("fast", VOCABULARY, MAX_TOKENS, {"width": 50})
+
+
+@pytest.mark.parametrize(
+    "name, sizes, message",
+    [
+        ("attention", {"width": 50}, "width 50 must be a multiple of 4"),
+        ("fast", {"width": 50}, "width 50 must be a multiple of heads"),
+        ("satrn", {"heads": 7}, r"width 256 must be even and a multiple of heads \(7\)"),
+        ("srn", {"width": 50}, "width 50 must be a multiple of heads"),
+    ],
+)
+def test_sizes_that_do_not_fit_together_are_refused(name: str, sizes: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build(name, VOCABULARY, MAX_TOKENS, sizes)
