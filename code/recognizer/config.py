@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from recognizer.models import REGISTRY
+from recognizer.training.schedule import Schedule
 
 
 class ConfigError(ValueError):
@@ -44,6 +45,7 @@ class Hyperparameters(BaseModel):
     batch_size: int = Field(8, ge=1, description="samples in a batch, at most, over all processes")
     batch_pixels: int = Field(300_000, ge=1_000, description="pixels in a batch, at most, over all processes")
     learning_rate: float = Field(2e-3, gt=0, description="highest learning rate of AdamW")
+    schedule: Schedule = Field("cosine", description="how the learning rate goes on after the warm-up")
     warmup_steps: int = Field(100, ge=0, description="steps over which the learning rate climbs")
     weight_decay: float = Field(0.05, ge=0)
     clip_norm: float = Field(1.0, gt=0, description="largest norm of the gradient")

@@ -1,7 +1,7 @@
 """The training loop, in the order in which things happen.
 
 All state that a resumed run needs is in `Trainer.state`. What isn't there is a pure function of it: the learning rate
-of the progress, the order of the data of (seed, epoch), dropout of (seed, step, rank).
+of the progress and the validations so far, the order of the data of (seed, epoch), dropout of (seed, step, rank).
 """
 
 from __future__ import annotations
@@ -77,8 +77,7 @@ class Trainer:
             if not self._train_epoch(stop):
                 self.save()
                 return False
-            if self.ranks.is_main:
-                self._validate()
+            self._validate()
             self._tick()
             self.progress.epoch, self.progress.position = self.progress.epoch + 1, 0
             self.save()
@@ -125,8 +124,14 @@ class Trainer:
         return all_loss / all_tokens, int(all_tokens), stopping > 0
 
     def learning_rate(self) -> float:
+        settings, losses = self.settings, [row["loss"] for row in self.history]
         return learning_rate(
-            self.progress.step, self.share_done(), self.settings.learning_rate, self.settings.warmup_steps
+            self.progress.step,
+            self.share_done(),
+            settings.learning_rate,
+            settings.warmup_steps,
+            settings.schedule,
+            losses,
         )
 
     def share_done(self) -> float:
@@ -161,11 +166,16 @@ class Trainer:
         )
 
     def _validate(self) -> None:
+        """Validates on the main rank. The others learn the loss, as the learning rate may depend on it."""
+        row = self._validate_here() if self.ranks.is_main else {"loss": 0.0}
+        (row["loss"],) = self.ranks.sum(row["loss"])
+        self.history.append(row)
+
+    def _validate_here(self) -> dict[str, float]:
         batches = self.validation.epoch(0)
         model = self.average.model
         result = validate(model, batches, self.vocabulary, self.settings.max_tokens, self.device)
         epoch = self.progress.epoch + 1
-        self.history.append({"epoch": epoch, "step": self.progress.step, **_row(result)})
         print(
             f"epoch {epoch}/{self.settings.epochs} validated: validation:loss={result.loss:.4f}; "
             f"{result.metrics.lines('validation:')} epoch={epoch};",
@@ -175,6 +185,7 @@ class Trainer:
             self.progress.best_exprate = result.metrics.exprate
             weights = {"recognizer": self.settings.recognizer, "weights": model.state_dict(), "metrics": _row(result)}
             checkpoint.write(self.checkpoints, checkpoint.BEST, {**weights, "epoch": epoch})
+        return {"epoch": epoch, "step": self.progress.step, **_row(result)}
 
     def save(self) -> None:
         """Writes the whole state, on the main rank."""
