@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from recognizer.config import Hyperparameters
@@ -21,6 +21,7 @@ from recognizer.data.loader import BatchLoader
 from recognizer.latex import Vocabulary
 from recognizer.models import FormulaRecognizer
 from recognizer.training import checkpoint
+from recognizer.training.diagnose import describe, find_culprit
 from recognizer.training.distributed import Ranks
 from recognizer.training.ema import Average
 from recognizer.training.loss import sequence_loss
@@ -111,17 +112,28 @@ class Trainer:
         rate = self.learning_rate()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        torch.manual_seed(hash((self.settings.seed, self.progress.step, self.ranks.rank)) % 2**63)  # of dropout
-        with self.precision.autocast():
-            logits = self.network(batch.images, batch.sizes, batch.tokens[:, :-1])  # (B, T, V)
+        logits = self._forward(self.network, batch)
         total, tokens = sequence_loss(logits, batch.tokens[:, 1:], self.vocabulary.pad, self.settings.label_smoothing)
         all_tokens, all_loss, stopping = self.ranks.sum(tokens, float(total.detach()), float(stop))
         loss = total * (self.ranks.world_size / all_tokens)  # ranks' gradients are averaged, tokens weigh the same
-        if self.precision.step(loss, self.network, self.optimizer):
+        if self.precision.step(loss, self.network, self.optimizer, lambda: self._explain_skip(batch)):
             self.average.update(self.model, self.progress.step)
-        elif self.ranks.is_main:
-            print(f"warning: step {self.progress.step} skipped, its gradient isn't finite", flush=True)
         return all_loss / all_tokens, int(all_tokens), stopping > 0
+
+    def _forward(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Logits (B, T, V); the same again when it is called again in the same step, dropout included."""
+        torch.manual_seed(hash((self.settings.seed, self.progress.step, self.ranks.rank)) % 2**63)  # of dropout
+        with self.precision.autocast():
+            logits: Tensor = network(batch.images, batch.sizes, batch.tokens[:, :-1])
+        return logits
+
+    def _explain_skip(self, batch: Batch) -> str:
+        """Looks for what isn't finite, and prints it on the main rank and on those that have found something."""
+        culprit = find_culprit(self.model, lambda: self._forward(self.model, batch), len(batch))
+        reason = describe(culprit, batch.samples)
+        if culprit or self.ranks.is_main:
+            print(f"warning: step {self.progress.step} skipped, its gradient isn't finite: {reason}", flush=True)
+        return reason
 
     def learning_rate(self) -> float:
         settings, losses = self.settings, [row["loss"] for row in self.history]
