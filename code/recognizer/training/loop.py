@@ -42,6 +42,7 @@ class Progress:
     step: int = 0
     seconds: float = 0.0
     best_exprate: float = -1.0
+    init: str | None = None  # version of the model that the run began with
 
 
 class Trainer:
