@@ -22,6 +22,7 @@ from recognizer.export import Trained, export
 from recognizer.models import FormulaRecognizer, build
 from recognizer.training import checkpoint
 from recognizer.training.data import JobData, prepare
+from recognizer.training.determinism import deterministic
 from recognizer.training.distributed import Ranks, join
 from recognizer.training.loop import Trainer
 from recognizer.training.stop import StopSignal
@@ -60,7 +61,7 @@ def run(settings: Hyperparameters, folders: Folders, stop: StopSignal) -> None:
     """Trains, or goes on training, and exports what validated best."""
     torch.set_num_threads(settings.threads or inference.default_threads())
     settings, start = _start(settings, folders)
-    with join() as ranks:
+    with deterministic(settings.deterministic), join() as ranks:
         torch.manual_seed(settings.seed)  # of the first weights
         spec = inference.PreprocessSpec(glyph_height=settings.glyph_height, scale=settings.scale)
         data = prepare(settings, folders.train, folders.validation, spec, _split_to_resume(folders), ranks)
@@ -195,6 +196,9 @@ def _finish(
             "best_epoch": best["epoch"],
             "steps": trainer.progress.step,
             "training_samples": len(data.split.train),
+            "device": str(trainer.device),
+            "threads": torch.get_num_threads(),
+            "processes": trainer.ranks.world_size,
         },
     )
     print("exporting the model and checking that ONNX equals torch", flush=True)

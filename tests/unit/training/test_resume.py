@@ -16,6 +16,7 @@ from recognizer.data.dataset import Batch
 from recognizer.models import build
 from recognizer.training import checkpoint
 from recognizer.training.data import JobData, prepare
+from recognizer.training.determinism import deterministic
 from recognizer.training.distributed import Ranks
 from recognizer.training.loop import Trainer
 from recognizer.training.schedule import Schedule
@@ -140,6 +141,18 @@ def test_the_curve_of_a_resumed_run_has_no_step(folder: Path, tmp_path: Path, sc
     assert resumed.run(StopSignal())
     assert stopped.rates + resumed.rates == whole.rates
     assert (min(whole.rates[3:]) < max(whole.rates)) == (schedule != "constant")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_same_seed_gives_the_same_bits_with_any_number_of_workers(
+    folder: Path, tmp_path: Path, uninterrupted: Trainer, workers: int
+) -> None:
+    """Also with `deterministic`, which on a CPU leaves torch's algorithms as they are."""
+    with deterministic(True):
+        made = trainer(settings(workers, deterministic=True), folder, tmp_path)
+        assert made.run(StopSignal())
+    assert torch.equal(weights(made), weights(uninterrupted))
+    assert made.history == uninterrupted.history
 
 
 def test_another_seed_gives_other_weights(uninterrupted: Trainer, folder: Path, tmp_path: Path) -> None:
