@@ -11,9 +11,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from recognizer.models import REGISTRY
+from recognizer.training.schedule import Schedule
 
 
 class ConfigError(ValueError):
@@ -27,6 +28,7 @@ class Hyperparameters(BaseModel):
 
     recognizer: str = Field("fast", description="which recognizer to train")
     sizes: dict[str, Any] = Field(default_factory=dict, description="the recognizer's own sizes")
+    init: str | None = Field(None, description="model directory to begin with; by default the channel `model`, if any")
 
     synthetic: int | None = Field(None, ge=0, description="embedded pictures to add to the data")
     strips: int = Field(3000, ge=0, description="pictures of random symbols in a row to add to the training data")
@@ -44,6 +46,7 @@ class Hyperparameters(BaseModel):
     batch_size: int = Field(8, ge=1, description="samples in a batch, at most, over all processes")
     batch_pixels: int = Field(300_000, ge=1_000, description="pixels in a batch, at most, over all processes")
     learning_rate: float = Field(2e-3, gt=0, description="highest learning rate of AdamW")
+    schedule: Schedule = Field("cosine", description="how the learning rate goes on after the warm-up")
     warmup_steps: int = Field(100, ge=0, description="steps over which the learning rate climbs")
     weight_decay: float = Field(0.05, ge=0)
     clip_norm: float = Field(1.0, gt=0, description="largest norm of the gradient")
@@ -51,9 +54,19 @@ class Hyperparameters(BaseModel):
     ema_decay: float = Field(0.998, ge=0, lt=1, description="average of the weights that is validated; 0 is off")
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     seed: int = Field(0, ge=0)
+    deterministic: bool = Field(False, description="the same bits each time, on a GPU too, where it is slower")
     workers: int | None = Field(None, ge=0, description="processes that prepare pictures; by default as many as fit")
     threads: int | None = Field(None, ge=1, description="threads of the network; by default the container's cores")
     checkpoint_minutes: float = Field(5, gt=0, description="longest time between two checkpoints")
+
+    @model_validator(mode="after")
+    def _no_clock(self) -> Hyperparameters:
+        if self.deterministic and self.max_minutes:
+            raise ValueError(
+                "deterministic=true with max_minutes: the learning rate and the end would follow the clock, never the "
+                "same twice; set epochs instead"
+            )
+        return self
 
     @classmethod
     def from_strings(cls, values: Mapping[str, str]) -> Hyperparameters:
@@ -133,5 +146,7 @@ def _unknown(name: str, known: Iterable[str], recognizer: str) -> str:
 
 def _first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
+    if not problem["loc"]:  # of several values together; the message names them
+        return f"hyperparameters: {problem['msg']}"
     name = ".".join(str(part) for part in problem["loc"])
     return f"hyperparameter {name}={problem['input']!r}: {problem['msg']}"

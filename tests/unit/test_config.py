@@ -39,6 +39,8 @@ def test_an_empty_value_means_the_default() -> None:
         (["--precision", "int8"], r"precision='int8': .*'fp32', 'bf16' or 'fp16'"),
         (["--recognizer", "resnet"], r"recognizer='resnet': expected one of"),
         (["--width", "50"], "width 50 must be a multiple of heads"),
+        (["--deterministic", "--max-minutes", "4"], r"deterministic=true with max_minutes: .*set epochs instead"),
+        (["--schedule", "linear"], r"schedule='linear': .*'cosine', 'step', 'plateau', 'one_cycle' or 'constant'"),
         (["3"], r"argument '3': expected --name value"),
     ],
 )

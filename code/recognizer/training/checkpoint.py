@@ -55,7 +55,7 @@ def read(folder: Path, name: str, recognizer: str) -> dict[str, Any] | None:
         return None
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        version, trained = state["format"], state["recognizer"]
+        version, trained = state["format"], state.get("recognizer")
     except Exception as error:  # torch raises many kinds for a damaged file
         raise CheckpointError(f"{path} can't be read ({error}); remove it to start afresh") from error
     if version != FORMAT:

@@ -22,10 +22,12 @@ from recognizer.export import Trained, export
 from recognizer.models import FormulaRecognizer, build
 from recognizer.training import checkpoint
 from recognizer.training.data import JobData, prepare
+from recognizer.training.determinism import deterministic
 from recognizer.training.distributed import Ranks, join
 from recognizer.training.loop import Trainer
 from recognizer.training.stop import StopSignal
 from recognizer.training.symbols import SymbolLessons
+from recognizer.training.warmstart import Start, read_start, take_over, token_axes
 
 SPLIT = "split.json"
 
@@ -39,24 +41,27 @@ class Folders:
     checkpoints: Path
     train: Path | None
     validation: Path | None
+    start: Path | None = None  # a model to begin with
 
     @classmethod
     def from_environment(cls) -> Folders:
         base = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
-        channels = {name: os.environ.get(f"SM_CHANNEL_{name.upper()}") for name in ("train", "validation")}
+        channels = {name: os.environ.get(f"SM_CHANNEL_{name.upper()}") for name in ("train", "validation", "model")}
         return cls(
             model=Path(os.environ.get("SM_MODEL_DIR", base / "model")),
             output=Path(os.environ.get("SM_OUTPUT_DATA_DIR", base / "output" / "data")),
             checkpoints=base / "checkpoints",
             train=Path(channels["train"]) if channels["train"] else None,
             validation=Path(channels["validation"]) if channels["validation"] else None,
+            start=Path(channels["model"]) if channels["model"] else None,
         )
 
 
 def run(settings: Hyperparameters, folders: Folders, stop: StopSignal) -> None:
     """Trains, or goes on training, and exports what validated best."""
     torch.set_num_threads(settings.threads or inference.default_threads())
-    with join() as ranks:
+    settings, start = _start(settings, folders)
+    with deterministic(settings.deterministic), join() as ranks:
         torch.manual_seed(settings.seed)  # of the first weights
         spec = inference.PreprocessSpec(glyph_height=settings.glyph_height, scale=settings.scale)
         data = prepare(settings, folders.train, folders.validation, spec, _split_to_resume(folders), ranks)
@@ -64,8 +69,12 @@ def run(settings: Hyperparameters, folders: Folders, stop: StopSignal) -> None:
             folders.checkpoints.mkdir(parents=True, exist_ok=True)
             data.split.write(folders.checkpoints / SPLIT)
         model = build(settings.recognizer, len(data.vocabulary), settings.max_tokens, settings.sizes)
+        if start:
+            _take_over(settings, start, model, data, spec, ranks)
         learned = _learn_symbols(settings, folders, data, spec, ranks, model, stop)
         trainer = _trainer(settings, folders, data, spec, ranks, model)
+        if start:
+            trainer.progress.init = start.version
         finished = learned and trainer.run(stop)
         if ranks.is_main:
             if finished:
@@ -73,6 +82,39 @@ def run(settings: Hyperparameters, folders: Folders, stop: StopSignal) -> None:
             else:
                 print(f"stopped; the run goes on from {folders.checkpoints}", flush=True)
         ranks.wait()
+
+
+def _start(settings: Hyperparameters, folders: Folders) -> tuple[Hyperparameters, Start | None]:
+    """The model to begin with, unless a checkpoint goes further, and settings without lessons that it has had."""
+    path = Path(settings.init) if settings.init else folders.start
+    if path is None:
+        return settings, None
+    start = None if _begun(folders) else read_start(path, settings.recognizer)
+    return settings.model_copy(update={"symbol_steps": 0}), start
+
+
+def _begun(folders: Folders) -> bool:
+    """Whether there is a run to resume."""
+    return (folders.checkpoints / checkpoint.LAST).is_file()
+
+
+def _take_over(
+    settings: Hyperparameters,
+    start: Start,
+    model: FormulaRecognizer,
+    data: JobData,
+    spec: inference.PreprocessSpec,
+    ranks: Ranks,
+) -> None:
+    """Begins with the start's weights, and says what was kept."""
+    axes = token_axes(model, settings.recognizer, len(data.vocabulary), settings.max_tokens, settings.sizes)
+    taken = take_over(start, model, data.vocabulary, axes)
+    if not ranks.is_main:
+        return
+    print(f"begins with {start.version}, without lessons on symbols:\n{taken}", flush=True)
+    for key, value in spec.to_dict().items():
+        if start.preprocess.get(key) != value:
+            print(f"  note: it was trained with {key}={start.preprocess.get(key)}, this job has {value}", flush=True)
 
 
 def _split_to_resume(folders: Folders) -> Split | None:
@@ -91,8 +133,7 @@ def _learn_symbols(
 ) -> bool:
     """The first lessons, on the main rank, from which the others get their weights; False if they were stopped."""
     finished = True
-    begun = (folders.checkpoints / checkpoint.LAST).is_file()
-    if ranks.is_main and data.bank and settings.symbol_steps and not begun:
+    if ranks.is_main and data.bank and settings.symbol_steps and not _begun(folders):
         lessons = SymbolLessons(
             model, settings.recognizer, data.vocabulary, data.bank, spec, settings.seed, ranks.device
         )
@@ -149,11 +190,15 @@ def _finish(
         metrics=best["metrics"],
         provenance={
             "hyperparameters": settings.to_dict(),
+            "init": trainer.progress.init,
             "job": os.environ.get("TRAINING_JOB_NAME", ""),
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "best_epoch": best["epoch"],
             "steps": trainer.progress.step,
             "training_samples": len(data.split.train),
+            "device": str(trainer.device),
+            "threads": torch.get_num_threads(),
+            "processes": trainer.ranks.world_size,
         },
     )
     print("exporting the model and checking that ONNX equals torch", flush=True)

@@ -1,7 +1,7 @@
 """The training loop, in the order in which things happen.
 
 All state that a resumed run needs is in `Trainer.state`. What isn't there is a pure function of it: the learning rate
-of the progress, the order of the data of (seed, epoch), dropout of (seed, step, rank).
+of the progress and the validations so far, the order of the data of (seed, epoch), dropout of (seed, step, rank).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from recognizer.config import Hyperparameters
@@ -21,6 +21,7 @@ from recognizer.data.loader import BatchLoader
 from recognizer.latex import Vocabulary
 from recognizer.models import FormulaRecognizer
 from recognizer.training import checkpoint
+from recognizer.training.diagnose import describe, find_culprit
 from recognizer.training.distributed import Ranks
 from recognizer.training.ema import Average
 from recognizer.training.loss import sequence_loss
@@ -41,6 +42,7 @@ class Progress:
     step: int = 0
     seconds: float = 0.0
     best_exprate: float = -1.0
+    init: str | None = None  # version of the model that the run began with
 
 
 class Trainer:
@@ -77,8 +79,7 @@ class Trainer:
             if not self._train_epoch(stop):
                 self.save()
                 return False
-            if self.ranks.is_main:
-                self._validate()
+            self._validate()
             self._tick()
             self.progress.epoch, self.progress.position = self.progress.epoch + 1, 0
             self.save()
@@ -112,21 +113,38 @@ class Trainer:
         rate = self.learning_rate()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        torch.manual_seed(hash((self.settings.seed, self.progress.step, self.ranks.rank)) % 2**63)  # of dropout
-        with self.precision.autocast():
-            logits = self.network(batch.images, batch.sizes, batch.tokens[:, :-1])  # (B, T, V)
+        logits = self._forward(self.network, batch)
         total, tokens = sequence_loss(logits, batch.tokens[:, 1:], self.vocabulary.pad, self.settings.label_smoothing)
         all_tokens, all_loss, stopping = self.ranks.sum(tokens, float(total.detach()), float(stop))
         loss = total * (self.ranks.world_size / all_tokens)  # ranks' gradients are averaged, tokens weigh the same
-        if self.precision.step(loss, self.network, self.optimizer):
+        if self.precision.step(loss, self.network, self.optimizer, lambda: self._explain_skip(batch)):
             self.average.update(self.model, self.progress.step)
-        elif self.ranks.is_main:
-            print(f"warning: step {self.progress.step} skipped, its gradient isn't finite", flush=True)
         return all_loss / all_tokens, int(all_tokens), stopping > 0
 
+    def _forward(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Logits (B, T, V); the same again when it is called again in the same step, dropout included."""
+        torch.manual_seed(hash((self.settings.seed, self.progress.step, self.ranks.rank)) % 2**63)  # of dropout
+        with self.precision.autocast():
+            logits: Tensor = network(batch.images, batch.sizes, batch.tokens[:, :-1])
+        return logits
+
+    def _explain_skip(self, batch: Batch) -> str:
+        """Looks for what isn't finite, and prints it on the main rank and on those that have found something."""
+        culprit = find_culprit(self.model, lambda: self._forward(self.model, batch), len(batch))
+        reason = describe(culprit, batch.samples)
+        if culprit or self.ranks.is_main:
+            print(f"warning: step {self.progress.step} skipped, its gradient isn't finite: {reason}", flush=True)
+        return reason
+
     def learning_rate(self) -> float:
+        settings, losses = self.settings, [row["loss"] for row in self.history]
         return learning_rate(
-            self.progress.step, self.share_done(), self.settings.learning_rate, self.settings.warmup_steps
+            self.progress.step,
+            self.share_done(),
+            settings.learning_rate,
+            settings.warmup_steps,
+            settings.schedule,
+            losses,
         )
 
     def share_done(self) -> float:
@@ -161,11 +179,16 @@ class Trainer:
         )
 
     def _validate(self) -> None:
+        """Validates on the main rank. The others learn the loss, as the learning rate may depend on it."""
+        row = self._validate_here() if self.ranks.is_main else {"loss": 0.0}
+        (row["loss"],) = self.ranks.sum(row["loss"])
+        self.history.append(row)
+
+    def _validate_here(self) -> dict[str, float]:
         batches = self.validation.epoch(0)
         model = self.average.model
         result = validate(model, batches, self.vocabulary, self.settings.max_tokens, self.device)
         epoch = self.progress.epoch + 1
-        self.history.append({"epoch": epoch, "step": self.progress.step, **_row(result)})
         print(
             f"epoch {epoch}/{self.settings.epochs} validated: validation:loss={result.loss:.4f}; "
             f"{result.metrics.lines('validation:')} epoch={epoch};",
@@ -175,6 +198,7 @@ class Trainer:
             self.progress.best_exprate = result.metrics.exprate
             weights = {"recognizer": self.settings.recognizer, "weights": model.state_dict(), "metrics": _row(result)}
             checkpoint.write(self.checkpoints, checkpoint.BEST, {**weights, "epoch": epoch})
+        return {"epoch": epoch, "step": self.progress.step, **_row(result)}
 
     def save(self) -> None:
         """Writes the whole state, on the main rank."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import torch
@@ -26,11 +27,16 @@ class Precision:
     def autocast(self) -> AbstractContextManager[None]:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
-    def step(self, loss: Tensor, model: nn.Module, optimizer: torch.optim.Optimizer) -> bool:
+    def step(
+        self, loss: Tensor, model: nn.Module, optimizer: torch.optim.Optimizer, explain: Callable[[], str]
+    ) -> bool:
         """Backward, unscale, clip, step. A step whose gradient isn't finite is skipped and False is returned.
 
+        Args:
+            explain: called after a skipped step; says what isn't finite, and tells the user.
+
         Raises:
-            NotFiniteError: too many steps in a row were skipped.
+            NotFiniteError: too many steps in a row were skipped; ends with the last explanation.
         """
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(optimizer)
@@ -40,10 +46,14 @@ class Precision:
             self.scaler.step(optimizer)
         self.scaler.update()
         optimizer.zero_grad(set_to_none=True)
-        self.skipped = 0 if finite else self.skipped + 1
+        if finite:
+            self.skipped = 0
+            return True
+        self.skipped += 1
+        reason = explain()
         if self.skipped >= MAX_SKIPPED:
             raise NotFiniteError(
                 f"the gradient wasn't finite for {MAX_SKIPPED} steps in a row; lower learning_rate, or set "
-                "precision=bf16 or fp32"
+                f"precision=bf16 or fp32. In the last one: {reason}"
             )
-        return finite
+        return False

@@ -72,6 +72,13 @@ def test_a_foreign_checkpoint_is_refused_by_name(tmp_path: Path, change: dict[st
         checkpoint.read(tmp_path, checkpoint.LAST, "fast")
 
 
+def test_a_newer_checkpoint_is_refused_as_newer_whatever_it_holds(tmp_path: Path) -> None:
+    """Not as damaged, with the advice to remove it."""
+    torch.save({"format": checkpoint.FORMAT + 1, "network": "fast"}, tmp_path / checkpoint.LAST)
+    with pytest.raises(checkpoint.CheckpointError, match=r"last\.pt has format 2; .*use the version that wrote it"):
+        checkpoint.read(tmp_path, checkpoint.LAST, "fast")
+
+
 def test_a_damaged_checkpoint_is_named_with_the_remedy(tmp_path: Path) -> None:
     (tmp_path / checkpoint.LAST).write_bytes(b"PK\x03\x04 half a file")
     with pytest.raises(checkpoint.CheckpointError, match=r"last\.pt can't be read .* remove it to start afresh"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -11,11 +12,14 @@ from PIL import Image
 
 import inference
 from recognizer.config import Hyperparameters
+from recognizer.data.dataset import Batch
 from recognizer.models import build
 from recognizer.training import checkpoint
 from recognizer.training.data import JobData, prepare
+from recognizer.training.determinism import deterministic
 from recognizer.training.distributed import Ranks
 from recognizer.training.loop import Trainer
+from recognizer.training.schedule import Schedule
 from recognizer.training.stop import StopSignal
 from tests.support.tiny_model import formula_picture
 from tests.support.tiny_recognizer import SMALL
@@ -62,11 +66,11 @@ def settings(workers: int = 0, **more: object) -> Hyperparameters:
     return Hyperparameters.model_validate({**values, **more})
 
 
-def trainer(chosen: Hyperparameters, folder: Path, checkpoints: Path) -> Trainer:
+def trainer(chosen: Hyperparameters, folder: Path, checkpoints: Path, kind: type[Trainer] = Trainer) -> Trainer:
     data: JobData = prepare(chosen, folder, None, SPEC, None, Ranks())
     torch.manual_seed(0)
     model = build("fast", len(data.vocabulary), chosen.max_tokens, chosen.sizes)
-    made = Trainer(chosen, model, data.vocabulary, data.training, data.validation, checkpoints, Ranks(), {"seed": 0})
+    made = kind(chosen, model, data.vocabulary, data.training, data.validation, checkpoints, Ranks(), {"seed": 0})
     made.resume()
     return made
 
@@ -101,6 +105,54 @@ def test_the_learning_rate_shows_no_step(uninterrupted: Trainer, folder: Path, t
     stopped = trainer(settings(), folder, tmp_path)
     stopped.run(StopAfter(6))
     assert trainer(settings(), folder, tmp_path).learning_rate() == stopped.learning_rate()
+
+
+class Recorded(Trainer):
+    """Notes the learning rate of each step, and validates with a loss that never falls."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.rates: list[float] = []
+
+    def _train_batch(self, batch: Batch, stop: bool) -> tuple[float, int, bool]:
+        done = super()._train_batch(batch, stop)
+        self.rates.append(self.optimizer.param_groups[0]["lr"])
+        return done
+
+    def _validate_here(self) -> dict[str, float]:
+        return {"loss": 1.0}
+
+
+def recorded(chosen: Hyperparameters, folder: Path, checkpoints: Path) -> Recorded:
+    made = trainer(chosen, folder, checkpoints, Recorded)
+    assert isinstance(made, Recorded)
+    return made
+
+
+@pytest.mark.parametrize("schedule", get_args(Schedule))
+def test_the_curve_of_a_resumed_run_has_no_step(folder: Path, tmp_path: Path, schedule: str) -> None:
+    """Stopped within the fourth epoch, when `plateau` has already cut the rate."""
+    chosen = settings(epochs=5, schedule=schedule)
+    whole = recorded(chosen, folder, tmp_path / "whole")
+    assert whole.run(StopSignal())
+    stopped = recorded(chosen, folder, tmp_path)
+    assert not stopped.run(StopAfter(len(whole.rates) * 7 // 10))
+    resumed = recorded(chosen, folder, tmp_path)
+    assert resumed.run(StopSignal())
+    assert stopped.rates + resumed.rates == whole.rates
+    assert (min(whole.rates[3:]) < max(whole.rates)) == (schedule != "constant")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_same_seed_gives_the_same_bits_with_any_number_of_workers(
+    folder: Path, tmp_path: Path, uninterrupted: Trainer, workers: int
+) -> None:
+    """Also with `deterministic`, which on a CPU leaves torch's algorithms as they are."""
+    with deterministic(True):
+        made = trainer(settings(workers, deterministic=True), folder, tmp_path)
+        assert made.run(StopSignal())
+    assert torch.equal(weights(made), weights(uninterrupted))
+    assert made.history == uninterrupted.history
 
 
 def test_another_seed_gives_other_weights(uninterrupted: Trainer, folder: Path, tmp_path: Path) -> None:

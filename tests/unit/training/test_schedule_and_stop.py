@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
+from typing import get_args
 
 import pytest
 
-from recognizer.training.schedule import learning_rate
+from recognizer.training.schedule import Schedule, learning_rate
 from recognizer.training.stop import StopSignal
 
 
@@ -25,6 +27,51 @@ def test_the_rate_is_the_same_after_resuming() -> None:
     assert (
         learning_rate(700, 0.7, 1e-3, 100) == learning_rate(700, 0.7, 1e-3, 100) < learning_rate(699, 0.699, 1e-3, 100)
     )
+
+
+def rates(schedule: Schedule, losses: tuple[float, ...] = ()) -> list[float]:
+    """At each thousandth of a run, without a warm-up; the highest is 1."""
+    return [learning_rate(step, step / 1000, 1.0, 0, schedule, losses) for step in range(1001)]
+
+
+def test_step_falls_to_a_tenth_twice() -> None:
+    seen = rates("step")
+    assert seen == pytest.approx([1.0] * 500 + [0.1] * 250 + [0.01] * 251)
+
+
+def test_one_cycle_climbs_for_a_third_and_falls_to_next_to_nothing() -> None:
+    seen = rates("one_cycle")
+    assert (seen[0], seen[300], seen[-1]) == pytest.approx((0.04, 1.0, 1e-4))
+    assert seen[:301] == sorted(seen[:301])
+    assert seen[300:] == sorted(seen[300:], reverse=True)
+
+
+def test_constant_stays() -> None:
+    assert set(rates("constant")) == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("losses", "share"),
+    [
+        ((), 1.0),
+        ((3.0, 2.0, 1.0), 1.0),
+        ((1.0, 1.0), 1.0),  # one without a gain is borne
+        ((1.0, 1.0, 1.5), 0.5),
+        ((1.0, 1.0, 0.5, 0.5), 1.0),  # a gain starts the count anew
+        ((1.0, 0.9999, 0.9998), 0.5),  # less than a thousandth is none
+        ((1.0, math.nan, math.nan), 0.5),
+        ((1.0,) * 5, 0.25),
+        ((1.0,) * 100, 0.02),
+    ],
+)
+def test_plateau_halves_after_two_validations_without_a_gain(losses: tuple[float, ...], share: float) -> None:
+    assert rates("plateau", losses) == pytest.approx([share] * 1001)
+
+
+@pytest.mark.parametrize("schedule", get_args(Schedule))
+def test_every_schedule_begins_with_the_warm_up(schedule: Schedule) -> None:
+    first, whole = learning_rate(0, 0.1, 1.0, 9, schedule), learning_rate(9, 0.1, 1.0, 9, schedule)
+    assert first == pytest.approx(whole / 10)
 
 
 def test_sigterm_is_a_request_and_not_an_end(capsys: pytest.CaptureFixture[str]) -> None:

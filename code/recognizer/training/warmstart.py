@@ -1,0 +1,202 @@
+"""A start from trained weights: what fits is taken over, the vocabulary's rows by token.
+
+An id is only a token's place, and other data gives other places; rows taken over by id would teach the network that
+`x` is `\\alpha`. Which axis of which weight counts tokens is found out, not guessed from names or sizes: it is the one
+that grows with the vocabulary.
+"""
+
+from __future__ import annotations
+
+import json
+import os.path
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+import inference
+from recognizer.config import ConfigError
+from recognizer.latex import Vocabulary, VocabularyError
+from recognizer.models import FormulaRecognizer, build
+
+DESCRIPTION, WEIGHTS, ARCHIVE = "model.json", "weights.safetensors", "model.tar.gz"
+NAMES_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Start:
+    """A trained model to begin with."""
+
+    version: str
+    sizes: dict[str, Any]
+    vocabulary: Vocabulary
+    preprocess: dict[str, Any]
+    weights: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class TakenOver:
+    """Names of weights, and tokens: what the start and the new network share, and what only one of them has.
+
+    A weight of another shape is both: new here, and dropped there.
+    """
+
+    kept: tuple[str, ...]
+    new: tuple[str, ...]
+    dropped: tuple[str, ...]
+    kept_tokens: tuple[str, ...]
+    new_tokens: tuple[str, ...]
+    dropped_tokens: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"  weights: {len(self.kept)} kept; new: {_some(self.new)}; dropped: {_some(self.dropped)}\n"
+            f"  tokens: {len(self.kept_tokens)} kept; new: {_some(self.new_tokens)}; "
+            f"dropped: {_some(self.dropped_tokens)}"
+        )
+
+
+def read_start(path: Path, recognizer: str) -> Start:
+    """Reads a model directory, a folder with a model.tar.gz, or the archive itself.
+
+    Raises:
+        ConfigError: there is no such model, it can't be read, or it is another recognizer's; names the file.
+    """
+    with _opened(path) as folder:
+        described = _describe(folder / DESCRIPTION, path)
+        name = described.recognizer.name
+        if name != recognizer:
+            raise ConfigError(
+                f"init: {path} is a model of recognizer {name!r}, this job trains {recognizer!r}; "
+                f"set recognizer={name}, or start from another model"
+            )
+        try:
+            vocabulary = Vocabulary.from_dict(described.vocabulary)
+            weights = load_file(folder / WEIGHTS)
+        except (OSError, SafetensorError, VocabularyError) as error:
+            raise ConfigError(f"init: {path} can't be used: {error}") from error
+    return Start(described.version, described.recognizer.sizes, vocabulary, described.preprocess, weights)
+
+
+class _Recognizer(BaseModel):
+    name: str
+    sizes: dict[str, Any]
+
+
+class _Description(BaseModel):
+    """What a start needs of model.json."""
+
+    version: str
+    recognizer: _Recognizer
+    preprocess: dict[str, Any]
+    vocabulary: dict[str, Any]
+
+
+def _describe(file: Path, path: Path) -> _Description:
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"init: {path} has neither {DESCRIPTION} nor {ARCHIVE}; give a model directory") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"init: {path}: {DESCRIPTION} can't be read: {error}") from error
+    version = stored.get("format_version") if isinstance(stored, dict) else None
+    if version != inference.FORMAT_VERSION:
+        raise ConfigError(
+            f"init: {path}: {DESCRIPTION} has format_version {version!r}; this program reads "
+            f"{inference.FORMAT_VERSION}: use the version that wrote it"
+        )
+    try:
+        return _Description.model_validate(stored)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(map(str, problem["loc"]))
+        raise ConfigError(f"init: {path}: {DESCRIPTION}, key {key}: {problem['msg']}") from None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Path]:
+    """Yields the model directory; of an archive, its two files that matter, unpacked for the time being."""
+    archive = path if path.is_file() else path / ARCHIVE
+    if not archive.is_file() or (path / DESCRIPTION).is_file():
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="start-") as folder:
+        try:
+            with tarfile.open(archive) as tar:
+                wanted = [
+                    each for each in tar if each.isfile() and os.path.normpath(each.name) in (DESCRIPTION, WEIGHTS)
+                ]
+                tar.extractall(folder, wanted, filter="data")
+        except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
+            raise ConfigError(f"init: {archive} is no model archive: {error}") from error
+        yield Path(folder)
+
+
+def token_axes(
+    model: FormulaRecognizer, recognizer: str, vocabulary: int, max_tokens: int, sizes: dict[str, Any]
+) -> dict[str, int]:
+    """The axis that counts tokens, for each weight that has one: where the network for one token more differs."""
+    with torch.random.fork_rng(devices=[]):
+        larger = build(recognizer, vocabulary + 1, max_tokens, sizes).state_dict()
+    shapes = {name: (weight.shape, larger[name].shape) for name, weight in model.state_dict().items()}
+    return {
+        name: next(axis for axis in range(len(one)) if one[axis] != other[axis])
+        for name, (one, other) in shapes.items()
+        if one != other
+    }
+
+
+@torch.no_grad()
+def take_over(start: Start, model: FormulaRecognizer, vocabulary: Vocabulary, axes: dict[str, int]) -> TakenOver:
+    """Copies into the model what has the same name and, apart from the number of tokens, the same shape.
+
+    Raises:
+        ConfigError: nothing fits.
+    """
+    shared = [token for token in vocabulary.tokens if token in start.vocabulary]
+    here, there = (torch.tensor(known.encode(shared)) for known in (vocabulary, start.vocabulary))
+    kept, state = [], model.state_dict()
+    for name, target in state.items():
+        source, axis = start.weights.get(name), axes.get(name)
+        if source is None or not _fits(source, target, axis):
+            continue
+        if axis is None:
+            target.copy_(source)
+        else:
+            rows = source.index_select(axis, there).to(target)
+            target.index_copy_(axis, here.to(target.device), rows)
+        kept.append(name)
+    if not kept:
+        raise ConfigError(f"init: no weight of {start.version} fits; its sizes are {start.sizes}")
+    return TakenOver(
+        kept=tuple(kept),
+        new=tuple(name for name in state if name not in kept),
+        dropped=tuple(name for name in start.weights if name not in kept),
+        kept_tokens=tuple(shared),
+        new_tokens=tuple(token for token in vocabulary.tokens if token not in start.vocabulary),
+        dropped_tokens=tuple(token for token in start.vocabulary.tokens if token not in vocabulary),
+    )
+
+
+def _fits(source: Tensor, target: Tensor, axis: int | None) -> bool:
+    """Whether the shapes are equal, apart from the axis that counts tokens."""
+    if source.ndim != target.ndim:
+        return False
+    return all(one == other or i == axis for i, (one, other) in enumerate(zip(source.shape, target.shape, strict=True)))
+
+
+def _some(names: Sequence[str]) -> str:
+    if not names:
+        return "none"
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return f"{len(names)} ({' '.join(names[:NAMES_SHOWN])}{more})"
