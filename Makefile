@@ -17,7 +17,7 @@ OUT        ?= build/train-local
 DATA       ?=
 VALIDATION ?=
 # on the embedded data set a demonstration that ends in minutes; with DATA the defaults of the recognizer
-HP         ?= $(if $(DATA),,max_minutes=4)
+HP         ?= $(if $(DATA),,max_minutes=3 symbol_steps=1200)
 RESUME     ?=
 IMAGE      ?=
 PORT       ?= 8080
