@@ -263,6 +263,7 @@ def test_json_answers_follow_the_form_of_the_request() -> None:
         "confidence": 0.75,
         "truncated": False,
         "model_version": "m-1",
+        "blank": False,
     }
     many, _ = inference.output_fn(Answer((GOOD, BAD), "many"), "*/*")
     assert [row.get("latex", row.get("error", {}).get("code")) for row in json.loads(many)["predictions"]] == [
@@ -278,13 +279,59 @@ def test_text_and_csv_have_a_row_for_every_picture() -> None:
     text, _ = inference.output_fn(answer, "text/plain")
     assert text.splitlines() == ["x^{2}", "error: undecodable_image: no picture"]
     table, _ = inference.output_fn(answer, "text/csv, */*;q=0.1")
-    assert table.splitlines() == ["latex,confidence,truncated,error", "x^{2},0.750000,False,", ",,,undecodable_image"]
+    assert table.splitlines() == [
+        "latex,confidence,truncated,blank,error",
+        "x^{2},0.750000,False,False,",
+        ",,,,undecodable_image",
+    ]
 
 
 def test_what_can_not_be_given_is_refused() -> None:
     with pytest.raises(RequestError) as refused:
         inference.output_fn(Answer((GOOD,), "one"), "application/xml")
     assert (refused.value.status, refused.value.code) == (406, "not_acceptable")
+
+
+# ------------------------------------------------------------------------------------------------------ decoding
+
+BOS, EOS = 0, 1
+
+
+def decode(*scripts: list[int], max_tokens: int = 200) -> list[list[int]]:
+    """What greedy decoding makes of networks that emit these ids one after the other, each row its own."""
+
+    def step(tokens: np.ndarray, past: np.ndarray, memory: inference.Memory) -> tuple[np.ndarray, np.ndarray]:
+        wanted = [scripts[row][len(past)] for row in memory["rows"]]
+        return np.eye(50, dtype=np.float32)[wanted], np.zeros((len(wanted), 1), np.float32)
+
+    prefix, rows = np.zeros((0, len(scripts), 1), np.float32), np.arange(len(scripts))
+    return [ids for ids, _ in inference.decode_greedy(step, prefix, {"rows": rows}, BOS, EOS, max_tokens)]
+
+
+@given(
+    st.lists(st.integers(2, 9), max_size=10),
+    st.lists(st.integers(10, 49), min_size=1, max_size=inference.LONGEST_CYCLE, unique=True),
+)
+def test_a_loop_is_ended_and_its_first_round_kept(beginning: list[int], cycle: list[int]) -> None:
+    sane = [2, 3, 4, EOS]
+    looping, other = decode(beginning + cycle * 200, sane)
+    assert looping == beginning + cycle
+    assert other == sane
+
+
+@given(
+    st.lists(st.integers(2, 49), max_size=20),
+    st.lists(st.integers(2, 49), min_size=1, max_size=8, unique=True),
+    st.integers(1, inference.LOOP_REPEATS - 1),
+)
+def test_repeats_that_formulas_have_are_kept(beginning: list[int], cycle: list[int], repeats: int) -> None:
+    formula = [*beginning[:7], *cycle * repeats, EOS]
+    assert decode(formula) == [formula]
+
+
+def test_a_row_that_finds_no_end_stops_at_the_limit() -> None:
+    endless = [2 + (i * i) % 47 for i in range(60)]
+    assert decode(endless, max_tokens=40) == [endless[:40]]
 
 
 # -------------------------------------------------------------------------------------------------- the tiny model
@@ -298,6 +345,19 @@ def test_predictions_come_in_the_order_of_the_pictures(tiny_base_dir: Path) -> N
     together = model.predict(pictures)
     assert [p.latex for p in together] == [p.latex for p in alone]
     assert [p.confidence for p in together] == pytest.approx([p.confidence for p in alone], abs=1e-5)
+
+
+@pytest.mark.parametrize("value", [0, 128, 255])
+def test_a_picture_without_ink_gets_an_empty_answer(tiny_base_dir: Path, value: int) -> None:
+    model = inference.Recognizer.load(tiny_base_dir / "model")
+    blank = np.full((50, 80, 3), value, np.uint8)
+    written = model.predict([formula()])[0]
+    assert model.predict([blank, formula(), blank]) == [
+        inference.Prediction("", (), 1.0, False, model.version, blank=True),
+        written,
+        inference.Prediction("", (), 1.0, False, model.version, blank=True),
+    ]
+    assert written.latex and not written.blank
 
 
 def test_the_handler_functions_answer_a_request(tiny_base_dir: Path) -> None:
