@@ -21,7 +21,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from email.parser import BytesParser
 from email.policy import HTTP
 from pathlib import Path
@@ -248,6 +248,58 @@ def join_tokens(tokens: Iterable[str]) -> str:
     return "".join(text)
 
 
+def balance(tokens: Iterable[str]) -> tuple[str, ...]:
+    r"""The tokens with every brace, `\left` and `\begin` closed once, in order; balanced ones as they are.
+
+    A brace or environment that stays open is closed where what is around it ends. A brace or `\end` that closes
+    nothing goes. A `\left(` or `\right)` without its partner becomes the plain delimiter that it shows.
+    """
+    balanced: list[str] = []
+    opened: list[tuple[str, int]] = []  # the kinds of what is open, and where each stands in `balanced`
+
+    def close(partner: str | None) -> None:
+        kind, place = opened.pop()
+        if kind == "left" and partner is None:
+            balanced[place] = _plain_delimiter(balanced[place])
+        elif kind == "left":
+            balanced.append(partner or "")
+        else:
+            balanced.append("}" if kind == "brace" else r"\end" + balanced[place].removeprefix(r"\begin"))
+
+    for token in tokens:
+        kind, closes = _bracket(token)
+        if not closes:
+            if kind:
+                opened.append((kind, len(balanced)))
+            balanced.append(token)
+        elif kind in dict(opened):
+            while opened[-1][0] != kind:
+                close(None)
+            close(token)
+        elif kind == "left":
+            balanced.append(_plain_delimiter(token))
+    while opened:
+        close(None)
+    return tuple(token for token in balanced if token)
+
+
+def _bracket(token: str) -> tuple[str, bool]:
+    r"""What kind of bracket a token is ("" for none), and whether it closes: `\right)` -> ("left", True)."""
+    if token in ("{", "}"):
+        return "brace", token == "}"
+    if token.startswith((r"\begin{", r"\end{")):
+        return "environment", token.startswith(r"\end")
+    for command in (r"\left", r"\right"):
+        if token.startswith(command) and not token[len(command) :][:1].isalpha():  # not \leftarrow
+            return "left", command == r"\right"
+    return "", False
+
+
+def _plain_delimiter(token: str) -> str:
+    plain = token.removeprefix(r"\left").removeprefix(r"\right").removeprefix(".")
+    return "\\" + plain if plain in ("{", "}") else plain
+
+
 # -------------------------------------------------------------------------------------------------- decoding
 
 Memory = dict[str, np.ndarray]  # what the encoder saw; every array has the batch first
@@ -318,6 +370,7 @@ class Prediction:
     confidence: float  # probability that the network gives to the whole sequence, 0..1
     truncated: bool  # no end was found: the model's limit of tokens was reached, or it went round in a loop
     model_version: str
+    repaired: bool = False  # a brace, \left or \begin lacked its partner: see `balance`
     blank: bool = False  # the picture has no ink; nothing was guessed, and the confidence in that is 1
 
     def to_dict(self) -> dict[str, Any]:
@@ -379,10 +432,10 @@ class Recognizer:
         has_ink = [float(image.max()) > paper + 1e-3 for image in inputs]
         predictions = iter(self.recognize([image for image, inked in zip(inputs, has_ink, strict=True) if inked]))
         blank = Prediction("", (), 1.0, False, self.version, blank=True)
-        return [next(predictions) if inked else blank for inked in has_ink]
+        return [_repair(next(predictions)) if inked else blank for inked in has_ink]
 
     def recognize(self, inputs: Sequence[np.ndarray]) -> list[Prediction]:
-        """Prepared inputs -> their predictions, in the same order; batches hold inputs of like size."""
+        """Prepared inputs -> what the networks say, in the same order; batches hold inputs of like size."""
         answers: list[Prediction | None] = [None] * len(inputs)
         by_size = sorted(range(len(inputs)), key=lambda i: (inputs[i].shape[1], inputs[i].shape[0]))
         for start in range(0, len(by_size), self.batch_size):
@@ -440,6 +493,13 @@ class Recognizer:
         if not expected:
             raise ModelError(f"{folder / 'golden.json'} lists no sample")
         return len(expected)
+
+
+def _repair(prediction: Prediction) -> Prediction:
+    tokens = balance(prediction.tokens)
+    if tokens == prediction.tokens:
+        return prediction
+    return replace(prediction, latex=join_tokens(tokens), tokens=tokens, repaired=True)
 
 
 def _input_difference(seen: np.ndarray, expected: np.ndarray) -> float:
@@ -639,12 +699,13 @@ def _plain(row: Prediction | RequestError) -> str:
 def _csv(answer: Answer) -> str:
     text = io.StringIO()
     table = csv.writer(text)
-    table.writerow(["latex", "confidence", "truncated", "blank", "error"])
+    table.writerow(["latex", "confidence", "truncated", "repaired", "blank", "error"])
     for row in answer.rows:
         if isinstance(row, RequestError):
-            table.writerow(["", "", "", "", row.code])
+            table.writerow(["", "", "", "", "", row.code])
         else:
-            table.writerow([row.latex, f"{row.confidence:.6f}", row.truncated, row.blank, ""])
+            flags = (row.truncated, row.repaired, row.blank)
+            table.writerow([row.latex, f"{row.confidence:.6f}", *flags, ""])
     return text.getvalue()
 
 

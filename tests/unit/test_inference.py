@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -87,6 +87,7 @@ def test_a_phone_picture_is_turned_upright(orientation: int) -> None:
     assert np.abs(seen.astype(int) - formula()).mean() < 3
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_picture_are_refused_with_a_code(data: bytes) -> None:
     with pytest.raises(RequestError) as refused:
@@ -94,6 +95,7 @@ def test_bytes_that_are_no_picture_are_refused_with_a_code(data: bytes) -> None:
     assert (refused.value.status, refused.value.code) == (400, "undecodable_image")
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2000), st.integers(0, 255))
 def test_a_damaged_picture_never_breaks_the_server(place: int, value: int) -> None:
     data = bytearray(png())
@@ -263,6 +265,7 @@ def test_json_answers_follow_the_form_of_the_request() -> None:
         "confidence": 0.75,
         "truncated": False,
         "model_version": "m-1",
+        "repaired": False,
         "blank": False,
     }
     many, _ = inference.output_fn(Answer((GOOD, BAD), "many"), "*/*")
@@ -280,9 +283,9 @@ def test_text_and_csv_have_a_row_for_every_picture() -> None:
     assert text.splitlines() == ["x^{2}", "error: undecodable_image: no picture"]
     table, _ = inference.output_fn(answer, "text/csv, */*;q=0.1")
     assert table.splitlines() == [
-        "latex,confidence,truncated,blank,error",
-        "x^{2},0.750000,False,False,",
-        ",,,,undecodable_image",
+        "latex,confidence,truncated,repaired,blank,error",
+        "x^{2},0.750000,False,False,False,",
+        ",,,,,undecodable_image",
     ]
 
 
@@ -308,6 +311,7 @@ def decode(*scripts: list[int], max_tokens: int = 200) -> list[list[int]]:
     return [ids for ids, _ in inference.decode_greedy(step, prefix, {"rows": rows}, BOS, EOS, max_tokens)]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(2, 9), max_size=10),
     st.lists(st.integers(10, 49), min_size=1, max_size=inference.LONGEST_CYCLE, unique=True),
@@ -319,6 +323,7 @@ def test_a_loop_is_ended_and_its_first_round_kept(beginning: list[int], cycle: l
     assert other == sane
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(2, 49), max_size=20),
     st.lists(st.integers(2, 49), min_size=1, max_size=8, unique=True),
@@ -405,3 +410,95 @@ def test_tokens_are_joined_with_a_space_only_where_latex_needs_one() -> None:
         inference.join_tokens(["\\alpha", "x", "+", "\\frac", "{", "1", "}", "{", "y", "}"]) == r"\alpha x+\frac{1}{y}"
     )
     assert inference.join_tokens(["\\alpha", "2", "\\\\", "a", "\\,", "b"]) == r"\alpha2\\a\,b"
+
+
+# ----------------------------------------------------------------------------------------------- balanced output
+
+OTHER = ["x", "^", r"\frac", r"\leftarrow", r"\rightarrow", "(", r"\{", r"\}", "&", r"\\", r"\middle|"]
+BRACKETS = [
+    *("{", "}", r"\left(", r"\left.", r"\left\{", r"\left", r"\left{", r"\right)", r"\right|", r"\right."),
+    *(r"\begin{matrix}", r"\end{matrix}", r"\begin{array}", r"\end{array}"),
+]
+ANY_TOKENS = st.lists(st.sampled_from(OTHER + BRACKETS) | st.text(min_size=1, max_size=3), max_size=30)
+NESTED = st.recursive(
+    st.lists(st.sampled_from(OTHER), max_size=3),
+    lambda inner: st.builds(
+        lambda pair, first, second: [pair[0], *first, pair[1], *second],
+        st.sampled_from([("{", "}"), (r"\left(", r"\right."), (r"\begin{array}", r"\end{array}")]),
+        inner,
+        inner,
+    ),
+)
+
+
+def is_balanced(tokens: tuple[str, ...]) -> bool:
+    """Takes innermost pairs away as long as there are any: whether no bracket is left."""
+    names = {"{": "{", "}": "}"}
+    text = ""
+    for token in tokens:
+        name = names.get(token, "")
+        if token.startswith((r"\begin{", r"\end{")):
+            name = ("<" if token.startswith(r"\begin") else ">") + ("m" if "matrix" in token else "a")
+        elif token.startswith(r"\left") and not token.startswith(r"\lefta"):
+            name = "("
+        elif token.startswith(r"\right") and not token.startswith(r"\righta"):
+            name = ")"
+        text += name
+    before = None
+    while text != before:
+        before = text
+        for pair in ("{}", "()", "<m>m", "<a>a"):
+            text = text.replace(pair, "")
+    return not text
+
+
+@settings(deadline=None)
+@given(ANY_TOKENS)
+def test_whatever_comes_out_is_balanced_and_stays_so(tokens: list[str]) -> None:
+    balanced = inference.balance(tokens)
+    assert is_balanced(balanced)
+    assert inference.balance(balanced) == balanced
+
+
+@settings(deadline=None)
+@given(NESTED)
+def test_what_is_balanced_is_not_changed(tokens: list[str]) -> None:
+    assert inference.balance(tokens) == tuple(tokens)
+
+
+@settings(deadline=None)
+@given(ANY_TOKENS)
+def test_only_brackets_are_touched(tokens: list[str]) -> None:
+    def others(some: Sequence[str]) -> list[str]:
+        return [token for token in some if token in ("x", "^", r"\frac", r"\leftarrow", "&", r"\\")]
+
+    assert others(inference.balance(tokens)) == others(tokens)
+
+
+@pytest.mark.parametrize(
+    ("given_tokens", "balanced"),
+    [
+        (r"\frac { a } { b", r"\frac { a } { b }"),
+        (r"x ^ { 2 } } + 1", r"x ^ { 2 } + 1"),
+        (r"\left( { a \right) + b", r"\left( { a } \right) + b"),
+        (r"{ \left( a } + b", r"{ ( a } + b"),
+        (r"a \right] + \left. b", r"a ] + b"),
+        (r"\left\{ a", r"\{ a"),
+        (r"{ \begin{matrix} a & b }", r"{ \begin{matrix} a & b \end{matrix} }"),
+        (r"\begin{matrix} a \end{array} + b", r"\begin{matrix} a \end{matrix} + b"),
+        (r"a \end{matrix}", r"a"),
+    ],
+)
+def test_what_lacks_its_partner_is_closed_or_made_plain(given_tokens: str, balanced: str) -> None:
+    assert " ".join(inference.balance(given_tokens.split())) == balanced
+
+
+def test_a_repaired_answer_says_so(tiny_base_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = inference.Recognizer.load(tiny_base_dir / "model")
+    as_it_was = model.predict([formula()])[0]
+    token = as_it_was.tokens[0]
+    monkeypatch.setattr(model, "tokens", ["{" if text == token else text for text in model.tokens])
+    repaired = model.predict([formula()])[0]
+    assert not as_it_was.repaired and repaired.repaired
+    assert repaired.tokens.count("{") == repaired.tokens.count("}") == as_it_was.tokens.count(token)
+    assert repaired.latex == inference.join_tokens(repaired.tokens)
