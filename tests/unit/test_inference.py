@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -104,6 +105,30 @@ def test_a_damaged_picture_never_breaks_the_server(place: int, value: int) -> No
         assert inference.read_image(bytes(data)).ndim == 3
     except RequestError as error:
         assert error.status == 400
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's words about the damage
+@settings(deadline=None)
+@given(st.integers(20, 60), st.integers(0, 255))
+def test_damaged_exif_never_breaks_the_server(place: int, value: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F], exif[0x011A] = 6, "maker", 72.0
+    data = bytearray(encoded(Image.fromarray(formula(1)), "JPEG", exif=exif))
+    data[place] = value
+    try:
+        assert inference.read_image(bytes(data)).ndim == 3
+    except RequestError as error:
+        assert error.code == "undecodable_image"
+
+
+def test_whatever_pillow_raises_is_the_pictures_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(picture: object) -> None:
+        raise struct.error("required argument is not an integer")
+
+    monkeypatch.setattr(inference.ImageOps, "exif_transpose", fail)
+    with pytest.raises(RequestError, match="not an integer") as refused:
+        inference.read_image(png())
+    assert (refused.value.status, refused.value.code) == (400, "undecodable_image")
 
 
 def test_too_many_pixels_are_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,6 +252,14 @@ def test_a_bad_record_keeps_its_place_among_the_good() -> None:
     request = inference.input_fn(lines, "application/jsonlines")
     codes = [p.code if isinstance(p, RequestError) else "picture" for p in request.pictures]
     assert codes == ["picture", "invalid_json", "invalid_base64", "picture"]
+
+
+def test_each_line_of_csv_is_a_record() -> None:
+    good = base64_png()
+    lines = [good, f'"{good}"', f'"data:image/png;base64,{good}"', "two words", f"{good},{good}", "Überschrift"]
+    request = inference.input_fn("\r\n".join(lines) + "\r\n", "text/csv; header=absent")
+    codes = [p.code if isinstance(p, RequestError) else "picture" for p in request.pictures]
+    assert codes == ["picture"] * 3 + ["invalid_base64"] * 3
 
 
 @pytest.mark.parametrize(
