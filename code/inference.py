@@ -37,6 +37,7 @@ import onnxruntime as ort
 FORMAT_VERSION = 1
 MAX_SOURCE_PIXELS = 120_000_000  # a larger picture is refused before it is decoded
 WORKING_SIDE = 1600  # larger pictures are reduced to this many pixels a side when they are read
+FAINTEST_INK = 0.05  # less everywhere is the grain of blank paper; writing of 15 gray levels, with noise, reaches 0.1
 LONGEST_CYCLE, LOOP_REPEATS, LOOP_TOKENS = 8, 6, 32  # in 70,000 real formulas: at most 8 repeats, 32 tokens in all
 RESAMPLE = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 
@@ -430,8 +431,8 @@ class Recognizer:
     def predict(self, pictures: Sequence[np.ndarray]) -> list[Prediction]:
         """(H, W, 3) uint8 RGB pictures -> their predictions, in the same order. One without ink gets an empty one."""
         inputs = [self.prepare(picture) for picture in pictures]
-        paper = -self.spec.mean / self.spec.std
-        has_ink = [float(image.max()) > paper + 1e-3 for image in inputs]
+        faintest = (FAINTEST_INK - self.spec.mean) / self.spec.std
+        has_ink = [float(image.max()) > faintest for image in inputs]
         predictions = iter(self.recognize([image for image, inked in zip(inputs, has_ink, strict=True) if inked]))
         blank = Prediction("", (), 1.0, False, self.version, blank=True)
         return [_repair(next(predictions)) if inked else blank for inked in has_ink]

@@ -398,6 +398,14 @@ def test_a_picture_without_ink_gets_an_empty_answer(tiny_base_dir: Path, value: 
     assert written.latex and not written.blank
 
 
+def test_grain_is_blank_and_faint_writing_is_not(tiny_base_dir: Path) -> None:
+    model = inference.Recognizer.load(tiny_base_dir / "model")
+    grain = np.random.default_rng(0).normal(0, 3, formula().shape[:2])[:, :, None]
+    paper = np.clip(235 + grain, 0, 255).astype(np.uint8).repeat(3, axis=2)
+    faint = np.clip(formula(ink=(210, 210, 210), paper=(235, 235, 235)) + grain / 3, 0, 255).astype(np.uint8)
+    assert [answer.blank for answer in model.predict([paper, faint])] == [True, False]
+
+
 def test_the_handler_functions_answer_a_request(tiny_base_dir: Path) -> None:
     model = inference.model_fn(str(tiny_base_dir / "model"))
     request = Request((formula(), BAD), "many")
