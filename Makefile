@@ -20,6 +20,8 @@ VALIDATION ?=
 HP         ?= $(if $(DATA),,max_minutes=4)
 RESUME     ?=
 IMAGE      ?=
+IMAGES     ?=
+ANSWERS    ?= $(OUT)/answers.jsonl
 PORT       ?= 8080
 MODEL      := $(OUT)/ml/model
 JOB_ARGS    = --out "$(OUT)" $(if $(DATA),--data "$(DATA)") $(if $(VALIDATION),--validation "$(VALIDATION)") \
@@ -114,6 +116,11 @@ serve-local: ## Serve the model that train-local made, on PORT
 invoke: ## Ask the running server: IMAGE=formula.png
 	@test -n "$(IMAGE)" || { echo "make: name a picture: make invoke IMAGE=formula.png" >&2; exit 1; }
 	@$(PYTHON) -m launch.invoke --port $(PORT) $(IMAGE)
+
+.PHONY: predict
+predict: $(READY) ## Recognize many pictures: IMAGES=folder or list of paths; goes on where it was stopped
+	@test -n "$(IMAGES)" || { echo "make: name a folder of pictures: make predict IMAGES=folder" >&2; exit 1; }
+	@$(RUN) -m container.predict "$(MODEL)" "$(IMAGES)" --out "$(ANSWERS)"
 
 .PHONY: evaluate
 evaluate: ## Measure the model on a labelled set, with a report: DATA=folder

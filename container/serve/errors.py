@@ -15,6 +15,9 @@ class ServeError(Exception):
         super().__init__(message)
         self.status, self.code, self.message, self.retry_after = status, code, message, retry_after
 
+    def to_dict(self) -> dict[str, dict[str, str]]:
+        return {"error": {"code": self.code, "message": self.message}}
+
 
 def not_ready(reason: str) -> ServeError:
     return ServeError(503, "not_ready", reason, retry_after=5)
@@ -53,8 +56,7 @@ def from_exception(error: Exception) -> ServeError | None:
 
 
 def to_response(error: ServeError) -> Response:
-    body = json.dumps({"error": {"code": error.code, "message": error.message}}, ensure_ascii=False)
-    response = Response(body, error.status, mimetype="application/json")
+    response = Response(json.dumps(error.to_dict(), ensure_ascii=False), error.status, mimetype="application/json")
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     return response
