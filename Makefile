@@ -105,7 +105,7 @@ train-local: ## Train here: on the embedded data set, or DATA=folder; HP="name=v
 serve-local: ## Serve the model that train-local made, on PORT
 	@test -f "$(MODEL)/model.json" || { echo "make: there is no model in $(MODEL): run 'make train-local' first" >&2; exit 1; }
 	@if $(DOCKER) image inspect $(SERVE_IMAGE) >/dev/null 2>&1; then \
-	  exec $(DOCKER) run --rm --read-only --tmpfs /tmp -p $(PORT):8080 \
+	  exec $(DOCKER) run --rm --read-only --tmpfs /tmp -p $(PORT):8080 $${SERVE_API_KEY:+--env SERVE_API_KEY} \
 	    -v "$(abspath $(MODEL)):/opt/ml/model:ro" $(SERVE_IMAGE) serve; \
 	else \
 	  $(MAKE) --no-print-directory $(READY) && \

@@ -35,6 +35,10 @@ def shutting_down() -> ServeError:
     return ServeError(503, "shutting_down", "the server is stopping; ask another one", retry_after=1)
 
 
+def unauthorized() -> ServeError:
+    return ServeError(401, "unauthorized", "send the header `Authorization: Bearer KEY` with this server's key")
+
+
 def payload_too_large(limit_mb: int) -> ServeError:
     return ServeError(
         413, "payload_too_large", f"the body is over {limit_mb} MB, the limit that SAGEMAKER_MAX_PAYLOAD_IN_MB sets"
@@ -57,6 +61,8 @@ def from_exception(error: Exception) -> ServeError | None:
 
 def to_response(error: ServeError) -> Response:
     response = Response(json.dumps(error.to_dict(), ensure_ascii=False), error.status, mimetype="application/json")
+    if error.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     return response
