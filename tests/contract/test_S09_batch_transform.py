@@ -9,6 +9,8 @@ import json
 import numpy as np
 import pytest
 
+from tests.support.handlers import NARROW, fail_for_narrow
+from tests.support.server import Server
 from tests.support.tiny_model import formula_picture, png
 
 PICTURES = [png(formula_picture(seed)) for seed in range(5)]
@@ -82,3 +84,21 @@ def test_S09_csv(tiny_server, end):
     assert reply.headers["Content-Type"].startswith("text/csv")
     assert [row["latex"] for row in table] == [expected[0], "", expected[1], ""]
     assert [row["error"] for row in table] == ["", "invalid_base64", "", ""]
+
+
+def test_S09_a_record_that_breaks_the_model_spoils_no_other(own_base_dir):
+    """But where it breaks for every record, the request has failed, and can be sent again."""
+    pictures = [formula_picture(seed) for seed in range(12)]
+    narrow = [picture.shape[1] < NARROW for picture in pictures]
+    assert 0 < sum(narrow) < 12
+    lines = [json.dumps({"image": base64.b64encode(png(picture)).decode()}) for picture in pictures]
+    with Server(fail_for_narrow(own_base_dir)) as server:
+        server.wait_until_ready()
+        reply = server.invoke("\n".join(lines).encode(), "application/jsonlines")
+        rows = [json.loads(line) for line in reply.body.splitlines()]
+        assert [row.get("error", {}).get("code") == "recognition_failed" for row in rows] == narrow
+        assert ["latex" in row for row in rows] == [not is_narrow for is_narrow in narrow]
+        assert b"ZeroDivision" not in reply.body
+        failing = "\n".join(line for line, is_narrow in zip(lines, narrow, strict=True) if is_narrow)
+        failed = server.invoke(failing.encode(), "application/jsonlines")
+    assert (failed.status, failed.code) == (500, "internal_error")

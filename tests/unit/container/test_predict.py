@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from container import predict
-from tests.support.handlers import replace_handler, slow_down
+from tests.support.handlers import NARROW, fail_for_narrow, replace_handler, slow_down
 from tests.support.server import ROOT, Server
 from tests.support.tiny_model import formula_picture, png
 
@@ -168,20 +168,12 @@ def test_what_is_missing_is_named(tiny_base_dir, folder, tmp_path, capsys, missi
 
 
 def test_a_picture_that_breaks_the_model_spoils_no_other(own_base_dir, folder, tmp_path):
-    path = own_base_dir / "model" / "code" / "inference.py"
-    fail_for_some = """
-_predict_fn = predict_fn
-
-
-def predict_fn(request, model, context=None):
-    if any(picture.shape[1] < 150 for picture in request.pictures):
-        raise ZeroDivisionError("too narrow")
-    return _predict_fn(request, model)
-"""
-    path.write_text(path.read_text() + fail_for_some)
+    fail_for_narrow(own_base_dir)
     assert run(own_base_dir, folder, tmp_path / "answers.jsonl") == 0
     rows = {row["image"]: row for row in rows_of(tmp_path / "answers.jsonl")}
-    narrow = {f"more/{n:02d}.png" if n % 2 else f"{n:02d}.PNG" for n in range(40) if formula_picture(n).shape[1] < 150}
+    narrow = {
+        f"more/{n:02d}.png" if n % 2 else f"{n:02d}.PNG" for n in range(40) if formula_picture(n).shape[1] < NARROW
+    }
     assert narrow and {name for name, row in rows.items() if "error" in row} == narrow
     assert {rows[name]["error"]["code"] for name in narrow} == {"recognition_failed"}
 
