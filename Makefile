@@ -20,6 +20,8 @@ VALIDATION ?=
 HP         ?= $(if $(DATA),,max_minutes=3 symbol_steps=1200)
 RESUME     ?=
 IMAGE      ?=
+IMAGES     ?=
+ANSWERS    ?= $(OUT)/answers.jsonl
 PORT       ?= 8080
 MODEL      := $(OUT)/ml/model
 JOB_ARGS    = --out "$(OUT)" $(if $(DATA),--data "$(DATA)") $(if $(VALIDATION),--validation "$(VALIDATION)") \
@@ -103,7 +105,7 @@ train-local: ## Train here: on the embedded data set, or DATA=folder; HP="name=v
 serve-local: ## Serve the model that train-local made, on PORT
 	@test -f "$(MODEL)/model.json" || { echo "make: there is no model in $(MODEL): run 'make train-local' first" >&2; exit 1; }
 	@if $(DOCKER) image inspect $(SERVE_IMAGE) >/dev/null 2>&1; then \
-	  exec $(DOCKER) run --rm --read-only --tmpfs /tmp -p $(PORT):8080 \
+	  exec $(DOCKER) run --rm --read-only --tmpfs /tmp -p $(PORT):8080 $${SERVE_API_KEY:+--env SERVE_API_KEY} \
 	    -v "$(abspath $(MODEL)):/opt/ml/model:ro" $(SERVE_IMAGE) serve; \
 	else \
 	  $(MAKE) --no-print-directory $(READY) && \
@@ -114,6 +116,11 @@ serve-local: ## Serve the model that train-local made, on PORT
 invoke: ## Ask the running server: IMAGE=formula.png
 	@test -n "$(IMAGE)" || { echo "make: name a picture: make invoke IMAGE=formula.png" >&2; exit 1; }
 	@$(PYTHON) -m launch.invoke --port $(PORT) $(IMAGE)
+
+.PHONY: predict
+predict: $(READY) ## Recognize many pictures: IMAGES=folder or list of paths; goes on where it was stopped
+	@test -n "$(IMAGES)" || { echo "make: name a folder of pictures: make predict IMAGES=folder" >&2; exit 1; }
+	@$(RUN) -m container.predict "$(MODEL)" "$(IMAGES)" --out "$(ANSWERS)"
 
 .PHONY: evaluate
 evaluate: ## Measure the model on a labelled set, with a report: DATA=folder

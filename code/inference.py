@@ -21,7 +21,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from email.parser import BytesParser
 from email.policy import HTTP
 from pathlib import Path
@@ -37,6 +37,8 @@ import onnxruntime as ort
 FORMAT_VERSION = 1
 MAX_SOURCE_PIXELS = 120_000_000  # a larger picture is refused before it is decoded
 WORKING_SIDE = 1600  # larger pictures are reduced to this many pixels a side when they are read
+FAINTEST_INK = 0.05  # less everywhere is the grain of blank paper; writing of 15 gray levels, with noise, reaches 0.1
+LONGEST_CYCLE, LOOP_REPEATS, LOOP_TOKENS = 8, 6, 32  # in 70,000 real formulas: at most 8 repeats, 32 tokens in all
 RESAMPLE = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 
 
@@ -75,9 +77,11 @@ def read_image(data: bytes) -> np.ndarray:
             )
         picture.draft("RGB", (2 * WORKING_SIDE, 2 * WORKING_SIDE))  # JPEG: decode no more detail than is used
         return _reduced(_to_rgb(ImageOps.exif_transpose(picture)))
+    except RequestError:
+        raise
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise RequestError(400, "undecodable_image", "the bytes are no picture that can be decoded") from error
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
+    except Exception as error:  # Pillow's plugins raise whatever a damaged file leads them to
         raise RequestError(400, "undecodable_image", f"the picture can't be decoded: {error}") from error
 
 
@@ -249,6 +253,58 @@ def join_tokens(tokens: Iterable[str]) -> str:
     return "".join(text)
 
 
+def balance(tokens: Iterable[str]) -> tuple[str, ...]:
+    r"""The tokens with every brace, `\left` and `\begin` closed once, in order; balanced ones as they are.
+
+    A brace or environment that stays open is closed where what is around it ends. A brace or `\end` that closes
+    nothing goes. A `\left(` or `\right)` without its partner becomes the plain delimiter that it shows.
+    """
+    balanced: list[str] = []
+    opened: list[tuple[str, int]] = []  # the kinds of what is open, and where each stands in `balanced`
+
+    def close(partner: str | None) -> None:
+        kind, place = opened.pop()
+        if kind == "left" and partner is None:
+            balanced[place] = _plain_delimiter(balanced[place])
+        elif kind == "left":
+            balanced.append(partner or "")
+        else:
+            balanced.append("}" if kind == "brace" else r"\end" + balanced[place].removeprefix(r"\begin"))
+
+    for token in tokens:
+        kind, closes = _bracket(token)
+        if not closes:
+            if kind:
+                opened.append((kind, len(balanced)))
+            balanced.append(token)
+        elif kind in dict(opened):
+            while opened[-1][0] != kind:
+                close(None)
+            close(token)
+        elif kind == "left":
+            balanced.append(_plain_delimiter(token))
+    while opened:
+        close(None)
+    return tuple(token for token in balanced if token)
+
+
+def _bracket(token: str) -> tuple[str, bool]:
+    r"""What kind of bracket a token is ("" for none), and whether it closes: `\right)` -> ("left", True)."""
+    if token in ("{", "}"):
+        return "brace", token == "}"
+    if token.startswith((r"\begin{", r"\end{")):
+        return "environment", token.startswith(r"\end")
+    for command in (r"\left", r"\right"):
+        if token.startswith(command) and not token[len(command) :][:1].isalpha():  # not \leftarrow
+            return "left", command == r"\right"
+    return "", False
+
+
+def _plain_delimiter(token: str) -> str:
+    plain = token.removeprefix(r"\left").removeprefix(r"\right").removeprefix(".")
+    return "\\" + plain if plain in ("{", "}") else plain
+
+
 # -------------------------------------------------------------------------------------------------- decoding
 
 Memory = dict[str, np.ndarray]  # what the encoder saw; every array has the batch first
@@ -258,7 +314,7 @@ Step = Callable[[np.ndarray, np.ndarray, Memory], tuple[np.ndarray, np.ndarray]]
 def decode_greedy(
     step: Step, prefix: np.ndarray, memory: Memory, bos: int, eos: int, max_tokens: int
 ) -> list[tuple[list[int], float]]:
-    """Takes the likeliest token at each step; a row that has ended leaves the batch.
+    """Takes the likeliest token at each step; a row that has ended, or goes round in a loop, leaves the batch.
 
     A step emits one row of state, which is written into a buffer that was allocated once: nothing is recomputed.
 
@@ -266,7 +322,8 @@ def decode_greedy(
         step: tokens (B,), past (P + steps so far, B, ...), memory -> logits (B, V), present (B, ...).
         prefix: state before the first token, (P, B, ...).
     Returns:
-        For each picture its token ids, with the end token if it was reached, and their log probability.
+        For each picture its token ids, with the end token if it was reached, and the log probability of all that
+        was taken. Of a loop the first round is kept.
     """
     begin, batch, *state = prefix.shape
     past = np.empty((begin + max_tokens, batch, *state), dtype=np.float32)
@@ -279,9 +336,12 @@ def decode_greedy(
         logits, past[position] = step(tokens, past[:position], memory)
         tokens = logits.argmax(axis=1)  # (B,)
         totals[rows] += logits.max(axis=1) - _log_sum_exp(logits)
-        for row, token in zip(rows, tokens.tolist(), strict=True):
+        alive = tokens != eos  # (B,)
+        for place, (row, token) in enumerate(zip(rows, tokens.tolist(), strict=True)):
             ids[row].append(token)
-        alive = tokens != eos
+            if repeated := count_repeated(ids[row]):
+                del ids[row][-repeated:]
+                alive[place] = False
         if not alive.any():
             break
         if not alive.all():
@@ -289,6 +349,15 @@ def decode_greedy(
             past = np.ascontiguousarray(past[:, alive])
             memory = {name: array[alive] for name, array in memory.items()}
     return list(zip(ids, totals.tolist(), strict=True))
+
+
+def count_repeated(ids: Sequence[int]) -> int:
+    """How many ids at the end only repeat the cycle before them, if that is more than a formula can mean; else 0."""
+    for cycle in range(1, LONGEST_CYCLE + 1):
+        length = max(LOOP_TOKENS, LOOP_REPEATS * cycle)
+        if len(ids) >= length and ids[-length + cycle :] == ids[-length:-cycle]:
+            return length - cycle
+    return 0
 
 
 def _log_sum_exp(logits: np.ndarray) -> np.ndarray:
@@ -304,8 +373,10 @@ class Prediction:
     latex: str
     tokens: tuple[str, ...]
     confidence: float  # probability that the network gives to the whole sequence, 0..1
-    truncated: bool  # no end was found within the model's limit of tokens
+    truncated: bool  # no end was found: the model's limit of tokens was reached, or it went round in a loop
     model_version: str
+    repaired: bool = False  # a brace, \left or \begin lacked its partner: see `balance`
+    blank: bool = False  # the picture has no ink; nothing was guessed, and the confidence in that is 1
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "tokens": list(self.tokens), "confidence": round(self.confidence, 6)}
@@ -360,11 +431,16 @@ class Recognizer:
         return preprocess(rgb, self.spec)
 
     def predict(self, pictures: Sequence[np.ndarray]) -> list[Prediction]:
-        """(H, W, 3) uint8 RGB pictures -> their predictions, in the same order."""
-        return self.recognize([self.prepare(picture) for picture in pictures])
+        """(H, W, 3) uint8 RGB pictures -> their predictions, in the same order. One without ink gets an empty one."""
+        inputs = [self.prepare(picture) for picture in pictures]
+        faintest = (FAINTEST_INK - self.spec.mean) / self.spec.std
+        has_ink = [float(image.max()) > faintest for image in inputs]
+        predictions = iter(self.recognize([image for image, inked in zip(inputs, has_ink, strict=True) if inked]))
+        blank = Prediction("", (), 1.0, False, self.version, blank=True)
+        return [_repair(next(predictions)) if inked else blank for inked in has_ink]
 
     def recognize(self, inputs: Sequence[np.ndarray]) -> list[Prediction]:
-        """Prepared inputs -> their predictions, in the same order; batches hold inputs of like size."""
+        """Prepared inputs -> what the networks say, in the same order; batches hold inputs of like size."""
         answers: list[Prediction | None] = [None] * len(inputs)
         by_size = sorted(range(len(inputs)), key=lambda i: (inputs[i].shape[1], inputs[i].shape[0]))
         for start in range(0, len(by_size), self.batch_size):
@@ -424,6 +500,13 @@ class Recognizer:
         return len(expected)
 
 
+def _repair(prediction: Prediction) -> Prediction:
+    tokens = balance(prediction.tokens)
+    if tokens == prediction.tokens:
+        return prediction
+    return replace(prediction, latex=join_tokens(tokens), tokens=tokens, repaired=True)
+
+
 def _input_difference(seen: np.ndarray, expected: np.ndarray) -> float:
     return math.inf if seen.shape != expected.shape else float(np.abs(seen - expected.astype(np.float32)).mean())
 
@@ -480,7 +563,8 @@ def input_fn(body: bytes | str, content_type: str, context: Any = None) -> Reque
     """A request's body -> its pictures.
 
     Takes a picture's bytes (image/*, application/x-image, application/octet-stream), JSON with base64 pictures
-    (`{"image": ...}`, `{"images": [...]}`, `{"instances": [...]}`), JSON Lines, CSV of base64, or a form.
+    (`{"image": ...}`, `{"images": [...]}`, `{"instances": [...]}`), JSON Lines, CSV of base64 (one column, no header),
+    or a form. Each line that isn't empty is a record, and gets a row of the answer or an error in its place.
 
     Raises:
         RequestError: 400, 413 or 415 where nothing of the request can be answered.
@@ -494,7 +578,7 @@ def input_fn(body: bytes | str, content_type: str, context: Any = None) -> Reque
     if kind in ("application/jsonlines", "application/x-jsonlines", "application/jsonl"):
         return Request(tuple(_picture_or_error(line) for line in data.splitlines() if line.strip()), "lines")
     if kind == "text/csv":
-        return Request(tuple(_base64_or_error(line) for line in data.decode("ascii", "replace").split()), "lines")
+        return Request(tuple(_csv_record_or_error(line) for line in data.splitlines() if line.strip()), "lines")
     if kind == "multipart/form-data":
         return _form_request(data, content_type)
     raise RequestError(
@@ -506,8 +590,7 @@ def input_fn(body: bytes | str, content_type: str, context: Any = None) -> Reque
 
 
 def predict_fn(request: Request, model: Recognizer, context: Any = None) -> Answer:
-    inputs = [model.prepare(picture) for picture in request.pictures if isinstance(picture, np.ndarray)]
-    predictions = iter(model.recognize(inputs))
+    predictions = iter(model.predict([p for p in request.pictures if isinstance(p, np.ndarray)]))
     rows = tuple(p if isinstance(p, RequestError) else next(predictions) for p in request.pictures)
     return Answer(rows, request.form)
 
@@ -598,8 +681,9 @@ def _picture_or_error(row: Any) -> np.ndarray | RequestError:
     return _or_error(_picture, row)
 
 
-def _base64_or_error(text: str) -> np.ndarray | RequestError:
-    return _or_error(_picture, text)
+def _csv_record_or_error(line: bytes) -> np.ndarray | RequestError:
+    """One column of base64; csv.reader isn't used because it splits a data URL, and its fields have a limit."""
+    return _or_error(_picture, line.decode("ascii", "replace").strip().strip('"'))
 
 
 def _image_or_error(data: bytes) -> np.ndarray | RequestError:
@@ -622,12 +706,13 @@ def _plain(row: Prediction | RequestError) -> str:
 def _csv(answer: Answer) -> str:
     text = io.StringIO()
     table = csv.writer(text)
-    table.writerow(["latex", "confidence", "truncated", "error"])
+    table.writerow(["latex", "confidence", "truncated", "repaired", "blank", "error"])
     for row in answer.rows:
         if isinstance(row, RequestError):
-            table.writerow(["", "", "", row.code])
+            table.writerow(["", "", "", "", "", row.code])
         else:
-            table.writerow([row.latex, f"{row.confidence:.6f}", row.truncated, ""])
+            flags = (row.truncated, row.repaired, row.blank)
+            table.writerow([row.latex, f"{row.confidence:.6f}", *flags, ""])
     return text.getvalue()
 
 

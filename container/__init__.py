@@ -1,1 +1,1 @@
-"""What runs inside the images: `train` and `serve`."""
+"""What runs inside the images: `train` and `serve`, and `predict` for many pictures without a server."""

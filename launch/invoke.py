@@ -2,6 +2,7 @@
 
 Standard library only, so that it runs before anything is installed. It says what curl would say as well:
 `curl --data-binary @formula.png -H 'Content-Type: image/png' http://127.0.0.1:8080/invocations`.
+SERVE_API_KEY is the key of a server that asks for one.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import mimetypes
+import os
 import sys
 from pathlib import Path
 
@@ -32,7 +34,7 @@ def invoke(picture: Path, host: str, port: int, accept: str = "application/json"
     kind = mimetypes.guess_type(picture.name)[0] or "application/x-image"
     connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT)
     try:
-        connection.request("POST", "/invocations", body, {"Content-Type": kind, "Accept": accept})
+        connection.request("POST", "/invocations", body, {"Content-Type": kind, "Accept": accept, **_authorization()})
         answer = connection.getresponse()
         text = answer.read().decode("utf-8", "replace").strip()
     except (OSError, http.client.HTTPException) as error:
@@ -45,6 +47,11 @@ def invoke(picture: Path, host: str, port: int, accept: str = "application/json"
     if answer.status != 200:
         raise InvokeError(f"{picture}: the server refused it with status {answer.status}: {text}")
     return text
+
+
+def _authorization() -> dict[str, str]:
+    key = os.environ.get("SERVE_API_KEY", "").strip()
+    return {"Authorization": f"Bearer {key}".encode().decode("latin-1")} if key else {}  # as UTF-8
 
 
 def main(arguments: list[str] | None = None) -> int:

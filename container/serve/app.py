@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hmac
 import logging
 import time
 import uuid
+from functools import partial
 
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
@@ -46,6 +48,8 @@ def create_app(settings: Settings, service: Service) -> Flask:
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _any_error)
     app.before_request(_begin)
+    if settings.api_key:
+        app.before_request(partial(_check_key, settings.api_key.get_secret_value().strip()))
     app.after_request(_end)
     return app
 
@@ -84,6 +88,14 @@ def _begin() -> None:
     if inference_id := request.headers.get("X-Amzn-SageMaker-Inference-Id"):
         ids["inference_id"] = inference_id
     logs.REQUEST.set(ids)
+
+
+def _check_key(key: str) -> None:
+    """Refuses all but /ping without the key, before the body is read, and in the same time whatever key is tried."""
+    scheme, _, sent = request.headers.get("Authorization", "").partition(" ")
+    is_right = hmac.compare_digest(sent.strip().encode("latin-1"), key.encode())  # WSGI has bytes as latin-1
+    if request.path != "/ping" and not (is_right and scheme.lower() == "bearer"):
+        raise errors.unauthorized()
 
 
 def _end(response: Response) -> Response:

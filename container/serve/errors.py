@@ -15,6 +15,9 @@ class ServeError(Exception):
         super().__init__(message)
         self.status, self.code, self.message, self.retry_after = status, code, message, retry_after
 
+    def to_dict(self) -> dict[str, dict[str, str]]:
+        return {"error": {"code": self.code, "message": self.message}}
+
 
 def not_ready(reason: str) -> ServeError:
     return ServeError(503, "not_ready", reason, retry_after=5)
@@ -30,6 +33,10 @@ def deadline_exceeded(seconds: float) -> ServeError:
 
 def shutting_down() -> ServeError:
     return ServeError(503, "shutting_down", "the server is stopping; ask another one", retry_after=1)
+
+
+def unauthorized() -> ServeError:
+    return ServeError(401, "unauthorized", "send the header `Authorization: Bearer KEY` with this server's key")
 
 
 def payload_too_large(limit_mb: int) -> ServeError:
@@ -53,8 +60,9 @@ def from_exception(error: Exception) -> ServeError | None:
 
 
 def to_response(error: ServeError) -> Response:
-    body = json.dumps({"error": {"code": error.code, "message": error.message}}, ensure_ascii=False)
-    response = Response(body, error.status, mimetype="application/json")
+    response = Response(json.dumps(error.to_dict(), ensure_ascii=False), error.status, mimetype="application/json")
+    if error.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     return response

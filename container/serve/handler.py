@@ -9,7 +9,6 @@ https://github.com/aws/sagemaker-inference-toolkit (transformer.py)
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import inspect
 import logging
@@ -45,6 +44,14 @@ class Reply(NamedTuple):
     content_type: str
 
 
+class PictureTypes(NamedTuple):
+    """What our functions exchange: Request(pictures, form), Answer(rows, form), RequestError(status, code, message)."""
+
+    request: type
+    answer: type
+    error: type
+
+
 class Handler:
     """A loaded model with the functions around it."""
 
@@ -76,14 +83,17 @@ class Handler:
     def predict_pictures(self, pictures: Sequence[Any]) -> Sequence[Any]:
         """One row of the answer for each picture."""
         assert self._types
-        request_type, _ = self._types
-        rows: Sequence[Any] = self._predict_fn(request_type(tuple(pictures), "many"), self.model).rows
+        rows: Sequence[Any] = self._predict_fn(self._types.request(tuple(pictures), "many"), self.model).rows
         return rows
+
+    def error_row(self, error: ServeError) -> Any:
+        """The error in the place of a row, as `encode` takes it."""
+        assert self._types
+        return self._types.error(error.status, error.code, error.message)
 
     def encode(self, request: Any, rows: Sequence[Any], accept: str) -> Reply:
         assert self._types
-        _, answer_type = self._types
-        return _reply(self._output_fn(answer_type(tuple(rows), request.form), accept), accept)
+        return _reply(self._output_fn(self._types.answer(tuple(rows), request.form), accept), accept)
 
     def transform(self, call: Call) -> Reply:
         """The whole way for one request, for functions that nothing is known about."""
@@ -138,14 +148,15 @@ def _import(path: Path, name: str) -> ModuleType:
     return module
 
 
-def _picture_types(module: ModuleType) -> tuple[type, type] | None:
-    """The types that our functions exchange, Request(pictures, form) and Answer(rows, form), if `module` has them."""
-    types = getattr(module, "Request", None), getattr(module, "Answer", None)
-    if all(isinstance(t, type) and dataclasses.is_dataclass(t) for t in types):
-        names = [[field.name for field in dataclasses.fields(t)] for t in types]  # type: ignore[arg-type]
-        if names == [["pictures", "form"], ["rows", "form"]]:
-            return types  # type: ignore[return-value]
-    return None
+def _picture_types(module: ModuleType) -> PictureTypes | None:
+    """The types that our functions exchange, if `module` has them."""
+    types = [getattr(module, name, None) for name in ("Request", "Answer", "RequestError")]
+    wanted = [["pictures", "form"], ["rows", "form"], ["status", "code", "message"]]
+    return PictureTypes(*types) if list(map(_parameters, types)) == wanted else None  # type: ignore[arg-type]
+
+
+def _parameters(kind: object) -> list[str]:
+    return list(inspect.signature(kind).parameters) if isinstance(kind, type) else []
 
 
 def _adapt(function: Callable[..., Any], count: int, context: object) -> Callable[..., Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from container.serve import errors
 from container.serve.batching import Batcher
+from container.serve.errors import ServeError
 from container.serve.handler import Call, Handler, Reply, load_handler
 from container.serve.model_location import find_model
 from container.serve.readiness import LoadedWorkers
@@ -80,11 +81,17 @@ class Service:
         assert self._handler and self._batcher
         deadline = time.monotonic() + self._settings.request_timeout
         if not self._handler.joins_requests:
-            (reply,) = self._wait(self._batcher.submit([call]), deadline)
-            return reply
+            (future,) = self._batcher.submit([call])
+            self._wait([future], deadline)
+            return future.result()
         with self._is_arriving():
             request = self._handler.decode(call)
-        rows = self._wait(self._batcher.submit(request.pictures), deadline)
+        futures = self._batcher.submit(request.pictures)
+        failures = self._wait(futures, deadline)
+        rows = [
+            self._handler.error_row(_row_error(failure)) if failure else future.result()
+            for future, failure in zip(futures, failures, strict=True)
+        ]
         return self._handler.encode(request, rows, call.accept)
 
     def stop(self, seconds: float) -> None:
@@ -132,10 +139,29 @@ class Service:
             with self._lock:
                 self._arriving -= 1
 
-    def _wait(self, futures: Sequence[Future[Any]], deadline: float) -> list[Any]:
+    def _wait(self, futures: Sequence[Future[Any]], deadline: float) -> list[Exception | None]:
+        """Where the model failed, for each future; raised instead if it failed for all, or the server gives up."""
         try:
-            return [future.result(max(0.0, deadline - time.monotonic())) for future in futures]
+            failures = [_failure(future, deadline) for future in futures]
         except TimeoutError:
             for future in futures:
                 future.cancel()
             raise errors.deadline_exceeded(self._settings.request_timeout) from None
+        raised = [failure for failure in failures if failure]
+        if raised and (len(raised) == len(failures) or any(isinstance(failure, ServeError) for failure in raised)):
+            raise next((failure for failure in raised if isinstance(failure, ServeError)), raised[0])
+        return failures
+
+
+def _failure(future: Future[Any], deadline: float) -> Exception | None:
+    failure = future.exception(max(0.0, deadline - time.monotonic()))
+    assert failure is None or isinstance(failure, Exception)  # the batcher sets nothing else
+    return failure
+
+
+def _row_error(failure: Exception) -> ServeError:
+    """The error in the place of one record whose neighbours were answered."""
+    if known := errors.from_exception(failure):
+        return known
+    log.error("a record failed", exc_info=failure)
+    return ServeError(500, "recognition_failed", "the model failed for this picture; the server's log has the reason")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 
 class SettingsError(Exception):
@@ -39,6 +39,7 @@ class Settings(BaseModel):
     batch_size: int = Field(8, ge=1, le=256, alias="SAGEMAKER_TS_BATCH_SIZE")  # pictures in one call of the model
     max_batch_delay: int = Field(10, ge=0, le=10_000, alias="SAGEMAKER_TS_MAX_BATCH_DELAY")  # milliseconds
     queue_size: int = Field(64, ge=1, le=1024, alias="SERVE_QUEUE_SIZE")  # requests inside at once; more get 503
+    api_key: SecretStr | None = Field(None, alias="SERVE_API_KEY")  # outside SageMaker, whose requests can't bring one
 
     @property
     def model_root(self) -> Path:

@@ -23,6 +23,25 @@ def slow_down(base_dir: Path, seconds: float) -> Path:
     return base_dir
 
 
+NARROW = 150  # pixels
+FAIL_FOR_NARROW = f"""
+_predict_fn = predict_fn
+
+
+def predict_fn(request, model, context=None):
+    if any(picture.shape[1] < {NARROW} for picture in request.pictures):
+        raise ZeroDivisionError("too narrow")
+    return _predict_fn(request, model)
+"""
+
+
+def fail_for_narrow(base_dir: Path) -> Path:
+    """Makes the model fail for pictures of less than NARROW pixels."""
+    path = base_dir / "model" / "code" / "inference.py"
+    path.write_text(path.read_text() + FAIL_FOR_NARROW)
+    return base_dir
+
+
 def replace_handler(base_dir: Path, source: str) -> Path:
     (base_dir / "model" / "code" / "inference.py").write_text(source)
     return base_dir

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -89,6 +90,7 @@ def test_a_phone_picture_is_turned_upright(orientation: int) -> None:
     assert np.abs(seen.astype(int) - formula()).mean() < 3
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_picture_are_refused_with_a_code(data: bytes) -> None:
     with pytest.raises(RequestError) as refused:
@@ -96,6 +98,7 @@ def test_bytes_that_are_no_picture_are_refused_with_a_code(data: bytes) -> None:
     assert (refused.value.status, refused.value.code) == (400, "undecodable_image")
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2000), st.integers(0, 255))
 def test_a_damaged_picture_never_breaks_the_server(place: int, value: int) -> None:
     data = bytearray(png())
@@ -104,6 +107,30 @@ def test_a_damaged_picture_never_breaks_the_server(place: int, value: int) -> No
         assert inference.read_image(bytes(data)).ndim == 3
     except RequestError as error:
         assert error.status == 400
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's words about the damage
+@settings(deadline=None)
+@given(st.integers(20, 60), st.integers(0, 255))
+def test_damaged_exif_never_breaks_the_server(place: int, value: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F], exif[0x011A] = 6, "maker", 72.0
+    data = bytearray(encoded(Image.fromarray(formula(1)), "JPEG", exif=exif))
+    data[place] = value
+    try:
+        assert inference.read_image(bytes(data)).ndim == 3
+    except RequestError as error:
+        assert error.code == "undecodable_image"
+
+
+def test_whatever_pillow_raises_is_the_pictures_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(picture: object) -> None:
+        raise struct.error("required argument is not an integer")
+
+    monkeypatch.setattr(inference.ImageOps, "exif_transpose", fail)
+    with pytest.raises(RequestError, match="not an integer") as refused:
+        inference.read_image(png())
+    assert (refused.value.status, refused.value.code) == (400, "undecodable_image")
 
 
 def test_too_many_pixels_are_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,6 +268,14 @@ def test_a_bad_record_keeps_its_place_among_the_good() -> None:
     assert codes == ["picture", "invalid_json", "invalid_base64", "picture"]
 
 
+def test_each_line_of_csv_is_a_record() -> None:
+    good = base64_png()
+    lines = [good, f'"{good}"', f'"data:image/png;base64,{good}"', "two words", f"{good},{good}", "Überschrift"]
+    request = inference.input_fn("\r\n".join(lines) + "\r\n", "text/csv; header=absent")
+    codes = [p.code if isinstance(p, RequestError) else "picture" for p in request.pictures]
+    assert codes == ["picture"] * 3 + ["invalid_base64"] * 3
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "status", "code"),
     [
@@ -277,6 +312,8 @@ def test_json_answers_follow_the_form_of_the_request() -> None:
         "confidence": 0.75,
         "truncated": False,
         "model_version": "m-1",
+        "repaired": False,
+        "blank": False,
     }
     many, _ = inference.output_fn(Answer((GOOD, BAD), "many"), "*/*")
     assert [row.get("latex", row.get("error", {}).get("code")) for row in json.loads(many)["predictions"]] == [
@@ -292,13 +329,61 @@ def test_text_and_csv_have_a_row_for_every_picture() -> None:
     text, _ = inference.output_fn(answer, "text/plain")
     assert text.splitlines() == ["x^{2}", "error: undecodable_image: no picture"]
     table, _ = inference.output_fn(answer, "text/csv, */*;q=0.1")
-    assert table.splitlines() == ["latex,confidence,truncated,error", "x^{2},0.750000,False,", ",,,undecodable_image"]
+    assert table.splitlines() == [
+        "latex,confidence,truncated,repaired,blank,error",
+        "x^{2},0.750000,False,False,False,",
+        ",,,,,undecodable_image",
+    ]
 
 
 def test_what_can_not_be_given_is_refused() -> None:
     with pytest.raises(RequestError) as refused:
         inference.output_fn(Answer((GOOD,), "one"), "application/xml")
     assert (refused.value.status, refused.value.code) == (406, "not_acceptable")
+
+
+# ------------------------------------------------------------------------------------------------------ decoding
+
+BOS, EOS = 0, 1
+
+
+def decode(*scripts: list[int], max_tokens: int = 200) -> list[list[int]]:
+    """What greedy decoding makes of networks that emit these ids one after the other, each row its own."""
+
+    def step(tokens: np.ndarray, past: np.ndarray, memory: inference.Memory) -> tuple[np.ndarray, np.ndarray]:
+        wanted = [scripts[row][len(past)] for row in memory["rows"]]
+        return np.eye(50, dtype=np.float32)[wanted], np.zeros((len(wanted), 1), np.float32)
+
+    prefix, rows = np.zeros((0, len(scripts), 1), np.float32), np.arange(len(scripts))
+    return [ids for ids, _ in inference.decode_greedy(step, prefix, {"rows": rows}, BOS, EOS, max_tokens)]
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(2, 9), max_size=10),
+    st.lists(st.integers(10, 49), min_size=1, max_size=inference.LONGEST_CYCLE, unique=True),
+)
+def test_a_loop_is_ended_and_its_first_round_kept(beginning: list[int], cycle: list[int]) -> None:
+    sane = [2, 3, 4, EOS]
+    looping, other = decode(beginning + cycle * 200, sane)
+    assert looping == beginning + cycle
+    assert other == sane
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(2, 49), max_size=20),
+    st.lists(st.integers(2, 49), min_size=1, max_size=8, unique=True),
+    st.integers(1, inference.LOOP_REPEATS - 1),
+)
+def test_repeats_that_formulas_have_are_kept(beginning: list[int], cycle: list[int], repeats: int) -> None:
+    formula = [*beginning[:7], *cycle * repeats, EOS]
+    assert decode(formula) == [formula]
+
+
+def test_a_row_that_finds_no_end_stops_at_the_limit() -> None:
+    endless = [2 + (i * i) % 47 for i in range(60)]
+    assert decode(endless, max_tokens=40) == [endless[:40]]
 
 
 # -------------------------------------------------------------------------------------------------- the tiny model
@@ -312,6 +397,27 @@ def test_predictions_come_in_the_order_of_the_pictures(tiny_base_dir: Path) -> N
     together = model.predict(pictures)
     assert [p.latex for p in together] == [p.latex for p in alone]
     assert [p.confidence for p in together] == pytest.approx([p.confidence for p in alone], abs=1e-5)
+
+
+@pytest.mark.parametrize("value", [0, 128, 255])
+def test_a_picture_without_ink_gets_an_empty_answer(tiny_base_dir: Path, value: int) -> None:
+    model = inference.Recognizer.load(tiny_base_dir / "model")
+    blank = np.full((50, 80, 3), value, np.uint8)
+    written = model.predict([formula()])[0]
+    assert model.predict([blank, formula(), blank]) == [
+        inference.Prediction("", (), 1.0, False, model.version, blank=True),
+        written,
+        inference.Prediction("", (), 1.0, False, model.version, blank=True),
+    ]
+    assert written.latex and not written.blank
+
+
+def test_grain_is_blank_and_faint_writing_is_not(tiny_base_dir: Path) -> None:
+    model = inference.Recognizer.load(tiny_base_dir / "model")
+    grain = np.random.default_rng(0).normal(0, 3, formula().shape[:2])[:, :, None]
+    paper = np.clip(235 + grain, 0, 255).astype(np.uint8).repeat(3, axis=2)
+    faint = np.clip(formula(ink=(210, 210, 210), paper=(235, 235, 235)) + grain / 3, 0, 255).astype(np.uint8)
+    assert [answer.blank for answer in model.predict([paper, faint])] == [True, False]
 
 
 def test_the_handler_functions_answer_a_request(tiny_base_dir: Path) -> None:
@@ -359,3 +465,95 @@ def test_tokens_are_joined_with_a_space_only_where_latex_needs_one() -> None:
         inference.join_tokens(["\\alpha", "x", "+", "\\frac", "{", "1", "}", "{", "y", "}"]) == r"\alpha x+\frac{1}{y}"
     )
     assert inference.join_tokens(["\\alpha", "2", "\\\\", "a", "\\,", "b"]) == r"\alpha2\\a\,b"
+
+
+# ----------------------------------------------------------------------------------------------- balanced output
+
+OTHER = ["x", "^", r"\frac", r"\leftarrow", r"\rightarrow", "(", r"\{", r"\}", "&", r"\\", r"\middle|"]
+BRACKETS = [
+    *("{", "}", r"\left(", r"\left.", r"\left\{", r"\left", r"\left{", r"\right)", r"\right|", r"\right."),
+    *(r"\begin{matrix}", r"\end{matrix}", r"\begin{array}", r"\end{array}"),
+]
+ANY_TOKENS = st.lists(st.sampled_from(OTHER + BRACKETS) | st.text(min_size=1, max_size=3), max_size=30)
+NESTED = st.recursive(
+    st.lists(st.sampled_from(OTHER), max_size=3),
+    lambda inner: st.builds(
+        lambda pair, first, second: [pair[0], *first, pair[1], *second],
+        st.sampled_from([("{", "}"), (r"\left(", r"\right."), (r"\begin{array}", r"\end{array}")]),
+        inner,
+        inner,
+    ),
+)
+
+
+def is_balanced(tokens: tuple[str, ...]) -> bool:
+    """Takes innermost pairs away as long as there are any: whether no bracket is left."""
+    names = {"{": "{", "}": "}"}
+    text = ""
+    for token in tokens:
+        name = names.get(token, "")
+        if token.startswith((r"\begin{", r"\end{")):
+            name = ("<" if token.startswith(r"\begin") else ">") + ("m" if "matrix" in token else "a")
+        elif token.startswith(r"\left") and not token.startswith(r"\lefta"):
+            name = "("
+        elif token.startswith(r"\right") and not token.startswith(r"\righta"):
+            name = ")"
+        text += name
+    before = None
+    while text != before:
+        before = text
+        for pair in ("{}", "()", "<m>m", "<a>a"):
+            text = text.replace(pair, "")
+    return not text
+
+
+@settings(deadline=None)
+@given(ANY_TOKENS)
+def test_whatever_comes_out_is_balanced_and_stays_so(tokens: list[str]) -> None:
+    balanced = inference.balance(tokens)
+    assert is_balanced(balanced)
+    assert inference.balance(balanced) == balanced
+
+
+@settings(deadline=None)
+@given(NESTED)
+def test_what_is_balanced_is_not_changed(tokens: list[str]) -> None:
+    assert inference.balance(tokens) == tuple(tokens)
+
+
+@settings(deadline=None)
+@given(ANY_TOKENS)
+def test_only_brackets_are_touched(tokens: list[str]) -> None:
+    def others(some: Sequence[str]) -> list[str]:
+        return [token for token in some if token in ("x", "^", r"\frac", r"\leftarrow", "&", r"\\")]
+
+    assert others(inference.balance(tokens)) == others(tokens)
+
+
+@pytest.mark.parametrize(
+    ("given_tokens", "balanced"),
+    [
+        (r"\frac { a } { b", r"\frac { a } { b }"),
+        (r"x ^ { 2 } } + 1", r"x ^ { 2 } + 1"),
+        (r"\left( { a \right) + b", r"\left( { a } \right) + b"),
+        (r"{ \left( a } + b", r"{ ( a } + b"),
+        (r"a \right] + \left. b", r"a ] + b"),
+        (r"\left\{ a", r"\{ a"),
+        (r"{ \begin{matrix} a & b }", r"{ \begin{matrix} a & b \end{matrix} }"),
+        (r"\begin{matrix} a \end{array} + b", r"\begin{matrix} a \end{matrix} + b"),
+        (r"a \end{matrix}", r"a"),
+    ],
+)
+def test_what_lacks_its_partner_is_closed_or_made_plain(given_tokens: str, balanced: str) -> None:
+    assert " ".join(inference.balance(given_tokens.split())) == balanced
+
+
+def test_a_repaired_answer_says_so(tiny_base_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = inference.Recognizer.load(tiny_base_dir / "model")
+    as_it_was = model.predict([formula()])[0]
+    token = as_it_was.tokens[0]
+    monkeypatch.setattr(model, "tokens", ["{" if text == token else text for text in model.tokens])
+    repaired = model.predict([formula()])[0]
+    assert not as_it_was.repaired and repaired.repaired
+    assert repaired.tokens.count("{") == repaired.tokens.count("}") == as_it_was.tokens.count(token)
+    assert repaired.latex == inference.join_tokens(repaired.tokens)
