@@ -12,7 +12,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor, nn
 
-from recognizer.models.base import FormulaRecognizer, Memory
+from recognizer.models.base import Memory
+from recognizer.models.common import ConvRecognizer
 from recognizer.models.conv import CellEncoder
 from recognizer.models.layers import AdditiveAttention, additive_mask, grid_positions, size_mask
 
@@ -114,7 +115,7 @@ class AttentionDecoder(nn.Module):
         return self.output(self.dropout(x))
 
 
-class AttentionRecognizer(FormulaRecognizer):
+class AttentionRecognizer(ConvRecognizer):
     stride = (16, 8)
 
     def __init__(self, vocabulary: int, max_tokens: int, sizes: AttentionSizes) -> None:
@@ -124,9 +125,6 @@ class AttentionRecognizer(FormulaRecognizer):
         self.layers = nn.ModuleList(RowLSTM(sizes.width) for _ in range(sizes.encoder_layers))
         self.dropout = nn.Dropout(sizes.dropout)
         self.decoder = AttentionDecoder(vocabulary, sizes.width, sizes.decoder_layers, sizes.dropout)
-
-    def features(self, images: Tensor, sizes: Tensor) -> Tensor:
-        return self.norm(self.conv(images, sizes).permute(0, 2, 3, 1))  # (B, h, w, D)
 
     def encode(self, images: Tensor, sizes: Tensor) -> Memory:
         x = self.features(images, sizes)

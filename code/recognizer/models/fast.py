@@ -9,7 +9,8 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from recognizer.models.base import FormulaRecognizer, Memory
+from recognizer.models.base import Memory
+from recognizer.models.common import TransformerRecognizer
 from recognizer.models.conv import CellEncoder
 from recognizer.models.layers import EncoderLayer, TransformerDecoder, additive_mask, grid_positions, size_mask
 
@@ -32,7 +33,7 @@ class FastSizes(BaseModel):
         return self
 
 
-class FastRecognizer(FormulaRecognizer):
+class FastRecognizer(TransformerRecognizer):
     stride = (16, 8)
 
     def __init__(self, vocabulary: int, max_tokens: int, sizes: FastSizes) -> None:
@@ -53,9 +54,6 @@ class FastRecognizer(FormulaRecognizer):
             max_tokens,
         )
 
-    def features(self, images: Tensor, sizes: Tensor) -> Tensor:
-        return self.norm(self.conv(images, sizes).permute(0, 2, 3, 1))  # (B, h, w, D)
-
     def encode(self, images: Tensor, sizes: Tensor) -> Memory:
         features = self.features(images, sizes)
         batch, height, width, dim = features.shape
@@ -65,15 +63,3 @@ class FastRecognizer(FormulaRecognizer):
         for layer in self.layers:
             x = layer(x, attention_mask)  # (B, N, D)
         return self.decoder.memory(self.memory_norm(x), keep)
-
-    def decode(self, memory: Memory, tokens: Tensor) -> Tensor:
-        return self.decoder(memory, tokens)
-
-    def adopt_symbols(self, head: nn.Linear) -> None:
-        self.decoder.adopt_symbols(head)
-
-    def prefix(self, memory: Memory) -> Tensor:
-        return self.decoder.empty_past(memory)
-
-    def step(self, tokens: Tensor, past: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        return self.decoder.step(tokens, past, memory)

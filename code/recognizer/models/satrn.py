@@ -12,7 +12,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from recognizer.models.base import FormulaRecognizer, Memory
+from recognizer.models.base import Memory
+from recognizer.models.common import TransformerRecognizer
 from recognizer.models.conv import ConvEncoder
 from recognizer.models.layers import Attention, TransformerDecoder, additive_mask, sinusoid, size_mask
 
@@ -85,7 +86,7 @@ class SatrnLayer(nn.Module):
         return x + self.dropout(self.local(self.local_norm(x), mask))
 
 
-class SatrnRecognizer(FormulaRecognizer):
+class SatrnRecognizer(TransformerRecognizer):
     stride = (8, 8)
 
     def __init__(self, vocabulary: int, max_tokens: int, sizes: SatrnSizes) -> None:
@@ -107,9 +108,6 @@ class SatrnRecognizer(FormulaRecognizer):
             max_tokens,
         )
 
-    def features(self, images: Tensor, sizes: Tensor) -> Tensor:
-        return self.norm(self.conv(images, sizes).permute(0, 2, 3, 1))  # (B, h, w, D)
-
     def encode(self, images: Tensor, sizes: Tensor) -> Memory:
         x = self.features(images, sizes)
         mask = size_mask(sizes, x.shape[1], x.shape[2], self.stride).permute(0, 2, 3, 1)  # (B, h, w, 1)
@@ -119,15 +117,3 @@ class SatrnRecognizer(FormulaRecognizer):
         for layer in self.layers:
             x = layer(x, mask, attention_mask)
         return self.decoder.memory(self.memory_norm(x).flatten(1, 2), keep)
-
-    def decode(self, memory: Memory, tokens: Tensor) -> Tensor:
-        return self.decoder(memory, tokens)
-
-    def adopt_symbols(self, head: nn.Linear) -> None:
-        self.decoder.adopt_symbols(head)
-
-    def prefix(self, memory: Memory) -> Tensor:
-        return self.decoder.empty_past(memory)
-
-    def step(self, tokens: Tensor, past: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        return self.decoder.step(tokens, past, memory)

@@ -17,7 +17,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from recognizer.models.base import FormulaRecognizer, Memory
+from recognizer.models.base import Memory
+from recognizer.models.common import ConvRecognizer
 from recognizer.models.conv import CellEncoder
 from recognizer.models.layers import (
     AdditiveAttention,
@@ -98,7 +99,7 @@ class SemanticReasoning(nn.Module):
         return self.norm(self.forwards(words) + self.backwards(words.flip(1)).flip(1))
 
 
-class SrnRecognizer(FormulaRecognizer):
+class SrnRecognizer(ConvRecognizer):
     stride = (16, 8)
 
     def __init__(self, vocabulary: int, max_tokens: int, sizes: SrnSizes) -> None:
@@ -116,9 +117,6 @@ class SrnRecognizer(FormulaRecognizer):
         self.gate = nn.Linear(2 * dim, dim)
         self.output = nn.Linear(dim, vocabulary)
         nn.init.normal_(self.output.weight, std=0.02)  # an even guess to begin with
-
-    def features(self, images: Tensor, sizes: Tensor) -> Tensor:
-        return self.norm(self.conv(images, sizes).permute(0, 2, 3, 1))  # (B, h, w, D)
 
     def encode(self, images: Tensor, sizes: Tensor) -> Memory:
         """The logits of all positions, (B, max_tokens, V): they are all that later steps need."""
