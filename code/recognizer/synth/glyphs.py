@@ -19,7 +19,8 @@ from recognizer.data.ink import Strokes, draw
 from recognizer.synth.mathjax import RenderError, glyph_box
 from recognizer.synth.style import random_style, render_any
 
-EM = 25.0  # pixels: height of an em in the bank's pictures; a typical glyph is then 16 pixels high
+EM = 25.0  # pixels: height of an em in the bank's pictures
+GLYPH_HEIGHT = 16.0  # pixels: height of a typical glyph there
 PRINTED, WRITTEN = 24, 120  # pictures of one symbol, at most
 LARGEST = (5.0, 6.5)  # em: a picture that is higher or wider isn't one symbol
 

@@ -25,6 +25,7 @@ from recognizer.training.diagnose import describe, find_culprit
 from recognizer.training.distributed import Ranks
 from recognizer.training.ema import Average
 from recognizer.training.loss import sequence_loss
+from recognizer.training.optimizer import make_optimizer
 from recognizer.training.precision import Precision
 from recognizer.training.schedule import learning_rate
 from recognizer.training.stop import StopSignal
@@ -65,7 +66,7 @@ class Trainer:
         self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = Average(self.model, settings.ema_decay)
         self.network: nn.Module = DistributedDataParallel(self.model) if ranks.world_size > 1 else self.model
-        self.optimizer = make_optimizer(self.model, settings)
+        self.optimizer = make_optimizer(self.model.parameters(), settings.learning_rate, settings.weight_decay)
         self.precision = Precision(settings.precision, self.device, settings.clip_norm)
         self.progress = Progress()
         self.history: list[dict[str, float]] = []
@@ -239,16 +240,6 @@ class Trainer:
         self.progress = Progress(**state["progress"])
         self.history = state["history"]
         return True
-
-
-def make_optimizer(model: nn.Module, settings: Hyperparameters) -> torch.optim.AdamW:
-    """AdamW; matrices decay, biases and norms don't."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98), fused=True)
 
 
 def _row(result: Validation) -> dict[str, float]:

@@ -8,7 +8,6 @@ cell of the encoder's grid. One step teaches a hundred symbols, and costs a frac
 from __future__ import annotations
 
 import time
-from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,10 @@ from torch import Tensor, nn
 import inference
 from recognizer.latex import Vocabulary
 from recognizer.models import FormulaRecognizer
-from recognizer.synth.glyphs import EM, GlyphBank
-from recognizer.synth.strips import Strip, draw_strip
+from recognizer.synth.glyphs import EM, GLYPH_HEIGHT, GlyphBank
+from recognizer.synth.strips import draw_strip
 from recognizer.training import checkpoint
+from recognizer.training.optimizer import make_optimizer
 from recognizer.training.schedule import learning_rate
 from recognizer.training.stop import StopSignal
 
@@ -54,13 +54,7 @@ class SymbolLessons:
         self.head = nn.LazyLinear(len(vocabulary)).to(device)
         with torch.no_grad():
             self._logits(*self._batch(0)[:2])  # gives the head its width
-        self.optimizer = torch.optim.AdamW(
-            [
-                {"params": [p for p in self._parameters() if p.ndim > 1], "weight_decay": WEIGHT_DECAY},
-                {"params": [p for p in self._parameters() if p.ndim <= 1], "weight_decay": 0.0},
-            ],
-            betas=(0.9, 0.98),
-        )
+        self.optimizer = make_optimizer(self._parameters(), LEARNING_RATE, WEIGHT_DECAY)
         self.step = 0
 
     def run(self, steps: int, checkpoints: Path, stop: StopSignal) -> bool:
@@ -132,7 +126,8 @@ class SymbolLessons:
         """A preprocessed picture (h, w) of the lesson's canvas, and its symbols as (token, y, x)."""
         glyph = self.spec.glyph_height * self.spec.scale
         height, width = inference.canvas_size(round(CANVAS[0] * glyph), round(CANVAS[1] * glyph), self.spec)
-        strip = _random_strip(self.bank, self.vocabulary.tokens, EM * glyph / 16, rng)
+        symbols = int(rng.integers(SYMBOLS[0], SYMBOLS[1] + 1))
+        strip = draw_strip(self.bank, self.vocabulary.tokens, symbols, EM * glyph / GLYPH_HEIGHT, rng, rng)
         ink = strip.ink[:height, :width]
         shift = int(rng.integers(0, height - ink.shape[0] + 1))
         picture = np.zeros((height, width), np.float32)
@@ -159,7 +154,3 @@ class SymbolLessons:
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
         print(f"resumed the symbols at step {self.step}", flush=True)
-
-
-def _random_strip(bank: GlyphBank, structure: Container[str], em: float, rng: np.random.Generator) -> Strip:
-    return draw_strip(bank, structure, int(rng.integers(SYMBOLS[0], SYMBOLS[1] + 1)), em, rng, rng)
