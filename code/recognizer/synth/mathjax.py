@@ -70,6 +70,9 @@ function toMathml(latex) {
 _VIEW_BOX = re.compile(r'viewBox="([-\d.]+) ([-\d.]+) ([-\d.]+) ([-\d.]+)"')
 
 
+ViewBox = tuple[float, float, float, float]  # left, top, width, height in 1/1000 em; the baseline is 0
+
+
 class RenderError(ValueError):
     """The input can't be typeset. The message holds the renderer's reason and the formula."""
 
@@ -147,13 +150,13 @@ def glyph_box(latex: str) -> tuple[float, float, float]:
     Raises:
         RenderError: MathJax refuses the formula, or nothing of it is visible.
     """
-    ink = render_mathjax(latex, x_height=40) > 0.3
+    svg, box = _typeset(latex, display=True)
+    ink = _rasterized(latex, svg, box, x_height=40, stroke=0.0) > 0.3
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
-    box = _VIEW_BOX.search(engine().to_svg(latex))
-    if box is None or not len(rows):
+    if not len(rows):
         raise RenderError(latex, "nothing of it is visible")
-    pixel = (float(box[4]) + 2 * OVERHANG) / 1000 / ink.shape[0]  # em
-    top = (float(box[2]) - OVERHANG) / 1000
+    pixel = (box[3] + 2 * OVERHANG) / 1000 / ink.shape[0]  # em
+    top = (box[1] - OVERHANG) / 1000
     return top + rows[0] * pixel, top + (rows[-1] + 1) * pixel, (columns[-1] + 1 - columns[0]) * pixel
 
 
@@ -172,11 +175,20 @@ def render_mathjax(latex: str, x_height: float, display: bool = True, stroke: fl
     Raises:
         RenderError: MathJax refuses the formula, or nothing of it is visible.
     """
+    return _rasterized(latex, *_typeset(latex, display), x_height, stroke)
+
+
+def _typeset(latex: str, display: bool) -> tuple[str, ViewBox]:
     svg = engine().to_svg(latex, display)
-    box = _VIEW_BOX.search(svg)
-    if box is None:
+    found = _VIEW_BOX.search(svg)
+    if found is None:
         raise RenderError(latex, "MathJax gave no size")
-    left, top, width, height = (float(part) for part in box.groups())
+    left, top, width, height = (float(part) for part in found.groups())
+    return svg, (left, top, width, height)
+
+
+def _rasterized(latex: str, svg: str, box: ViewBox, x_height: float, stroke: float) -> np.ndarray:
+    left, top, width, height = box
     margin = OVERHANG + stroke
     left, top, width, height = left - margin, top - margin, width + 2 * margin, height + 2 * margin
     em = x_height / X_HEIGHT
