@@ -57,6 +57,22 @@ class Folders:
         )
 
 
+@dataclass(frozen=True)
+class _Job:
+    """What every part of a job needs."""
+
+    settings: Hyperparameters
+    folders: Folders
+    spec: inference.PreprocessSpec
+    data: JobData
+    ranks: Ranks
+
+    def build(self) -> FormulaRecognizer:
+        """The job's recognizer, untrained."""
+        settings = self.settings
+        return build(settings.recognizer, len(self.data.vocabulary), settings.max_tokens, settings.sizes)
+
+
 def run(settings: Hyperparameters, folders: Folders, stop: StopSignal) -> None:
     """Trains, or goes on training, and exports what validated best."""
     torch.set_num_threads(settings.threads or inference.default_threads())
@@ -68,17 +84,18 @@ def run(settings: Hyperparameters, folders: Folders, stop: StopSignal) -> None:
         if ranks.is_main:
             folders.checkpoints.mkdir(parents=True, exist_ok=True)
             data.split.write(folders.checkpoints / SPLIT)
-        model = build(settings.recognizer, len(data.vocabulary), settings.max_tokens, settings.sizes)
+        job = _Job(settings, folders, spec, data, ranks)
+        model = job.build()
         if start:
-            _take_over(settings, start, model, data, spec, ranks)
-        learned = _learn_symbols(settings, folders, data, spec, ranks, model, stop)
-        trainer = _trainer(settings, folders, data, spec, ranks, model)
+            _take_over(job, start, model)
+        learned = _learn_symbols(job, model, stop)
+        trainer = _trainer(job, model)
         if start:
             trainer.progress.init = start.version
         finished = learned and trainer.run(stop)
         if ranks.is_main:
             if finished:
-                _finish(settings, folders, data, spec, trainer)
+                _finish(job, trainer)
             else:
                 print(f"stopped; the run goes on from {folders.checkpoints}", flush=True)
         ranks.wait()
@@ -98,21 +115,15 @@ def _begun(folders: Folders) -> bool:
     return (folders.checkpoints / checkpoint.LAST).is_file()
 
 
-def _take_over(
-    settings: Hyperparameters,
-    start: Start,
-    model: FormulaRecognizer,
-    data: JobData,
-    spec: inference.PreprocessSpec,
-    ranks: Ranks,
-) -> None:
+def _take_over(job: _Job, start: Start, model: FormulaRecognizer) -> None:
     """Begins with the start's weights, and says what was kept."""
-    axes = token_axes(model, settings.recognizer, len(data.vocabulary), settings.max_tokens, settings.sizes)
-    taken = take_over(start, model, data.vocabulary, axes)
-    if not ranks.is_main:
+    settings, vocabulary = job.settings, job.data.vocabulary
+    axes = token_axes(model, settings.recognizer, len(vocabulary), settings.max_tokens, settings.sizes)
+    taken = take_over(start, model, vocabulary, axes)
+    if not job.ranks.is_main:
         return
     print(f"begins with {start.version}, without lessons on symbols:\n{taken}", flush=True)
-    for key, value in spec.to_dict().items():
+    for key, value in job.spec.to_dict().items():
         if start.preprocess.get(key) != value:
             print(f"  note: it was trained with {key}={start.preprocess.get(key)}, this job has {value}", flush=True)
 
@@ -122,41 +133,28 @@ def _split_to_resume(folders: Folders) -> Split | None:
     return Split.read(path) if path.is_file() and not folders.validation else None
 
 
-def _learn_symbols(
-    settings: Hyperparameters,
-    folders: Folders,
-    data: JobData,
-    spec: inference.PreprocessSpec,
-    ranks: Ranks,
-    model: FormulaRecognizer,
-    stop: StopSignal,
-) -> bool:
+def _learn_symbols(job: _Job, model: FormulaRecognizer, stop: StopSignal) -> bool:
     """The first lessons, on the main rank, from which the others get their weights; False if they were stopped."""
+    settings, folders, data, ranks = job.settings, job.folders, job.data, job.ranks
     finished = True
     if ranks.is_main and data.bank and settings.symbol_steps and not _begun(folders):
         lessons = SymbolLessons(
-            model, settings.recognizer, data.vocabulary, data.bank, spec, settings.seed, ranks.device
+            model, settings.recognizer, data.vocabulary, data.bank, job.spec, settings.seed, ranks.device
         )
         finished = lessons.run(settings.symbol_steps, folders.checkpoints, stop)
     return ranks.sum(float(not finished))[0] == 0
 
 
-def _trainer(
-    settings: Hyperparameters,
-    folders: Folders,
-    data: JobData,
-    spec: inference.PreprocessSpec,
-    ranks: Ranks,
-    model: FormulaRecognizer,
-) -> Trainer:
+def _trainer(job: _Job, model: FormulaRecognizer) -> Trainer:
+    settings, data, ranks = job.settings, job.data, job.ranks
     identity: dict[str, Any] = {
         "sizes": settings.sizes,
         "vocabulary": data.vocabulary.to_dict(),
-        "preprocess": spec.to_dict(),
+        "preprocess": job.spec.to_dict(),
         "max_tokens": settings.max_tokens,
     }
     trainer = Trainer(
-        settings, model, data.vocabulary, data.training, data.validation, folders.checkpoints, ranks, identity
+        settings, model, data.vocabulary, data.training, data.validation, job.folders.checkpoints, ranks, identity
     )
     if trainer.resume() and ranks.is_main:
         at = trainer.progress
@@ -172,20 +170,19 @@ def _trainer(
     return trainer
 
 
-def _finish(
-    settings: Hyperparameters, folders: Folders, data: JobData, spec: inference.PreprocessSpec, trainer: Trainer
-) -> None:
+def _finish(job: _Job, trainer: Trainer) -> None:
     """Exports the weights that validated best, evaluates the exported model, and writes history and report."""
+    settings, folders, data = job.settings, job.folders, job.data
     best = checkpoint.read(folders.checkpoints, checkpoint.BEST, settings.recognizer)
     assert best is not None, "a finished run has validated at least once"
-    model = build(settings.recognizer, len(data.vocabulary), settings.max_tokens, settings.sizes)
+    model = job.build()
     model.load_state_dict(best["weights"])
     trained = Trained(
         model=model,
         recognizer=settings.recognizer,
         sizes=settings.sizes,
         vocabulary=data.vocabulary,
-        spec=spec,
+        spec=job.spec,
         max_tokens=settings.max_tokens,
         metrics=best["metrics"],
         provenance={
