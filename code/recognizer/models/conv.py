@@ -47,5 +47,6 @@ class ConvEncoder(nn.Module):
 class CellEncoder(ConvEncoder):
     """(B, 1, H, W) -> (B, width, H / 16, W / 8): half as wide as high, since a line of symbols is read across."""
 
-    def __init__(self, stem: int, width: int) -> None:
-        super().__init__([stem, 2 * stem, 4 * stem, width], [(2, 2), (2, 2), (2, 2), (2, 1)], [0, 0, 1, 1])
+    def __init__(self, stem: int, width: int, blocks: int = 1) -> None:
+        channels, strides = [stem, 2 * stem, 4 * stem, width], [(2, 2), (2, 2), (2, 2), (2, 1)]
+        super().__init__(channels, strides, [0, 0, blocks, blocks])

@@ -21,6 +21,7 @@ class FastSizes(BaseModel):
     model_config = ConfigDict(extra="forbid")
     stem: int = Field(24, ge=8, description="channels of the first convolution")
     width: int = Field(192, ge=32, description="width of the transformer layers")
+    blocks: int = Field(1, ge=0, description="residual blocks at each of the two smallest sizes of the picture")
     encoder_layers: int = Field(1, ge=0)
     decoder_layers: int = Field(3, ge=1)
     heads: int = Field(6, ge=1)
@@ -38,7 +39,7 @@ class FastRecognizer(TransformerRecognizer):
 
     def __init__(self, vocabulary: int, max_tokens: int, sizes: FastSizes) -> None:
         super().__init__()
-        self.conv = CellEncoder(sizes.stem, sizes.width)
+        self.conv = CellEncoder(sizes.stem, sizes.width, sizes.blocks)
         self.norm = nn.LayerNorm(sizes.width)
         self.layers = nn.ModuleList(
             EncoderLayer(sizes.width, sizes.heads, 2 * sizes.width, sizes.dropout) for _ in range(sizes.encoder_layers)

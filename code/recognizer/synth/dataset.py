@@ -31,12 +31,12 @@ BATCH = 32
 
 
 @dataclass(frozen=True)
-class _Row:
+class Row:
     """What the text files say of one picture."""
 
     name: str
     tokens: tuple[str, ...]
-    level: int
+    level: int | None  # if it is known
 
 
 def sample(index: int, seed: int) -> tuple[np.ndarray, tuple[str, ...], int, dict[str, object]]:
@@ -93,7 +93,7 @@ def write_dataset(
             for done in _made(partial / "images", indices, seed, workers):
                 rows += done
                 shown.advance(len(done))
-        _write_tables(partial, rows)
+        write_tables(partial, rows)
         (partial / MANIFEST).write_text(json.dumps(manifest) + "\n", encoding="utf-8")
         if folder.exists():
             folder.rmdir()  # empty, as _is_written made sure
@@ -119,7 +119,7 @@ def _is_written(folder: Path, manifest: dict[str, object]) -> bool:
     )
 
 
-def _made(images: Path, indices: range, seed: int, workers: int) -> Iterator[list[_Row]]:
+def _made(images: Path, indices: range, seed: int, workers: int) -> Iterator[list[Row]]:
     """Rows of the pictures, batch by batch in their order."""
     batches = [indices[start : start + BATCH] for start in range(0, len(indices), BATCH)]
     if workers == 1:
@@ -141,28 +141,33 @@ def _one_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def _write_batch(images: Path, indices: range, seed: int) -> list[_Row]:
+def _write_batch(images: Path, indices: range, seed: int) -> list[Row]:
     return [_write_picture(images, index, seed) for index in indices]
 
 
-def _write_picture(images: Path, index: int, seed: int) -> _Row:
+def _write_picture(images: Path, index: int, seed: int) -> Row:
     picture, tokens, level, _ = sample(index, seed)
     # As users' files are: two thirds photographs, the rest lossless screen shots and scans.
-    lossless = index % 3 == 0
+    return Row(write_picture(images, index, picture, lossless=index % 3 == 0), tokens, level)
+
+
+def write_picture(images: Path, index: int, picture: np.ndarray, lossless: bool) -> str:
+    """Writes (H, W, 3) uint8 RGB as PNG or JPEG; returns its name."""
     name = f"{index:07d}.{'png' if lossless else 'jpg'}"
     options = [cv2.IMWRITE_PNG_COMPRESSION, 3] if lossless else [cv2.IMWRITE_JPEG_QUALITY, PHOTO_QUALITY]
     done, data = cv2.imencode(f".{name[-3:]}", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
     if not done:
         raise OSError(f"OpenCV can't encode picture {name} of shape {picture.shape}")
     (images / name).write_bytes(data.tobytes())
-    return _Row(name, tokens, level)
+    return name
 
 
-def _write_tables(folder: Path, rows: list[_Row]) -> None:
+def write_tables(folder: Path, rows: list[Row]) -> None:
+    """Writes what the text files of the competition's format say of the pictures."""
     tables = {
         "gt.txt": [f"{row.name}\t{' '.join(row.tokens)}" for row in rows],
         "source.txt": [f"{row.name}\t0" for row in rows],  # 0: printed
-        "level.txt": [f"{row.name}\t{row.level}" for row in rows],
+        "level.txt": [f"{row.name}\t{row.level}" for row in rows if row.level],
         "tokens.txt": sorted({token for row in rows for token in row.tokens}),
     }
     for name, lines in tables.items():

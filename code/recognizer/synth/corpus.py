@@ -1,0 +1,260 @@
+"""Command line: a file of formulas becomes a data set: `python -m recognizer.synth.corpus --formulas FILE --out DIR`.
+
+The file has lines `corpus<TAB>latex`, gzipped or not. Each formula is drawn once, in a typeface and at a resolution
+of its own, and a part of the pictures then looks photographed or scanned (`degrade`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import os
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from recognizer.data.sample import DataError
+from recognizer.latex import normalize, problems, tokenize
+from recognizer.synth.dataset import Row, write_picture, write_tables
+from recognizer.synth.degrade import degrade
+from recognizer.synth.mathjax import RenderError
+from recognizer.synth.progress import Progress
+from recognizer.synth.tex import TYPEFACES, TexStyle, render_document
+
+PER_DOCUMENT = 200
+DPI = (72, 400)
+DEGRADED_SHARE = 0.45
+LEGIBLE_DPI = 110  # below, a blurred photograph can't be read any more
+_NOT_ALONE = frozenset(["{", "}", "^", "_", "&", "\\\\", "\\quad", "\\qquad", "\\ "])
+_HALVES = ("\\left", "\\right", "\\middle", "\\begin", "\\end", "\\math")
+COMMON = ("computer-modern", "latin-modern", "times", "newtx", "palatino", "stix2")  # half of all pictures
+
+
+@dataclass(frozen=True)
+class Formula:
+    """One line of the file."""
+
+    corpus: str
+    latex: str
+    tokens: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Document:
+    """What one LaTeX run draws: formulas by their number in the data set."""
+
+    style: TexStyle
+    formulas: tuple[tuple[int, Formula], ...]
+    seed: int
+    degraded: bool
+
+
+def read_formulas(path: Path, max_tokens: int = 150) -> Iterator[Formula]:
+    """Formulas with a sound label of at most so many tokens.
+
+    Raises:
+        DataError: a line without a tab.
+    """
+    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
+        for number, ended in enumerate(lines, start=1):
+            line = ended.rstrip("\n")
+            corpus, tab, latex = line.partition("\t")
+            if not tab:
+                raise DataError(f"{path}:{number}: no tab in {line[:80]!r}; expected corpus<TAB>latex")
+            tokens = tuple(tokenize(normalize(latex)))
+            if 0 < len(tokens) <= max_tokens and not problems(tokens):
+                yield Formula(corpus, latex, tokens)
+
+
+def choose(
+    formulas: Iterable[Formula],
+    only: Sequence[str],
+    without: Sequence[str],
+    most: dict[str, int],
+    rarest: int,
+    seed: int,
+) -> list[Formula]:
+    """Formulas in random order: of some corpora, at most so many of each, without tokens that hardly ever occur.
+
+    Args:
+        only, without: corpora to take (all if empty) and to leave out.
+        most: at most so many of a corpus.
+        rarest: formulas with a token that occurs in fewer formulas than this are left out.
+    """
+    kept = [each for each in formulas if each.corpus not in without and (not only or each.corpus in only)]
+    taken: Counter[str] = Counter()
+    chosen = []
+    for formula in _shuffled(kept, seed):
+        taken[formula.corpus] += 1
+        if taken[formula.corpus] <= most.get(formula.corpus, len(kept)):
+            chosen.append(formula)
+    counts = Counter(token for formula in chosen for token in set(formula.tokens))
+    return [formula for formula in chosen if all(counts[token] >= rarest for token in formula.tokens)]
+
+
+def _shuffled(formulas: Sequence[Formula], seed: int) -> list[Formula]:
+    return [formulas[index] for index in np.random.default_rng(seed).permutation(len(formulas))]
+
+
+def singles(formulas: Iterable[Formula]) -> list[Formula]:
+    """Every symbol of the formulas by itself, and in each alphabet that it is seen in: `x`, `\\mathbf{x}`."""
+    found: set[tuple[str, ...]] = set()
+    for formula in formulas:
+        tokens = formula.tokens
+        found.update((token,) for token in tokens if token not in _NOT_ALONE and not token.startswith(_HALVES))
+        found.update(
+            tokens[at : at + 4]
+            for at, token in enumerate(tokens)
+            if token.startswith("\\math") and tokens[at + 1 : at + 2] == ("{",) and tokens[at + 3 : at + 4] == ("}",)
+        )
+    labels = (tuple(tokenize(normalize(" ".join(tokens)))) for tokens in sorted(found))
+    return [Formula("singles", " ".join(tokens), tokens) for tokens in labels if tokens and not problems(tokens)]
+
+
+def write_corpus(
+    folder: Path, formulas: Sequence[Formula], seed: int, workers: int, dpi: tuple[int, int] = DPI, clean: bool = False
+) -> int:
+    """Draws the formulas into a data set of the competition's format; returns how many could be drawn.
+
+    Args:
+        dpi: lowest and highest resolution of a 10-point print; each document has one between them.
+        clean: no photographs, no scans.
+
+    Raises:
+        FileExistsError: the folder holds something.
+        RenderError: LaTeX isn't there.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} holds other files; remove it or choose another folder")
+    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+    try:
+        (partial / "images").mkdir(parents=True)
+        rows: list[Row] = []
+        with Progress(len(formulas), "corpus", True) as shown:
+            for done, count in _drawn(partial / "images", _documents(formulas, seed, dpi, clean), workers):
+                rows += done
+                shown.advance(count)
+        write_tables(partial, rows)
+        if folder.exists():
+            folder.rmdir()
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return len(rows)
+
+
+def _documents(formulas: Sequence[Formula], seed: int, dpi: tuple[int, int], clean: bool) -> list[_Document]:
+    numbered = list(enumerate(formulas))
+    documents = []
+    for start in range(0, len(numbered), PER_DOCUMENT):
+        rng = np.random.default_rng((seed, start))
+        style = _random_style(rng, dpi)
+        degraded = bool(not clean and style.dpi >= LEGIBLE_DPI and rng.random() < DEGRADED_SHARE)
+        documents.append(_Document(style, tuple(numbered[start : start + PER_DOCUMENT]), seed, degraded))
+    return documents
+
+
+def _random_style(rng: np.random.Generator, dpi: tuple[int, int]) -> TexStyle:
+    names = COMMON if rng.random() < 0.5 else tuple(TYPEFACES)
+    return TexStyle(
+        typeface=names[int(rng.integers(len(names)))],
+        dpi=round(float(np.exp(rng.uniform(*np.log(dpi))))),
+        display=bool(rng.random() < 0.6),
+        bold=bool(rng.random() < 0.06),
+    )
+
+
+def _drawn(images: Path, documents: Sequence[_Document], workers: int) -> Iterator[tuple[list[Row], int]]:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        jobs = [pool.submit(_draw, images, document) for document in documents]
+        try:
+            for job, document in zip(jobs, documents, strict=True):
+                yield job.result(), len(document.formulas)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _one_thread() -> None:
+    cv2.setNumThreads(1)
+
+
+def _draw(images: Path, document: _Document) -> list[Row]:
+    try:
+        pictures = render_document([formula.latex for _, formula in document.formulas], document.style)
+    except RenderError as error:
+        print(f"left out {len(document.formulas)} formulas: {error}", file=sys.stderr, flush=True)
+        return []
+    rows = []
+    for (number, formula), ink in zip(document.formulas, pictures, strict=True):
+        if ink is None or (document.style.bold and _chooses_bold(formula)):
+            continue
+        rng = np.random.default_rng((document.seed, 1, number))
+        picture = _with_margins(ink, document.style.dpi, rng)
+        picture = degrade(picture, rng) if document.degraded else picture
+        name = write_picture(images, number, picture, lossless=not document.degraded)
+        rows.append(Row(name, formula.tokens, None))
+    return rows
+
+
+def _chooses_bold(formula: Formula) -> bool:
+    """In a bold document, what is bold by itself can't be told from its surroundings."""
+    return any(token in ("\\mathbf", "\\boldsymbol") for token in formula.tokens)
+
+
+def _with_margins(ink: np.ndarray, dpi: int, rng: np.random.Generator) -> np.ndarray:
+    """(H, W) -> (H', W', 3): some paper around, now and then grey or coloured ink."""
+    em = dpi * 10 / 72
+    left, top, right, bottom = (int(side) for side in em * rng.uniform(0, 1.2 if rng.random() < 0.7 else 0.15, 4))
+    grey = cv2.copyMakeBorder(ink, top, bottom, left, right, cv2.BORDER_CONSTANT, value=255)
+    if rng.random() < 0.8:
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    colour = rng.integers(0, 110, 3) if rng.random() < 0.6 else np.full(3, rng.integers(30, 130))
+    share = grey[:, :, None].astype(np.float32) / 255
+    return np.rint(share * 255 + (1 - share) * colour).astype(np.uint8)
+
+
+def _amount(text: str) -> tuple[str, int]:
+    corpus, equals, number = text.partition("=")
+    if not (equals and number.isdigit()):
+        raise argparse.ArgumentTypeError(f"expected corpus=number, such as stacks=30000, got {text!r}")
+    return corpus, int(number)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m recognizer.synth.corpus", description=__doc__)
+    parser.add_argument("--formulas", type=Path, required=True, help="lines of corpus<TAB>latex, gzipped or not")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write; must not hold anything")
+    parser.add_argument("--only", nargs="+", default=[], help="corpora to take")
+    parser.add_argument("--without", nargs="+", default=[], help="corpora to leave out")
+    parser.add_argument("--most", nargs="+", type=_amount, default=[], help="corpus=number: at most so many of one")
+    parser.add_argument("--count", type=int, help="at most so many formulas in all")
+    parser.add_argument("--rarest", type=int, default=20, help="formulas that a token must occur in (%(default)s)")
+    parser.add_argument("--singles", type=int, default=0, help="pictures of each symbol alone, to add")
+    parser.add_argument("--dpi", nargs=2, type=int, default=DPI, metavar=("LOW", "HIGH"), help="default %(default)s")
+    parser.add_argument("--clean", action="store_true", help="no photographs and scans")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=2, help="processes (default %(default)s)")
+    options = parser.parse_args(arguments)
+    try:
+        read, most = read_formulas(options.formulas), dict(options.most)
+        formulas = choose(read, options.only, options.without, most, options.rarest, options.seed)[: options.count]
+        formulas = _shuffled([*formulas, *options.singles * singles(formulas)], options.seed)
+        drawn = write_corpus(options.out, formulas, options.seed, options.workers, tuple(options.dpi), options.clean)
+    except (ValueError, OSError, RenderError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{options.out}: {drawn} of {len(formulas)} formulas drawn")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""Draws formulas with LaTeX and dvipng, in many typefaces: hundreds a second, since one run draws a whole document.
+
+LaTeX isn't in the images; whoever makes a large data set installs it (Debian: texlive-latex-extra, texlive-science,
+texlive-fonts-extra, texlive-plain-generic, cm-super, dvipng).
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from recognizer.synth.mathjax import RenderError
+
+PROGRAMS = ("latex", "dvipng")
+SECONDS = 120  # for one document
+
+AMS = r"\usepackage{amssymb}"
+# Name -> packages. All have scalable outlines: dvipng would need minutes to make bitmaps of the others.
+TYPEFACES = {
+    "computer-modern": AMS,
+    "latin-modern": AMS + r"\usepackage{lmodern}",
+    "times": AMS + r"\usepackage{mathptmx}",
+    "newtx": r"\usepackage{newtxtext,newtxmath}",
+    "tx": r"\usepackage{txfonts}",
+    "stix": r"\usepackage{stix}",
+    "stix2": r"\usepackage{stix2}",
+    "palatino": AMS + r"\usepackage{mathpazo}",
+    "newpx": r"\usepackage{newpxtext,newpxmath}",
+    "px": r"\usepackage{pxfonts}",
+    "euler": AMS + r"\usepackage{mathpazo}\usepackage{eulervm}",
+    "utopia": AMS + r"\usepackage{fourier}",
+    "charter": r"\usepackage[charter]{mathdesign}",
+    "xcharter": r"\usepackage{XCharter}\usepackage[xcharter]{newtxmath}",
+    "garamond": r"\usepackage{ebgaramond}\usepackage[ebgaramond]{newtxmath}",
+    "baskerville": r"\usepackage{baskervald}\usepackage[baskervaldx]{newtxmath}",
+    "kepler": r"\usepackage{kpfonts}",
+    "libertine": AMS + r"\usepackage{libertine}\usepackage{libertinust1math}",
+    "antykwa": AMS + r"\usepackage[math]{anttor}",
+    "schoolbook": AMS + r"\usepackage{fouriernc}",
+    "cm-bright": AMS + r"\usepackage{cmbright}",
+    "arev": AMS + r"\usepackage{arev}",
+    "iwona": AMS + r"\usepackage[math]{iwona}",
+    "kurier": AMS + r"\usepackage[math]{kurier}",
+    "helvetica": AMS + r"\usepackage{helvet}\usepackage{sansmath}\sansmath",
+}
+
+_DOCUMENT = r"""\documentclass{article}\nonstopmode
+\usepackage[T1]{fontenc}\usepackage{amsmath}%(packages)s\usepackage{mathrsfs,stmaryrd,extarrows}
+\usepackage[active,tightpage]{preview}
+\tracinglostchars=1 \errorcontextlines=0
+\begin{document}%(setup)s
+%(pages)s
+\end{document}
+"""
+_PAGE = r"\typeout{@page %d@}\begin{preview}$%s %s$\end{preview}"
+_PAGE_MARK = re.compile(r"^@page (\d+)@", re.MULTILINE)
+_FAULT = re.compile(r"^! |^Missing character", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class TexStyle:
+    """One document's looks; `dpi` at 10-point type, so an x is 0.06 dpi pixels high."""
+
+    typeface: str
+    dpi: int
+    display: bool = True
+    bold: bool = False
+
+
+def missing_programs() -> list[str]:
+    return [program for program in PROGRAMS if shutil.which(program) is None]
+
+
+def render_document(formulas: Sequence[str], style: TexStyle) -> list[np.ndarray | None]:
+    """Draws all formulas in one style.
+
+    Returns:
+        For each formula (H, W) uint8, black on white, cropped to its ink; None if LaTeX can't draw it without an error,
+        or the typeface lacks one of its characters.
+
+    Raises:
+        RenderError: the programs or the typeface are not installed, or made no document.
+    """
+    if absent := missing_programs():
+        raise RenderError(f"{' and '.join(absent)} not found; install LaTeX and dvipng, or draw with MathJax")
+    with tempfile.TemporaryDirectory(prefix="tex-") as name:
+        folder = Path(name)
+        pages = "\n".join(
+            _PAGE % (index, r"\displaystyle" if style.display else "", formula)
+            for index, formula in enumerate(formulas)
+        )
+        setup = r"\boldmath" if style.bold else ""
+        source = _DOCUMENT % {"packages": TYPEFACES[style.typeface], "setup": setup, "pages": pages}
+        (folder / "a.tex").write_text(source, encoding="utf-8")
+        _run(["latex", "-no-shell-escape", "a.tex"], folder)
+        if not (folder / "a.dvi").exists():
+            raise RenderError(f"LaTeX made no document in typeface {style.typeface!r}: {_first_fault(folder)}")
+        _run(["dvipng", "-q", "-T", "tight", "-bd", "1", "-D", str(style.dpi), "-o", "%d.png", "a.dvi"], folder)
+        faulty = _faulty_pages(_log(folder))
+        return [None if index in faulty else _page(folder / f"{index + 1}.png") for index in range(len(formulas))]
+
+
+def _run(command: list[str], folder: Path) -> None:
+    try:  # both report single faulty pages by their exit status, so it says nothing about the rest
+        subprocess.run(command, cwd=folder, capture_output=True, stdin=subprocess.DEVNULL, timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise RenderError(f"{command[0]} took longer than {SECONDS} s") from None
+
+
+def _log(folder: Path) -> str:
+    return (folder / "a.log").read_text(encoding="latin-1") if (folder / "a.log").exists() else ""
+
+
+def _first_fault(folder: Path) -> str:
+    return next((line for line in _log(folder).splitlines() if line.startswith("! ")), "no message in its log")
+
+
+def _faulty_pages(log: str) -> set[int]:
+    """Pages with an error or a missing character; from a fault that upsets the pages' order on, all of them."""
+    marks = list(_PAGE_MARK.finditer(log))
+    ends = [mark.start() for mark in marks[1:]] + [len(log)]
+    return {
+        int(mark.group(1)) for mark, end in zip(marks, ends, strict=True) if _FAULT.search(log, mark.end(), end)
+    }  # fmt: skip
+
+
+def _page(path: Path) -> np.ndarray | None:
+    picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    return picture if picture is not None and (picture < 128).any() else None

@@ -1,0 +1,105 @@
+"""A file of formulas becomes a data set: which formulas are chosen, and how LaTeX's faults are kept out of it."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from recognizer.data.formats import read_dataset
+from recognizer.data.sample import DataError
+from recognizer.synth.corpus import Formula, choose, main, read_formulas, singles
+from recognizer.synth.tex import TYPEFACES, TexStyle, _faulty_pages, missing_programs, render_document
+
+needs_latex = pytest.mark.skipif(bool(missing_programs()), reason="LaTeX and dvipng are not installed")
+
+
+def formula(corpus: str, *tokens: str) -> Formula:
+    return Formula(corpus, " ".join(tokens), tokens)
+
+
+def test_formulas_are_read_normalised_and_without_those_that_are_no_latex(tmp_path: Path) -> None:
+    path = tmp_path / "formulas.tsv.gz"
+    path.write_bytes(gzip.compress(b"book\tx ^ 2\nbook\t\\frac{a}\nbook\ta b c d\n"))
+
+    read = list(read_formulas(path, max_tokens=5))
+
+    assert [each.tokens for each in read] == [("x", "^", "{", "2", "}"), ("a", "b", "c", "d")]
+
+
+def test_a_line_without_a_corpus_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "formulas.tsv"
+    path.write_text("book\tx\nx+y\n")
+
+    with pytest.raises(DataError, match=r"formulas.tsv:2: no tab in 'x\+y'"):
+        list(read_formulas(path))
+
+
+def test_corpora_are_left_out_and_weighted_down_and_rare_tokens_too() -> None:
+    formulas = [
+        *(formula("big", "a", str(digit)) for digit in range(10)),
+        formula("small", "a", "1"),
+        formula("small", "a", "\\beth"),
+        formula("chemistry", "H"),
+    ]
+
+    chosen = choose(formulas, only=[], without=["chemistry"], most={"big": 4}, rarest=1, seed=0)
+
+    assert sum(each.corpus == "big" for each in chosen) == 4
+    assert sum(each.corpus == "small" for each in chosen) == 2
+    assert all(each.corpus != "chemistry" for each in chosen)
+    common = choose(formulas, only=["small"], without=[], most={}, rarest=2, seed=0)
+    assert common == []  # "1" and \beth occur once
+    assert len(choose(formulas, only=["small"], without=[], most={}, rarest=1, seed=0)) == 2
+
+
+def test_symbols_are_also_taken_alone_each_in_its_alphabets() -> None:
+    found = singles([formula("book", "\\mathbf", "{", "x", "}", "+", "\\left(", "y", "\\right)", "^", "{", "2", "}")])
+
+    assert {each.tokens for each in found} == {("x",), ("y",), ("2",), ("+",), ("\\mathbf", "{", "x", "}")}
+
+
+def test_a_fault_belongs_to_the_page_it_is_reported_on() -> None:
+    log = (
+        "@page 0@\n[1]\n@page 1@\n! Undefined control sequence.\n@page 2@\nMissing character: There is no x\n@page 3@\n"
+    )
+
+    assert _faulty_pages(log) == {1, 2}
+
+
+@needs_latex
+def test_latex_draws_what_it_can_and_leaves_out_the_rest() -> None:
+    style = TexStyle("computer-modern", 150)
+
+    fraction, unknown, letter = render_document([r"\frac{a}{b}", r"\nosuchcommand x", "x"], style)
+
+    assert unknown is None
+    assert fraction is not None and letter is not None
+    assert fraction.shape[0] > 2 * letter.shape[0]
+    twice = render_document(["x"], TexStyle("computer-modern", 300))[0]
+    assert twice is not None and abs(twice.shape[1] - 2 * letter.shape[1]) <= 4
+
+
+@needs_latex
+@pytest.mark.parametrize("typeface", TYPEFACES)
+def test_each_typeface_has_letters_greek_and_relations(typeface: str) -> None:
+    (picture,) = render_document([r"\alpha_i \leq \mathbf{x} + \sum_{k} \frac{1}{2}"], TexStyle(typeface, 100))
+
+    assert picture is not None
+
+
+@needs_latex
+def test_the_command_writes_a_data_set_that_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "formulas.tsv"
+    path.write_text("book\tx+1\nbook\t\\mathbf{v}\nother\tz\n")
+    out = tmp_path / "out"
+
+    code = main(["--formulas", str(path), "--out", str(out), "--without", "other", "--rarest", "1", "--singles", "1"])
+
+    assert code == 0, capsys.readouterr().err
+    labels = sorted(sample.tokens for sample in read_dataset(out).samples)
+    bold = ("\\mathbf", "{", "v", "}")
+    assert labels == sorted([("x", "+", "1"), bold, ("x",), ("1",), ("+",), ("v",), bold])
+    assert main(["--formulas", str(path), "--out", str(out)]) == 1
+    assert "holds other files" in capsys.readouterr().err
