@@ -36,6 +36,7 @@ PICTURE_FOLDERS = ("", "images", "train_images")
 SOURCES = {"0": "printed", "1": "handwritten"}
 LEVELS = {str(level): str(level) for level in range(1, 6)}
 UNKNOWN = "unknown"
+UNKNOWN_WRITER = "(unknown)"  # how the group of such records ends
 
 
 @dataclass(frozen=True)
@@ -326,7 +327,7 @@ class _JsonLines:
             picture=_ink(record),
             source="handwritten",
             level=_optional(record, "level"),
-            group=f"writer:{collection}/{writer or '(unknown)'}",
+            group=f"writer:{collection}/{writer or UNKNOWN_WRITER}",
             dataset=self.dataset,
             origin=origin,
         )

@@ -6,6 +6,7 @@ faster than a formula does: it is small, and it is known where it stands. `strip
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -16,12 +17,14 @@ import numpy as np
 
 import inference
 from recognizer.data.ink import Strokes, draw
+from recognizer.latex import SPECIALS
 from recognizer.synth.mathjax import RenderError, glyph_box
 from recognizer.synth.style import random_style, render_any
 
 EM = 25.0  # pixels: height of an em in the bank's pictures
 GLYPH_HEIGHT = 16.0  # pixels: height of a typical glyph there
 PRINTED, WRITTEN = 24, 120  # pictures of one symbol, at most
+_HALF = re.compile(r"\\(begin|end|left|right|middle)(?![A-Za-z])")  # what stands for nothing without its partner
 LARGEST = (5.0, 6.5)  # em: a picture that is higher or wider isn't one symbol
 
 Job = tuple[str, "Box", Strokes | None, int]  # symbol, its box, the strokes if it is written by hand, seed
@@ -52,7 +55,7 @@ def make_bank(tokens: Iterable[str], written: Iterable[tuple[str, Strokes]], see
         written: symbols that people wrote, as token and pen strokes.
         workers: processes; the bank is the same for any number.
     """
-    boxes = {token: box for token in tokens if (box := _box(token))}
+    boxes = {token: box for token in tokens if (box := symbol_box(token))}
     jobs: list[Job] = [
         (token, box, None, seed * 100_003 + i * PRINTED + k)
         for i, (token, box) in enumerate(boxes.items())
@@ -65,8 +68,9 @@ def make_bank(tokens: Iterable[str], written: Iterable[tuple[str, Strokes]], see
     return GlyphBank(boxes, tuple(hand for hand in hands if hand))
 
 
-def _box(token: str) -> Box | None:
-    if token.startswith(("<", "\\left", "\\right", "\\begin", "\\end")) or token in ("{", "}", "^", "_", "&", "\\\\"):
+def symbol_box(token: str) -> Box | None:
+    """Where LaTeX puts a token, or None if it is no symbol of its own."""
+    if token in SPECIALS or token in ("{", "}", "^", "_", "&", "\\\\") or _HALF.match(token):
         return None
     try:
         return Box(*glyph_box(token))

@@ -15,7 +15,7 @@ from recognizer.config import Hyperparameters
 from recognizer.data.batching import BatchLimits, plan_in_order, short_first
 from recognizer.data.dataset import FormulaDataset
 from recognizer.data.formats import Dataset, read_dataset
-from recognizer.data.ink import InkPicture, Strokes
+from recognizer.data.ink import Strokes
 from recognizer.data.loader import BatchLoader
 from recognizer.data.measure import Measured, PictureCache, measure
 from recognizer.data.sample import DataError, Sample
@@ -26,6 +26,7 @@ from recognizer.synth.augment import augment
 from recognizer.synth.dataset import write_dataset
 from recognizer.synth.glyphs import GlyphBank, make_bank
 from recognizer.synth.strips import StripPicture
+from recognizer.synth.stroke_bank import written_symbols
 from recognizer.training.distributed import Ranks
 
 EMBEDDED_PICTURES = 6000  # when the job has no data of its own
@@ -125,13 +126,9 @@ def _bank(settings: Hyperparameters, vocabulary: Vocabulary, samples: Sequence[S
 
 def _written_symbols(samples: Sequence[Sample], seed: int) -> Iterator[tuple[str, Strokes]]:
     """Symbols of pen strokes whose segmentation is known, from writers in random order."""
-    for index in np.random.default_rng((seed, 3)).permutation(len(samples)):
-        picture = samples[index].picture
-        if isinstance(picture, InkPicture):
-            for label, numbers in picture.symbols:
-                tokens = tokenize(normalize(label))
-                if len(tokens) == 1:
-                    yield tokens[0], [picture.strokes[number] for number in numbers]
+    order = np.random.default_rng((seed, 3)).permutation(len(samples))
+    for _, token, strokes in written_symbols(samples[index] for index in order):
+        yield token, strokes
 
 
 def _strips(settings: Hyperparameters, vocabulary: Vocabulary, bank: GlyphBank) -> list[Sample]:
