@@ -25,8 +25,9 @@ from recognizer.latex import SPECIALS, Vocabulary, normalize, tokenize
 from recognizer.synth.augment import augment
 from recognizer.synth.dataset import write_dataset
 from recognizer.synth.glyphs import GlyphBank, make_bank
+from recognizer.synth.handwriting import written_samples
 from recognizer.synth.strips import StripPicture
-from recognizer.synth.stroke_bank import written_symbols
+from recognizer.synth.stroke_bank import make_stroke_bank, written_symbols
 from recognizer.training.distributed import Ranks
 
 EMBEDDED_PICTURES = 6000  # when the job has no data of its own
@@ -72,8 +73,8 @@ def prepare(
     vocabulary = _vocabulary(sets, [*samples, *held_out])
     held_out = _at_most(held_out, settings.max_validation, settings.seed)
     bank = _bank(settings, vocabulary, samples) if settings.strips or settings.symbol_steps else None
-    if bank:
-        samples = [*samples, *_strips(settings, vocabulary, bank)]
+    strips = _strips(settings, vocabulary, bank) if bank else []
+    samples = [*samples, *_written(settings, samples), *strips]
     cache = PictureCache(CACHE_BYTES)
     trained, validated = _measure(settings, samples, spec, cache), _measure(settings, held_out, spec, cache)
     _report(trained, validated, vocabulary)
@@ -129,6 +130,19 @@ def _written_symbols(samples: Sequence[Sample], seed: int) -> Iterator[tuple[str
     order = np.random.default_rng((seed, 3)).permutation(len(samples))
     for _, token, strokes in written_symbols(samples[index] for index in order):
         yield token, strokes
+
+
+def _written(settings: Hyperparameters, samples: Sequence[Sample]) -> list[Sample]:
+    """Formulas of the samples, written by hand; nobody who is kept for validation has a symbol in them."""
+    if not settings.written:
+        return []
+    strokes = make_stroke_bank(written_symbols(samples))
+    if not strokes.glyphs:
+        raise DataError(f"written={settings.written}, but no pen strokes of the data say which symbols they are")
+    formulas = list(dict.fromkeys(sample.tokens for sample in samples))
+    order = np.random.default_rng((settings.seed, 4)).permutation(len(formulas))
+    written = written_samples([formulas[index] for index in order[: 2 * settings.written]], strokes, settings.seed)
+    return written[: settings.written]
 
 
 def _strips(settings: Hyperparameters, vocabulary: Vocabulary, bank: GlyphBank) -> list[Sample]:
