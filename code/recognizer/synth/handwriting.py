@@ -17,8 +17,9 @@ from recognizer.data.sample import Sample
 from recognizer.latex import CONTROL_SPACE
 from recognizer.latex import synonyms as table
 from recognizer.latex.parser import Kind, Node, parse
+from recognizer.synth.pen_shapes import SHAPES
 from recognizer.synth.strips import AXIS
-from recognizer.synth.stroke_bank import SHAPES, CantWriteError, StrokeBank
+from recognizer.synth.stroke_bank import CantWriteError, StrokeBank
 
 SMALLEST = 0.3  # em: scripts of scripts become no smaller
 INTEGRALS = frozenset(["\\int", "\\iint", "\\iiint", "\\iiiint", "\\oint"])
@@ -194,7 +195,7 @@ class _Writer:
 
     def _fence(self, token: str, inside: Piece, em: float) -> Piece:
         """A delimiter, grown in height and less in width where what it holds is higher than itself."""
-        plain = self._symbol(token, em)
+        plain = self._delimiter(token, em)
         if not plain.strokes or inside.height <= plain.height:
             return plain
         growth = self.about(1.05, 0.06) * inside.height / max(plain.height, 0.5 * em)
@@ -203,9 +204,12 @@ class _Writer:
         piece.add(grown, 0, (inside.top + inside.bottom) / 2 - (grown.top + grown.bottom) / 2)
         return piece
 
+    def _delimiter(self, token: str, em: float) -> Piece:
+        return Piece() if token == "." else self._symbol(token, em)
+
     def _symbol(self, token: str, em: float) -> Piece:
         """A symbol in its box: as large in the diagonal, so that thin ones keep their length, and none is distorted."""
-        if not token or token == ".." or token in (" ", CONTROL_SPACE):
+        if not token:  # the missing base of a script
             return Piece()
         glyph = self.hand.glyph(token)
         box = self.bank.boxes[token]
@@ -225,7 +229,7 @@ class _Writer:
             case Kind.ATOM:
                 return self._word(node.token, em)
             case Kind.LEFT | Kind.RIGHT | Kind.MIDDLE:
-                return Piece() if node.token == "." else self._symbol(node.token, em)
+                return self._delimiter(node.token, em)
             case Kind.GROUP:
                 return self.row(node.rows[0], em)
             case Kind.COMMAND:
@@ -259,7 +263,7 @@ class _Writer:
             case "\\frac":
                 return self._fraction(rows[0], rows[1], em)
             case "\\binom":
-                pair = self._pile([self.row(row, em * self.fraction) for row in rows], 0.25 * em)
+                pair = self._pile([self.row(row, em * self.fraction) for row in rows], 0.25 * em, em)
                 return self._enclosed("(", pair, ")", em)
             case "\\sqrt":
                 return self._root(self.row(rows[0], em), node.option, em)
@@ -391,7 +395,7 @@ class _Writer:
         cells = [[self.row(cell, em) for cell in _split(row, Kind.CELL)] for row in _split(nodes, Kind.ROW)]
         columns = max(len(row) for row in cells)
         widths = [max((row[k].width for row in cells if k < len(row)), default=0.0) for k in range(columns)]
-        gap, share = self.about(0.7, 0.3) * em, 0.0 if self.rng.random() < 0.4 else 0.5
+        gap, share = self.about(0.9, 0.3) * em, 0.0 if self.rng.random() < 0.4 else 0.5
         lines = []
         for row in cells:
             line, x = Piece(width=sum(widths) + gap * (columns - 1)), 0.0
@@ -399,9 +403,9 @@ class _Writer:
                 line.add(cell, x + share * (width - cell.width), 0)
                 x += width + gap
             lines.append(line)
-        return self._pile(lines, self.about(0.3, 0.3) * em)
+        return self._pile(lines, self.about(0.3, 0.3) * em, em)
 
-    def _pile(self, lines: Sequence[Piece], gap: float) -> Piece:
+    def _pile(self, lines: Sequence[Piece], gap: float, em: float) -> Piece:
         """Lines one below the other, centred on the axis."""
         pile, y = Piece(), 0.0
         width = max(line.width for line in lines)
@@ -409,7 +413,7 @@ class _Writer:
             pile.add(line, (width - line.width) / 2, y - line.top)
             y += line.height + self.about(gap)
         piece = Piece()
-        piece.add(pile, 0, -(pile.top + pile.bottom) / 2 - AXIS)
+        piece.add(pile, 0, -(pile.top + pile.bottom) / 2 - AXIS * em)
         return piece
 
 

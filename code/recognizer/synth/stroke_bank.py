@@ -1,7 +1,7 @@
 """Single symbols as the pen strokes that people wrote, by writer: what `handwriting` puts formulas together from.
 
 Data sets of handwriting know only some hundred symbols. Many others look like them, or are made of them (an `\\oplus`
-is an `o` with a `+` in it), and RECIPES says how.
+is an `o` with a `+` in it), and RECIPES says how; for a few letters `pen_shapes` has to do.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from recognizer.data.ink import InkPicture, Strokes
 from recognizer.data.sample import Sample
 from recognizer.latex import normalize, tokenize
 from recognizer.synth.glyphs import Box, symbol_box
+from recognizer.synth.pen_shapes import LETTERS, SHAPES, drawn_letter
 
 FLATNESS = 0.008  # of a symbol's size: points that lie that near to the line between others are left out
+UNEVENNESS = 0.03  # of a letter's size: how far the curves of a drawn one stray
 CANDIDATES = 6  # hands of which a formula takes the one that knows most of its symbols
 
 
@@ -40,40 +42,8 @@ class StrokeGlyph:
     height: float
 
 
-def _polyline(*points: tuple[float, float]) -> np.ndarray:
-    return np.array(points, dtype=np.float32)
-
-
-def _wave(periods: float, points: int) -> np.ndarray:
-    along = np.linspace(0, 1, points)
-    return np.stack([along, 0.5 - 0.5 * np.sin(2 * np.pi * periods * along)], axis=1).astype(np.float32)
-
-
-_LINE = _polyline((0, 0.5), (0.35, 0.5), (0.7, 0.5), (1, 0.5))
-_TIP = _polyline((0.7, 0), (1, 0.5), (0.75, 1))
-_HALF_BRACE = _polyline((0, 1), (0.03, 0.6), (0.1, 0.5), (0.4, 0.5), (0.47, 0.4), (0.5, 0))
 _RIGHT, _DOWN = np.array([1, 0], dtype=np.float32), np.array([0, 1], dtype=np.float32)
 _FLIP_X, _FLIP_Y = _DOWN - _RIGHT, _RIGHT - _DOWN
-_BRACE = np.concatenate([_HALF_BRACE, _HALF_BRACE[::-1] * _FLIP_X + _RIGHT])
-
-# What is so simple that no writer is needed; each fills the unit square.
-SHAPES: dict[str, tuple[np.ndarray, ...]] = {
-    "\\bar": (_LINE,),
-    "\\hat": (_polyline((0, 1), (0.5, 0), (1, 1)),),
-    "\\check": (_polyline((0, 0), (0.5, 1), (1, 0)),),
-    "\\breve": (_polyline((0, 0), (0.2, 0.75), (0.5, 1), (0.8, 0.75), (1, 0)),),
-    "\\acute": (_polyline((0, 1), (1, 0)),),
-    "\\grave": (_polyline((0, 0), (1, 1)),),
-    "\\tilde": (_wave(1, 12),),
-    "\\dot": (_polyline((0.5, 0.5)),),
-    "\\ddot": (_polyline((0, 0.5)), _polyline((1, 0.5))),
-    "\\vec": (_LINE, _TIP),
-    "\\overleftarrow": (_LINE, _TIP * _FLIP_X + _RIGHT),
-    "\\overleftrightarrow": (_LINE, _TIP, _TIP * _FLIP_X + _RIGHT),
-    "\\overbrace": (_BRACE,),
-    "\\underbrace": (_BRACE * _FLIP_Y + _DOWN,),
-}
-
 
 Part = tuple[str, str, float, float, float, float]
 
@@ -171,6 +141,11 @@ RECIPES = _recipes(
     \Longleftrightarrow < . 0 0 0.25 1 ; = . 0.05 0.25 0.95 0.75 ; > . 0.75 0 1 1
     \prod | . 0.15 0 0.15 1 ; | . 0.85 0 0.85 1 ; - . 0 0 1 0
     \coprod | . 0.15 0 0.15 1 ; | . 0.85 0 0.85 1 ; - . 0 1 1 1
+    \Xi - . 0 0 1 0 ; - . 0.15 0.5 0.85 0.5 ; - . 0 1 1 1
+    \sharp | . 0.3 0 0.3 1 ; | . 0.7 0 0.7 1 ; - . 0 0.35 1 0.35 ; - . 0 0.65 1 0.65
+    \dagger | . 0.5 0 0.5 1 ; - . 0 0.25 1 0.25
+    \square | . 0 0 0 1 ; - . 0 0 1 0 ; | . 1 0 1 1 ; - . 0 1 1 1
+    \rightleftarrows \rightarrow . 0 0 1 0.45 ; \rightarrow x 0 0.55 1 1
     \iint \int . 0 0 0.6 1 ; \int . 0.4 0 1 1
     \iiint \int . 0 0 0.45 1 ; \int . 0.28 0 0.73 1 ; \int . 0.55 0 1 1
     \oint \int . ; o . 0.25 0.4 0.75 0.6
@@ -248,11 +223,10 @@ def make_stroke_bank(written: Iterable[tuple[str, str, Strokes]]) -> StrokeBank:
 
 
 def _makeable(glyphs: dict[str, list[StrokeGlyph]]) -> list[str]:
-    """Tokens that recipes make of what there is."""
+    """Tokens that nobody wrote and that can be drawn, or made of what there is."""
     known = glyphs.keys() | SHAPES.keys()
-    return [
-        token for token, parts in RECIPES.items() if token not in glyphs and all(part[0] in known for part in parts)
-    ]
+    made = [token for token, parts in RECIPES.items() if all(part[0] in known for part in parts)]
+    return [token for token in [*made, *LETTERS] if token not in glyphs]
 
 
 def _glyph(strokes: Sequence[np.ndarray]) -> StrokeGlyph:
@@ -289,6 +263,9 @@ class Hand:
             raise CantWriteError(token)
         box = self.bank.boxes[token]
         height = box.bottom - box.top
+        if token in LETTERS:
+            room = np.array([box.width, height], dtype=np.float32)
+            return _glyph([stroke * room for stroke in drawn_letter(token, UNEVENNESS, self.rng)])
         return _glyph([stroke for part in RECIPES[token] for stroke in self._part(*part, box.width, height)])
 
     def _part(
