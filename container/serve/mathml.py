@@ -1,7 +1,7 @@
 r"""LaTeX -> MathML, which browsers draw by themselves: how the web page shows an answer as a formula.
 
-latex2mathml does it. Here are the few words of our vocabulary that it doesn't know, and what keeps its answer well formed
-and harmless inside a page.
+latex2mathml does it. Here are the few words of our vocabulary that it doesn't know, and what keeps its answer well
+formed and harmless inside a page.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ _RESPELLED = {
     "sim": r"\thicksim",
 }
 _WORD = re.compile(r"\\(\\|[A-Za-z]+)")  # with the line break, so that `\\sim` isn't taken for `\sim`
+_NO_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")  # characters that XML forbids
 _ACTIVE = frozenset(["href", "style", "class", "id"])  # what \href, \style and their like set
 
 
@@ -46,6 +47,6 @@ def to_mathml(latex: str) -> str:
 def _tidy(element: ElementTree.Element) -> None:
     for name in _ACTIVE & element.attrib.keys():
         del element.attrib[name]
-    text = element.text = html.unescape(element.text or "")  # it has `&#x003B1;` as nine characters
+    text = element.text = _NO_XML.sub("", html.unescape(element.text or ""))  # it has `&#x003B1;` as nine characters
     if element.tag == "mi" and "Α" <= text <= "Ω":  # capital Greek is upright in TeX
         element.set("mathvariant", "normal")

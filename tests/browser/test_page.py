@@ -113,6 +113,7 @@ def test_a_drawing_is_sent_as_dark_ink_on_white(stubbed, own_base_dir):
     sent = (own_base_dir / "sent").read_bytes()
     assert sent.startswith(b"\x89PNG")
     drawn = cv2.imdecode(np.frombuffer(sent, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert drawn is not None
     assert drawn.shape[2] == 3 or drawn[..., 3].min() == 255  # no transparency, which some readers take for black
     gray = drawn[..., :3].mean(axis=2)
     assert gray[:20].min() == 255 and gray[:, :20].min() == 255

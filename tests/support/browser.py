@@ -113,9 +113,7 @@ class Page:
     def requests(self) -> list[str]:
         """Every address that was asked for since the page was loaded."""
         events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
-        return [
-            event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"
-        ]
+        return [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
 
     def complaints(self) -> list[str]:
         """Errors in the browser's console, refusals by the Content-Security-Policy among them."""

@@ -31,6 +31,7 @@ export async function showAnswer(answer) {
     return;
   }
   at("answer").hidden = false;
+  at("answer").parentElement.scrollIntoView({ block: "nearest" }); // on a phone it is below the screen
   at("latex").value = answer.latex;
   showConfidence(answer.confidence);
   showTokens(answer.tokens);

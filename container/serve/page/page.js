@@ -33,6 +33,7 @@ function revisit(answer, url) {
 
 function preview(url) {
   at("preview").hidden = false;
+  at("preview").onerror = () => (at("preview").hidden = true); // of a kind that the server may read, but not the browser
   at("preview").src = url;
   at("invitation").hidden = true;
 }
