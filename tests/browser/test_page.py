@@ -38,7 +38,7 @@ RICH = {
         {"token": "1", "confidence": 0.7},
         {"token": "2", "confidence": 0.3},
     ],
-    "alternatives": [{"latex": r"\frac{1}{2}", "confidence": 0.61}, {"latex": r"\frac{1}{z}", "confidence": 0.2}],
+    "n_best": [{"latex": r"\frac{1}{2}", "confidence": 0.61}, {"latex": r"\frac{1}{z}", "confidence": 0.2}],
 }
 
 
@@ -298,7 +298,7 @@ def test_what_a_screen_reader_needs_is_there(page):
 
 
 def test_a_phone_needs_no_sideways_scrolling(stubbed):
-    page = stubbed({**RICH, "latex": LONG, "alternatives": [{"latex": LONG + "+1", "confidence": 0.1}]})
+    page = stubbed({**RICH, "latex": LONG, "n_best": [{"latex": LONG + "+1", "confidence": 0.1}]})
     page.resize(390, 844)
     page.give("paste", b"any")
     page.answer()

@@ -23,7 +23,7 @@ export function hideAnswer() {
   at("answer").hidden = true;
 }
 
-// answer: the object that /invocations gives; `alternatives` and confidences in `tokens` may be missing.
+// answer: the object that /invocations gives; `n_best` and confidences in `tokens` may be missing.
 export async function showAnswer(answer) {
   if (answer.blank) {
     hideAnswer();
@@ -81,7 +81,7 @@ function showTokens(tokens) {
 }
 
 function showAlternatives(answer) {
-  const others = (answer.alternatives ?? []).filter((other) => other.latex !== answer.latex);
+  const others = (answer.n_best ?? []).filter((other) => other.latex !== answer.latex);
   at("alternatives").hidden = others.length === 0;
   at("alternatives").querySelector("ul").replaceChildren(...others.map(alternative));
 }
