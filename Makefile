@@ -102,14 +102,16 @@ train-local: ## Train here: on the embedded data set, or DATA=folder; HP="name=v
 	fi
 
 .PHONY: serve-local
-serve-local: ## Serve the model that train-local made, on PORT
+serve-local: ## Serve the model that train-local made, on PORT, with a page to try it in
 	@test -f "$(MODEL)/model.json" || { echo "make: there is no model in $(MODEL): run 'make train-local' first" >&2; exit 1; }
 	@if $(DOCKER) image inspect $(SERVE_IMAGE) >/dev/null 2>&1; then \
 	  exec $(DOCKER) run --rm --read-only --tmpfs /tmp -p $(PORT):8080 $${SERVE_API_KEY:+--env SERVE_API_KEY} \
+	    --env SERVE_PAGE=$${SERVE_PAGE:-1} \
 	    -v "$(abspath $(MODEL)):/opt/ml/model:ro" $(SERVE_IMAGE) serve; \
 	else \
 	  $(MAKE) --no-print-directory $(READY) && \
-	  SAGEMAKER_BASE_DIR="$(abspath $(OUT)/ml)" SAGEMAKER_BIND_TO_PORT=$(PORT) PYTHONPATH=.:code exec $(RUN) -m container.serve; \
+	  SAGEMAKER_BASE_DIR="$(abspath $(OUT)/ml)" SAGEMAKER_BIND_TO_PORT=$(PORT) SERVE_PAGE=$${SERVE_PAGE:-1} \
+	  PYTHONPATH=.:code exec $(RUN) -m container.serve; \
 	fi
 
 .PHONY: invoke
@@ -144,6 +146,10 @@ test: $(READY) ## All tests; those of the images where there are an engine and b
 .PHONY: test-container
 test-container: $(READY) venv-sdk ## The tests of the built images and of the SDKs' local mode; a missing engine is a failure
 	REQUIRE_CONTAINER=1 $(RUN) -m pytest -m container $(PYTEST_ARGS)
+
+.PHONY: test-browser
+test-browser: $(READY) ## The tests of the web page; Debian's chromium and chromium-driver are needed
+	REQUIRE_BROWSER=1 $(RUN) -m pytest -m browser $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(READY) ## ruff, mypy, hadolint

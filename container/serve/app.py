@@ -11,7 +11,7 @@ from functools import partial
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from container.serve import errors, logs
+from container.serve import errors, logs, page
 from container.serve.handler import Call
 from container.serve.service import Service
 from container.serve.settings import Settings
@@ -45,6 +45,8 @@ def create_app(settings: Settings, service: Service) -> Flask:
             MaxPayloadInMB=payload,
         )
 
+    if settings.shows_page:
+        app.register_blueprint(page.page)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _any_error)
     app.before_request(_begin)
@@ -91,10 +93,14 @@ def _begin() -> None:
 
 
 def _check_key(key: str) -> None:
-    """Refuses all but /ping without the key, before the body is read, and in the same time whatever key is tried."""
+    """Refuses all but /ping and the page's files without the key.
+
+    It does so before the body is read, and in the same time whatever key is tried.
+    """
     scheme, _, sent = request.headers.get("Authorization", "").partition(" ")
     is_right = hmac.compare_digest(sent.strip().encode("latin-1"), key.encode())  # WSGI has bytes as latin-1
-    if request.path != "/ping" and not (is_right and scheme.lower() == "bearer"):
+    is_open = request.path == "/ping" or request.endpoint in page.OPEN
+    if not is_open and not (is_right and scheme.lower() == "bearer"):
         raise errors.unauthorized()
 
 

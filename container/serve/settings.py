@@ -40,6 +40,7 @@ class Settings(BaseModel):
     max_batch_delay: int = Field(10, ge=0, le=10_000, alias="SAGEMAKER_TS_MAX_BATCH_DELAY")  # milliseconds
     queue_size: int = Field(64, ge=1, le=1024, alias="SERVE_QUEUE_SIZE")  # requests inside at once; more get 503
     api_key: SecretStr | None = Field(None, alias="SERVE_API_KEY")  # outside SageMaker, whose requests can't bring one
+    shows_page: bool = Field(False, alias="SERVE_PAGE")  # a web page at /
 
     @property
     def model_root(self) -> Path:

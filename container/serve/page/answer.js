@@ -1,0 +1,134 @@
+// Shows an answer: the formula, how sure the model is of it, its LaTeX to change and to copy, and what else it could be.
+
+import { typeset } from "./server.js";
+
+const RETYPE = 250; // milliseconds without a key pressed, before changed LaTeX is drawn again
+const NOTES = {
+  truncated: "The model found no end, so the formula may be cut off.",
+  repaired: "A bracket lacked its partner and was added.",
+  turned: "The picture lay on its side and was turned.",
+};
+
+const at = (id) => document.getElementById(id);
+let mathml = ""; // of the LaTeX shown; empty where none could be drawn
+let latest = 0; // number of the newest drawing: an older one that arrives later is dropped
+let timer;
+
+export function showStatus(text, isError = false) {
+  at("status").textContent = text;
+  at("status").classList.toggle("error", isError);
+}
+
+export function hideAnswer() {
+  at("answer").hidden = true;
+}
+
+// answer: the object that /invocations gives; `n_best` and confidences in `tokens` may be missing.
+export async function showAnswer(answer) {
+  if (answer.blank) {
+    hideAnswer();
+    showStatus("There is nothing written in this picture.");
+    return;
+  }
+  at("answer").hidden = false;
+  at("answer").parentElement.scrollIntoView({ block: "nearest" }); // on a phone it is below the screen
+  at("latex").value = answer.latex;
+  showConfidence(answer.confidence);
+  showTokens(answer.tokens);
+  showAlternatives(answer);
+  const notes = Object.keys(NOTES).filter((flag) => answer[flag]).map((flag) => NOTES[flag]);
+  showStatus(["Done.", ...notes].join(" "));
+  await render();
+}
+
+async function render() {
+  clearTimeout(timer);
+  const number = ++latest;
+  let shown;
+  let text = "";
+  try {
+    text = await typeset(at("latex").value);
+    // Parsed as XML, so that no markup of a formula is ever taken for HTML.
+    shown = document.importNode(new DOMParser().parseFromString(text, "application/xml").documentElement, true);
+  } catch (error) {
+    shown = document.createElement("p");
+    shown.textContent = error.message;
+  }
+  if (number !== latest) return;
+  mathml = text;
+  at("rendering").replaceChildren(shown);
+  at("copy-mathml").disabled = !mathml;
+}
+
+function showConfidence(confidence) {
+  at("sureness").hidden = typeof confidence !== "number";
+  at("confidence").value = confidence ?? 0;
+  at("percent").textContent = percent(confidence ?? 0);
+}
+
+function showTokens(tokens) {
+  const known = (tokens ?? []).filter((one) => typeof one.confidence === "number");
+  at("tokens").hidden = known.length === 0;
+  at("tokens").replaceChildren(
+    ...known.map(({ token, confidence }) => {
+      const item = document.createElement("li");
+      item.textContent = token;
+      item.className = confidence >= 0.9 ? "sure" : confidence >= 0.6 ? "unsure" : "doubtful";
+      item.title = percent(confidence);
+      return item;
+    }),
+  );
+}
+
+function showAlternatives(answer) {
+  const others = (answer.n_best ?? []).filter((other) => other.latex !== answer.latex);
+  at("alternatives").hidden = others.length === 0;
+  at("alternatives").querySelector("ul").replaceChildren(...others.map(alternative));
+}
+
+function alternative({ latex, confidence }) {
+  const [item, button, code, share] = ["li", "button", "code", "span"].map((tag) => document.createElement(tag));
+  button.type = "button";
+  code.textContent = latex;
+  share.textContent = typeof confidence === "number" ? percent(confidence) : "";
+  button.append(code, share);
+  button.onclick = () => {
+    at("latex").value = latex;
+    showConfidence(confidence);
+    showTokens([]);
+    render();
+  };
+  item.append(button);
+  return item;
+}
+
+function percent(share) {
+  return `${Math.round(100 * share)} %`;
+}
+
+async function copy(text, name) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    copySelected(text); // a page that came over plain HTTP from another machine has no clipboard of its own
+  }
+  showStatus(`${name} copied.`);
+}
+
+function copySelected(text) {
+  const before = document.activeElement;
+  const field = document.createElement("textarea");
+  field.value = text;
+  document.body.append(field);
+  field.select();
+  document.execCommand("copy");
+  field.remove();
+  before?.focus();
+}
+
+at("latex").addEventListener("input", () => {
+  clearTimeout(timer);
+  timer = setTimeout(render, RETYPE);
+});
+at("copy-latex").addEventListener("click", () => copy(at("latex").value, "LaTeX"));
+at("copy-mathml").addEventListener("click", () => copy(mathml, "MathML"));

@@ -1,0 +1,104 @@
+// A sheet to write on with a pen, a finger or the mouse. What is sent is dark ink on white, whatever the screen shows.
+
+const PEN = 3.5; // CSS pixels
+const MARGIN = 24; // CSS pixels of paper around what was written, in the picture that is sent
+const SENT_SCALE = 2; // pixels of that picture for each CSS pixel
+
+export class Pad {
+  #strokes = []; // each a list of [x, y] in CSS pixels
+  #canvas;
+
+  constructor(canvas) {
+    this.#canvas = canvas;
+    canvas.addEventListener("pointerdown", (event) => this.#begin(event));
+    canvas.addEventListener("pointermove", (event) => this.#continue(event));
+    new ResizeObserver(() => this.#show()).observe(canvas);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#show());
+  }
+
+  get isBlank() {
+    return this.#strokes.length === 0;
+  }
+
+  undo() {
+    this.#strokes.pop();
+    this.#show();
+  }
+
+  clear() {
+    this.#strokes = [];
+    this.#show();
+  }
+
+  // What was written, cropped, as a PNG Blob.
+  picture() {
+    const points = this.#strokes.flat();
+    const [left, right] = range(points.map(([x]) => x));
+    const [top, bottom] = range(points.map(([, y]) => y));
+    const sheet = document.createElement("canvas");
+    sheet.width = (right - left) * SENT_SCALE;
+    sheet.height = (bottom - top) * SENT_SCALE;
+    const context = sheet.getContext("2d");
+    context.fillStyle = "#fff";
+    context.fillRect(0, 0, sheet.width, sheet.height);
+    context.scale(SENT_SCALE, SENT_SCALE);
+    context.translate(-left, -top);
+    this.#draw(context, "#000");
+    return new Promise((resolve) => sheet.toBlob(resolve, "image/png"));
+  }
+
+  #begin(event) {
+    if (!event.isPrimary || event.button !== 0) return;
+    this.#canvas.setPointerCapture(event.pointerId);
+    this.#strokes.push([this.#point(event)]);
+    this.#show();
+  }
+
+  #continue(event) {
+    if (!event.isPrimary || !this.#canvas.hasPointerCapture(event.pointerId)) return;
+    const between = event.getCoalescedEvents?.() ?? [];
+    this.#strokes.at(-1).push(...(between.length ? between : [event]).map((one) => this.#point(one)));
+    this.#show();
+  }
+
+  #point(event) {
+    const box = this.#canvas.getBoundingClientRect();
+    return [event.clientX - box.left - this.#canvas.clientLeft, event.clientY - box.top - this.#canvas.clientTop];
+  }
+
+  #show() {
+    const { clientWidth, clientHeight } = this.#canvas;
+    if (!clientWidth) return; // not on the screen
+    const scale = devicePixelRatio;
+    this.#canvas.width = clientWidth * scale;
+    this.#canvas.height = clientHeight * scale;
+    const context = this.#canvas.getContext("2d");
+    context.scale(scale, scale);
+    this.#draw(context, getComputedStyle(this.#canvas).color);
+  }
+
+  #draw(context, ink) {
+    context.strokeStyle = ink;
+    context.lineWidth = PEN;
+    context.lineCap = context.lineJoin = "round";
+    for (const stroke of this.#strokes) {
+      context.beginPath();
+      context.moveTo(...stroke[0]);
+      // Curves from middle to middle, bent towards the points: smooth, and as long as what was written.
+      for (let i = 1; i < stroke.length - 1; i++) {
+        context.quadraticCurveTo(...stroke[i], ...middle(stroke[i], stroke[i + 1]));
+      }
+      context.lineTo(...stroke.at(-1)); // of a dot, too
+      context.stroke();
+    }
+  }
+}
+
+function middle([x1, y1], [x2, y2]) {
+  return [(x1 + x2) / 2, (y1 + y2) / 2];
+}
+
+function range(values) {
+  const ends = values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
+  return [ends[0] - MARGIN, ends[1] + MARGIN];
+}

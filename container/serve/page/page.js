@@ -1,0 +1,97 @@
+// Ties the page together: every way in ends in read(picture), one way out in showAnswer.
+
+import { hideAnswer, showAnswer, showStatus } from "./answer.js";
+import { remember } from "./history.js";
+import { Pad } from "./pad.js";
+import { recognize } from "./server.js";
+
+const at = (id) => document.getElementById(id);
+const pad = new Pad(at("pad"));
+let latest = 0; // number of the newest picture: the answer to an older one that arrives later is dropped
+
+async function read(picture) {
+  const number = ++latest;
+  const url = URL.createObjectURL(picture);
+  preview(url);
+  hideAnswer();
+  showStatus("Reading …");
+  try {
+    const answer = await recognize(picture);
+    if (number !== latest) return;
+    if (!answer.blank) remember(answer, url, () => revisit(answer, url));
+    await showAnswer(answer);
+  } catch (error) {
+    if (number === latest) showStatus(error.message, true);
+  }
+}
+
+function revisit(answer, url) {
+  latest++;
+  preview(url);
+  showAnswer(answer);
+}
+
+function preview(url) {
+  at("preview").hidden = false;
+  at("preview").onerror = () => (at("preview").hidden = true); // of a kind that the server may read, but not the browser
+  at("preview").src = url;
+  at("invitation").hidden = true;
+}
+
+// The picture among what was pasted or dropped, or nothing.
+function pictureIn(transfer) {
+  return [...(transfer?.files ?? [])].find((file) => file.type.startsWith("image/"));
+}
+
+function take(transfer) {
+  const picture = pictureIn(transfer);
+  if (picture) {
+    choose(false);
+    read(picture);
+  } else {
+    showStatus("There is no picture in what you gave: copy or drop a PNG, a JPEG or another picture.", true);
+  }
+}
+
+function choose(isDrawing) {
+  at("picture-panel").hidden = isDrawing;
+  at("drawing-panel").hidden = !isDrawing;
+  at("to-picture").setAttribute("aria-pressed", !isDrawing);
+  at("to-drawing").setAttribute("aria-pressed", isDrawing);
+}
+
+async function readDrawing() {
+  if (pad.isBlank) showStatus("The sheet is still blank. Write a formula on it first.");
+  else read(await pad.picture());
+}
+
+at("to-picture").addEventListener("click", () => choose(false));
+at("to-drawing").addEventListener("click", () => choose(true));
+at("read-drawing").addEventListener("click", readDrawing);
+at("undo").addEventListener("click", () => pad.undo());
+at("clear").addEventListener("click", () => pad.clear());
+
+for (const input of [at("file"), at("photo")]) {
+  input.addEventListener("change", () => {
+    if (input.files.length) read(input.files[0]);
+    input.value = ""; // the same file may be chosen again
+  });
+}
+
+document.addEventListener("paste", (event) => {
+  if (event.target.matches("textarea, input") && !pictureIn(event.clipboardData)) return; // text into a field
+  event.preventDefault();
+  take(event.clipboardData);
+});
+
+// Anywhere on the page, so that a near miss doesn't make the browser open the picture instead.
+document.addEventListener("dragover", (event) => {
+  event.preventDefault();
+  at("drop").classList.add("over");
+});
+document.addEventListener("dragleave", () => at("drop").classList.remove("over"));
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  at("drop").classList.remove("over");
+  take(event.dataTransfer);
+});

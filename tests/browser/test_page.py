@@ -1,0 +1,336 @@
+"""The web page in a real browser, in front of a real server: every way in, every way out, keyboard, phone, dark."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import cv2
+import numpy as np
+import pytest
+from selenium.webdriver import ActionChains, Keys
+
+from tests.browser.conftest import PAGE
+from tests.support.browser import Page
+from tests.support.handlers import replace_handler
+from tests.support.server import Server
+from tests.support.tiny_model import formula_picture, png
+
+pytestmark = pytest.mark.browser
+
+KEY = "schlüssel"
+CROSS = [[(-30, -30), (0, 0), (30, 30)], [(30, -30), (0, 0), (-30, 30)]]
+LONG = " + ".join(rf"\frac{{{n}}}{{x^{{{n}}}}}" for n in range(40))
+# A handler that knows what newer ones may say, and keeps the picture that it was sent.
+STUB = """
+import pathlib
+def model_fn(model_dir): return pathlib.Path(model_dir).parent / "sent"
+def transform_fn(model, body, content_type, accept):
+    model.write_bytes(body)
+    return {answer!r}, "application/json"
+"""
+RICH = {
+    "latex": r"\frac{1}{2}",
+    "confidence": 0.61,
+    "truncated": True,
+    "tokens": [
+        {"token": r"\frac", "confidence": 0.99},
+        {"token": "1", "confidence": 0.7},
+        {"token": "2", "confidence": 0.3},
+    ],
+    "n_best": [{"latex": r"\frac{1}{2}", "confidence": 0.61}, {"latex": r"\frac{1}{z}", "confidence": 0.2}],
+}
+
+
+def picture_that_typesets(server: Server) -> bytes:
+    r"""The tiny model writes what it likes; this picture's answer has no \frac that lacks its arguments."""
+    pictures = (png(formula_picture(seed)) for seed in range(50))
+    return next(picture for picture in pictures if "frac" not in server.invoke(picture).json()["latex"])
+
+
+@pytest.fixture(scope="session")
+def picture(page_server):
+    return picture_that_typesets(page_server)
+
+
+@pytest.fixture(scope="session")
+def latex(page_server, picture):
+    return page_server.invoke(picture).json()["latex"]
+
+
+@pytest.fixture
+def stubbed(own_base_dir, chromium):
+    """Opens the page of a server that always gives this answer."""
+    servers = []
+
+    def start(answer):
+        replace_handler(own_base_dir, STUB.format(answer=json.dumps(answer)))
+        servers.append(Server(own_base_dir, PAGE).__enter__().wait_until_ready())
+        return Page(chromium, servers[0])
+
+    yield start
+    for server in servers:
+        server.__exit__()
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of `rgb(r, g, b)`, 0..1 (WCAG 2.2)."""
+    shares = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    red, green, blue = (s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted([luminance(one), luminance(other)])
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("way", ["paste", "drop"])
+def test_a_picture_pasted_or_dropped_is_answered_and_drawn(page, picture, latex, way):
+    page.give(way, picture)
+    assert page.answer() == latex
+    assert len(page.all("#rendering math")) == 1
+    assert page.at("preview").is_displayed()
+    assert re.fullmatch(r"\d+ %", page.at("percent").text)
+    assert page.complaints() == []
+
+
+def test_a_chosen_file_is_answered_and_can_be_chosen_again(page, picture, latex, tmp_path):
+    path = tmp_path / "formula.png"
+    path.write_bytes(picture)
+    for count in (1, 2):
+        page.at("file").send_keys(str(path))
+        page.wait(lambda count=count: len(page.all("#history li")) == count)
+        assert page.answer() == latex
+
+
+def test_a_drawing_is_sent_as_dark_ink_on_white(stubbed, own_base_dir):
+    page = stubbed({"latex": "x"})
+    page.prefer("dark")  # where the sheet on the screen is dark
+    page.draw(*CROSS)
+    page.at("read-drawing").click()
+    assert page.answer() == "x"
+    sent = (own_base_dir / "sent").read_bytes()
+    assert sent.startswith(b"\x89PNG")
+    drawn = cv2.imdecode(np.frombuffer(sent, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert drawn is not None
+    assert drawn.shape[2] == 3 or drawn[..., 3].min() == 255  # no transparency, which some readers take for black
+    gray = drawn[..., :3].mean(axis=2)
+    assert gray[:20].min() == 255 and gray[:, :20].min() == 255
+    assert gray[gray.shape[0] // 2, gray.shape[1] // 2] == 0
+    assert 0.02 < (gray < 128).mean() < 0.3
+
+
+def test_undo_and_clear_take_strokes_back(page):
+    page.draw(*CROSS)
+    page.at("undo").click()
+    page.at("undo").click()
+    page.at("read-drawing").click()
+    assert "still blank" in page.status()
+    page.draw(*CROSS)
+    page.at("clear").click()
+    page.at("read-drawing").click()
+    assert "still blank" in page.status() and not page.at("answer").is_displayed()
+
+
+def test_a_picture_without_ink_gets_a_friendly_word(page):
+    page.give("paste", png(np.full((60, 120, 3), 255, np.uint8)))
+    page.wait(lambda: "nothing written" in page.status())
+    assert not page.at("answer").is_displayed() and not page.at("history").is_displayed()
+
+
+def test_copies_latex_and_mathml(page, picture, latex):
+    page.give("paste", picture)
+    page.answer()
+    page.at("copy-latex").click()
+    page.wait(lambda: page.status() == "LaTeX copied.")
+    assert page.clipboard() == latex
+    page.at("copy-mathml").click()
+    page.wait(lambda: page.status() == "MathML copied.")
+    assert page.clipboard().startswith("<math ")
+
+
+def test_copies_without_the_clipboard_api_too(page, picture, latex):
+    """A page that came over plain HTTP from another machine has none."""
+    page.script("Object.defineProperty(navigator, 'clipboard', {value: undefined, configurable: true})")
+    page.give("paste", picture)
+    page.answer()
+    page.at("copy-latex").click()
+    page.wait(lambda: page.status() == "LaTeX copied.")
+    page.script("delete navigator.clipboard")
+    assert page.clipboard() == latex
+
+
+def test_changed_latex_is_drawn_again_or_refused_in_words(page, picture):
+    page.give("paste", picture)
+    page.answer()
+    page.at("latex").clear()
+    page.at("latex").send_keys(r"\sqrt{2}")
+    page.wait(lambda: page.all("#rendering msqrt"))
+    page.at("latex").send_keys(r" \frac")
+    page.wait(lambda: "no formula can be drawn" in page.at("rendering").text)
+    assert not page.at("copy-mathml").is_enabled()
+
+
+def test_the_formula_is_never_taken_for_html(page, picture):
+    page.give("paste", picture)
+    page.answer()
+    page.at("latex").clear()
+    page.at("latex").send_keys(r"\text{<img src=x onerror=document.title=1>} \href{javascript:alert(1)}{y}")
+    page.wait(lambda: page.all("#rendering mtext"))
+    assert page.all("#rendering img, #rendering [href]") == []
+
+
+def test_newer_answers_show_tokens_and_alternatives(stubbed):
+    page = stubbed(RICH)
+    page.give("paste", b"any")
+    assert page.answer() == RICH["latex"]
+    assert page.at("percent").text == "61 %"
+    assert "may be cut off" in page.status()
+    chips = [(chip.text, chip.get_attribute("class")) for chip in page.all("#tokens li")]
+    assert chips == [(r"\frac", "sure"), ("1", "unsure"), ("2", "doubtful")]
+    (other,) = page.all("#alternatives button")  # the answer itself isn't repeated
+    other.click()
+    assert page.at("latex").get_property("value") == r"\frac{1}{z}"
+    assert page.at("percent").text == "20 %" and not page.at("tokens").is_displayed()
+
+
+def test_older_answers_leave_both_out(page, picture):
+    page.give("paste", picture)
+    page.answer()
+    assert not page.at("tokens").is_displayed() and not page.at("alternatives").is_displayed()
+
+
+def test_the_servers_own_words_are_shown(page):
+    page.give("paste", b"no picture")
+    page.wait(lambda: page.at("status").get_attribute("class") == "error")
+    assert page.status() == page.server.invoke(b"no picture").json()["error"]["message"]
+
+
+def test_pasting_something_else_is_explained(page):
+    page.give("paste", b"", "")
+    page.wait(lambda: "no picture in what you gave" in page.status())
+
+
+def test_a_server_that_is_gone_is_named(tiny_base_dir, chromium):
+    with Server(tiny_base_dir, PAGE) as server:
+        page = Page(chromium, server.wait_until_ready())
+    page.give("paste", b"any")
+    page.wait(lambda: "can't be reached" in page.status())
+
+
+def test_earlier_answers_can_be_brought_back(page, page_server, picture, latex):
+    other = png(formula_picture(77))
+    for number, sent in enumerate((picture, other), 1):
+        page.give("paste", sent)
+        page.wait(lambda number=number: len(page.all("#history li")) == number)
+    page.all("#history button")[-1].click()
+    page.wait(lambda: page.answer() == latex)
+    for number in range(8):
+        page.give("paste", png(formula_picture(200 + number)))
+        page.answer()
+    page.wait(lambda: len(page.all("#history li")) == 6)
+
+
+def test_the_page_asks_for_the_key_and_keeps_it_in_this_tab(tiny_base_dir, chromium, picture, latex):
+    with Server(tiny_base_dir, {**PAGE, "SERVE_API_KEY": KEY}) as server:
+        page = Page(chromium, server.wait_until_ready())
+        page.give("paste", picture)
+        for key in ("wrong", KEY):
+            page.wait(lambda: page.at("key-dialog").is_displayed())
+            page.at("key").send_keys(key, Keys.ENTER)
+            page.wait(lambda: not page.at("key").get_property("value") or not page.at("key-dialog").is_displayed())
+        assert page.answer() == latex
+        page.give("paste", picture)  # not asked again
+        page.wait(lambda: len(page.all("#history li")) == 2)
+        assert page.script("return [sessionStorage.length, localStorage.length, document.cookie]") == [1, 0, ""]
+
+
+def test_without_the_key_the_refusal_is_shown(tiny_base_dir, chromium, picture):
+    with Server(tiny_base_dir, {**PAGE, "SERVE_API_KEY": KEY}) as server:
+        page = Page(chromium, server.wait_until_ready())
+        page.give("paste", picture)
+        page.wait(lambda: page.at("key-dialog").is_displayed())
+        page.at("key-cancel").click()
+        page.wait(lambda: "Authorization: Bearer" in page.status())
+
+
+def test_the_keyboard_alone_will_do(page, picture, latex):
+    """Tab reaches every control, with a ring around it; Enter and Space work them."""
+    page.give("paste", picture)
+    page.answer()
+    page.script("document.activeElement.blur()")
+    reached = []
+    for _ in range(20):
+        ActionChains(page.driver).send_keys(Keys.TAB).perform()
+        name, ring = page.script(
+            "const one = document.activeElement, shown = one.closest('label') ?? one;"
+            "return [one.id, getComputedStyle(shown).outlineStyle]"
+        )
+        if name in reached:
+            break
+        if name:
+            assert ring == "solid", name
+            reached.append(name)
+        if name == "copy-latex":
+            ActionChains(page.driver).send_keys(Keys.ENTER).perform()
+            page.wait(lambda: page.status() == "LaTeX copied.")
+            assert page.clipboard() == latex
+        if name == "to-drawing":
+            ActionChains(page.driver).send_keys(Keys.SPACE).perform()
+            assert page.at("pad").is_displayed()
+            ActionChains(page.driver).key_down(Keys.SHIFT).send_keys(Keys.TAB).key_up(Keys.SHIFT).perform()
+            ActionChains(page.driver).send_keys(Keys.SPACE, Keys.TAB).perform()
+            assert page.at("drop").is_displayed()
+    assert reached == ["to-picture", "to-drawing", "file", "rendering", "latex", "copy-latex", "copy-mathml"]
+
+
+def test_what_a_screen_reader_needs_is_there(page):
+    assert page.at("status").get_attribute("aria-live") == "polite"
+    page.at("to-drawing").click()
+    assert page.at("to-drawing").get_attribute("aria-pressed") == "true"
+    unnamed = [
+        control.get_attribute("outerHTML")
+        for control in page.all("button, input, textarea, canvas, meter, section, dialog")
+        if control.is_displayed() and not control.accessible_name
+    ]
+    assert unnamed == []
+
+
+def test_a_phone_needs_no_sideways_scrolling(stubbed):
+    page = stubbed({**RICH, "latex": LONG, "n_best": [{"latex": LONG + "+1", "confidence": 0.1}]})
+    page.resize(390, 844)
+    page.give("paste", b"any")
+    page.answer()
+    assert page.script("return document.documentElement.scrollWidth") <= 390
+    assert page.script("const box = document.getElementById('rendering'); return box.scrollWidth > box.clientWidth")
+    page.at("to-drawing").click()
+    assert page.script("return document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_colours_follow_the_system_and_can_be_read(stubbed, scheme):
+    page = stubbed(RICH)
+    page.prefer(scheme)
+    page.give("paste", b"any")
+    page.answer()
+    (body,) = page.all("body")
+    ground, text = page.style(body, "background-color"), page.style(body, "color")
+    assert (luminance(ground) < luminance(text)) == (scheme == "dark")
+    assert contrast(ground, text) > 7
+    card = page.style(page.all(".card")[0], "background-color")
+    assert contrast(card, page.style(page.at("status"), "color")) > 4.5
+    for filled in page.all(".primary, #tokens li, #rendering, #latex"):
+        assert contrast(page.style(filled, "background-color"), page.style(filled, "color")) > 4.5
+
+
+def test_no_request_leaves_the_server(page, picture):
+    page.give("paste", picture)
+    page.answer()
+    page.draw(*CROSS)
+    page.at("read-drawing").click()
+    page.wait(lambda: len(page.all("#history li")) == 2)
+    asked = page.requests()
+    assert f"{page.origin}/page/pad.js" in asked and f"{page.origin}/mathml" in asked
+    assert [url for url in asked if not url.startswith((page.origin, "blob:", "data:"))] == []
+    assert page.complaints() == []

@@ -1,0 +1,88 @@
+"""LaTeX -> MathML: our vocabulary's own words, well formed whatever comes in, nothing active in it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from container.serve.errors import ServeError
+from container.serve.mathml import to_mathml
+from recognizer.synth import mathjax
+from tests.support.mathml import skeleton
+
+PIECES = [
+    "{",
+    "}",
+    "^",
+    "_",
+    "&",
+    r"\\",
+    "x",
+    "<",
+    ">",
+    "'",
+    "%",
+    "~",
+    r"\frac",
+    r"\sqrt",
+    r"\left(",
+    r"\right.",
+    "[",
+    "]",
+]
+PIECES += [
+    r"\begin{matrix}",
+    r"\end{matrix}",
+    r"\text{a<b&c}",
+    r"\sim",
+    r"\overarc",
+    r"\href{javascript:x}",
+    r"\style{a}",
+]
+
+
+@pytest.mark.parametrize(
+    "latex",
+    [
+        r"\frac{1}{1-a}=1+a+a^{2}",
+        r"\begin{matrix} a & b \\ c & d \end{matrix}",
+        r"\overset{a}{b} \hat{p}",
+        r"a \sim b \simeq c",
+        r"\begin{matrix} a \\\sim b \end{matrix}",
+        r"\csch x + \sech y",
+        r"\arg z",
+        r"\overarc{AB}",
+        r"\Delta \Omega \Gamma \delta",
+    ],
+)
+def test_looks_as_mathjax_draws_it(latex):
+    assert skeleton(to_mathml(latex)) == skeleton(mathjax.to_mathml(latex))
+
+
+def test_letters_of_other_faces_are_characters_of_their_own():
+    """Browsers don't draw the attribute `mathvariant`, but for upright letters."""
+    mathml = to_mathml(r"\mathbb{R} \mathbf{x} \mathfrak{g}")
+    assert all(letter in mathml for letter in "ℝ𝐱𝔤")
+
+
+@given(st.one_of(st.lists(st.sampled_from(PIECES), max_size=15).map(" ".join), st.text(max_size=30)))
+def test_an_answer_is_well_formed_and_passive(latex):
+    with suppress(ServeError):
+        for element in ElementTree.fromstring(to_mathml(latex)).iter():
+            assert not {"href", "style", "class", "id"} & element.attrib.keys()
+
+
+def test_markup_in_text_stays_text():
+    (text,) = ElementTree.fromstring(to_mathml(r"\text{<img>&amp;}")).iter("{http://www.w3.org/1998/Math/MathML}mtext")
+    assert text.text is not None and text.text.startswith("<img>") and not list(text)
+
+
+@pytest.mark.parametrize("latex", ["", r"\frac", r"\left( x", "x^2^3", "{" * 2000])
+def test_what_is_no_formula_is_refused(latex):
+    with pytest.raises(ServeError, match="no formula can be drawn") as refused:
+        to_mathml(latex)
+    assert (refused.value.status, refused.value.code) == (422, "not_typesettable")
