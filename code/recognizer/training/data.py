@@ -76,7 +76,7 @@ def prepare(
     strips = _strips(settings, vocabulary, bank) if bank else []
     samples = [*samples, *_written(settings, samples), *strips]
     cache = PictureCache(CACHE_BYTES)
-    trained, validated = _measure(settings, samples, spec, cache), _measure(settings, held_out, spec, cache)
+    trained, validated = (_measure(settings, part, spec, cache, ranks) for part in (samples, held_out))
     _report(trained, validated, vocabulary)
     workers = plan_workers(4 * settings.batch_pixels, settings.workers)
     limits = BatchLimits(settings.batch_size, settings.batch_pixels)
@@ -186,8 +186,13 @@ def _at_most(samples: list[Sample], count: int, seed: int) -> list[Sample]:
 
 
 def _measure(
-    settings: Hyperparameters, samples: Sequence[Sample], spec: inference.PreprocessSpec, cache: PictureCache
+    settings: Hyperparameters,
+    samples: Sequence[Sample],
+    spec: inference.PreprocessSpec,
+    cache: PictureCache,
+    ranks: Ranks,
 ) -> Measured:
+    """Every rank measures its share of the pictures, and all learn the result."""
     began = told = time.monotonic()
 
     def progress(done: int, total: int) -> None:
@@ -200,10 +205,18 @@ def _measure(
             )
             told = now
 
-    workers = inference.default_threads()
-    measured = measure(samples, spec, settings.on_bad_sample, cache, workers, progress)
-    _tell_skipped(measured.skipped)
-    return measured
+    share = samples[ranks.rank :: ranks.world_size]
+    workers = max(1, inference.default_threads() // ranks.world_size)
+    nothing = Measured([], np.empty((0, 3), np.int64), [])  # fewer samples than ranks
+    own = measure(share, spec, settings.on_bad_sample, cache, workers, progress) if share else nothing
+    sizes: dict[str, np.ndarray] = {}
+    skipped: list[str] = []
+    for names, rows, messages in ranks.gather(([sample.name for sample in own.samples], own.sizes, own.skipped)):
+        sizes.update(zip(names, rows, strict=True))
+        skipped += messages
+    _tell_skipped(skipped)
+    kept = [sample for sample in samples if sample.name in sizes]
+    return Measured(kept, np.array([sizes[sample.name] for sample in kept]), skipped)
 
 
 def _report(trained: Measured, validated: Measured, vocabulary: Vocabulary) -> None:

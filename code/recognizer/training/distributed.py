@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -41,6 +42,14 @@ class Ranks:
         dist.all_reduce(total)
         sums: list[float] = total.tolist()
         return sums
+
+    def gather(self, value: Any) -> list[Any]:
+        """The value of every rank, in their order."""
+        if self.world_size == 1:
+            return [value]
+        values: list[Any] = [None] * self.world_size
+        dist.all_gather_object(values, value)
+        return values
 
     def wait(self) -> None:
         """Returns when every rank has come here."""
