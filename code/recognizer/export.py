@@ -131,7 +131,7 @@ def _write_onnx(model: FormulaRecognizer, folder: Path) -> None:
     varying = tuple(_differing(memory[name], other[name], any_size) for name in names)
     _onnx(
         _Decoder(model, names),
-        (torch.tensor([1, 2]), past, *memory.values()),
+        (torch.tensor([1, 2]), past, *(array.contiguous() for array in memory.values())),
         folder / "decoder.onnx",
         inputs=["tokens", "past", *names],
         outputs=["logits", "present"],
