@@ -161,6 +161,10 @@ lint: $(READY) ## ruff, mypy, hadolint
 bench-synth: $(READY) ## Pictures a second of the embedded data set, with one and with two processes
 	PYTHONPATH=code $(RUN) -m recognizer.synth.bench
 
+.PHONY: bench-decoding
+bench-decoding: $(READY) ## What a step of decoding costs, and what cache and batching gain
+	PYTHONPATH=code $(RUN) bench/decoding.py
+
 # The order is the order of dependence: each lock is compiled under the versions of those before it.
 COMPILE = cd $(LOCKS) && env $${PIP_CERT:+SSL_CERT_FILE=$$PIP_CERT} UV_CUSTOM_COMPILE_COMMAND="make lock" \
 	  ../../$(VENV)/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes \

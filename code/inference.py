@@ -20,12 +20,14 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from difflib import SequenceMatcher
 from email.parser import BytesParser
 from email.policy import HTTP
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -305,50 +307,275 @@ def _plain_delimiter(token: str) -> str:
     return "\\" + plain if plain in ("{", "}") else plain
 
 
+# --------------------------------------------------------------------------------------------------- grammar
+
+
+def _commands(names: str) -> frozenset[str]:
+    return frozenset("\\" + name for name in names.split())
+
+
+# Commands of the normalised labels with their braced arguments; in an answer, others stand alone.
+TWO_ARGUMENTS = _commands("frac binom stackrel underset")
+ONE_ARGUMENT = _commands(
+    """mathbb mathbf mathcal mathfrak mathit mathrm mathscr mathsf mathtt boldsymbol acute bar breve check dot ddot
+    dddot ddddot grave hat mathring tilde vec overline underline widehat widetilde overarc underparen boxed cancel
+    bcancel xcancel overbrace underbrace overrightarrow overleftarrow overleftrightarrow underrightarrow underleftarrow
+    underleftrightarrow pmod pod sqrt xrightarrow xleftarrow xmapsto xhookrightarrow xrightleftharpoons substack not
+    text textit textbf texttt textsf textsc ce cee"""
+)
+OPTIONAL_ARGUMENT = _commands("sqrt xrightarrow xleftarrow xmapsto xhookrightarrow xrightleftharpoons")
+ARGUMENT_KINDS = {  # what an argument may hold, where that isn't any formula
+    **dict.fromkeys(_commands("text textit textbf texttt textsf textsc"), "text"),
+    **dict.fromkeys([r"\begin{array}", r"\begin{tabular}", r"\begin{darray}"], "columns"),
+    r"\substack": "substack",
+}
+
+
+class Opened(NamedTuple):
+    """Something that must be closed, and the state to which that leads back."""
+
+    kind: str  # "{", "text", "columns", "substack", "[", "left", or the \\end that an environment needs
+    needed: int
+    after: str
+    argument: str
+
+
+class State(NamedTuple):
+    """Where the grammar is after some tokens: all that decides what may follow."""
+
+    opened: tuple[Opened, ...] = ()
+    needed: int = 0  # arguments that must follow
+    after: str = ""  # what the last token forbids or allows: "_", "^", "option", "not", "row" or "start" (of a table)
+    argument: str = "{"  # kind of the next argument
+
+
+class Grammar:
+    r"""Which tokens may follow, so that an answer is LaTeX: the grammar of the normalised labels as an automaton.
+
+    Braces, `\left`, environments and options are closed in order, arguments and scripts have their braces, nothing has
+    two scripts of a kind, and the end comes when all is closed. A token that could never be completed, as its partner
+    is not in the vocabulary, is never allowed.
+    """
+
+    def __init__(self, tokens: Sequence[str], specials: Iterable[int], eos: int) -> None:
+        self._tokens, self._specials, self._eos = tokens, frozenset(specials), eos
+        self._known = frozenset(tokens)
+        self._right = next((token for token in (r"\right.", *tokens) if token in self._known and _is_right(token)), "")
+        self._masks: dict[tuple[str, bool, str], np.ndarray] = {}
+
+    def mask(self, state: State) -> np.ndarray:
+        """(V,) bool: which tokens may follow."""
+        key = (state.opened[-1].kind if state.opened else "", state.needed > 0, state.after)
+        if key not in self._masks:
+            allowed = [self._allows(token, *key) for token in self._tokens]
+            for special in self._specials:
+                allowed[special] = special == self._eos and not key[0] and not key[1]
+            self._masks[key] = np.array(allowed)
+        return self._masks[key]
+
+    def follow(self, state: State, token: str) -> State:
+        """The state after one more token, which must be allowed."""
+        opened, needed, after, argument = state
+        inner = opened[-1].kind if opened else ""
+        if inner and self._closes(token, inner):
+            return State(opened[:-1], *opened[-1][1:])
+        if token == "{":
+            kind = argument if needed else "text" if inner == "text" else "{"
+            back = after if needed and after in ("_", "^", "start") else ""
+            return State((*opened, Opened(kind, max(0, needed - 1), back, argument)))
+        if token == "[" and after == "option":
+            return State((*opened, Opened("[", needed, "", argument)))
+        if _bracket(token)[0] == "left":
+            return State((*opened, Opened("left", 0, "", "{")))
+        if token.startswith(r"\begin{"):
+            kind = r"\end" + token.removeprefix(r"\begin")
+            return State((*opened, Opened(kind, 0, "", "{")), int(token in ARGUMENT_KINDS), "start", "columns")
+        if needed:  # `\not=`: the only argument without braces
+            return State(opened)
+        after = (
+            "option" if token in OPTIONAL_ARGUMENT else {r"\not": "not", r"\\": "row", r"\hline": "row"}.get(token, "")
+        )
+        return State(opened, _arguments(token), token if token in ("_", "^") else after, ARGUMENT_KINDS.get(token, "{"))
+
+    def completion(self, tokens: Iterable[str]) -> list[str]:
+        """The fewest tokens that complete an answer which was cut off; its tokens were all allowed."""
+        state = State()
+        for token in tokens:
+            state = self.follow(state, token)
+        closing: list[str] = []
+        while state.needed or state.opened:
+            closing.append("{" if state.needed else self._closer(state.opened[-1].kind))
+            state = self.follow(state, closing[-1])
+        return closing
+
+    def _allows(self, token: str, inner: str, needed: bool, after: str) -> bool:
+        if needed:
+            is_struck = after == "not" and not _arguments(token) and self._is_symbol(token)
+            return token == "{" or is_struck or (token == "[" and after == "option")
+        if inner and self._closes(token, inner):
+            return True
+        if not self._can_be_completed(token):
+            return False
+        if inner == "columns":
+            return token in ("c", "l", "r", "|")
+        if inner == "text":
+            return token == "{" or (self._is_symbol(token) and not token[1:2].isalpha())
+        in_table = inner.startswith(r"\end")
+        special = {
+            "_": after not in ("_", "^"),  # labels have the subscript first
+            "^": after != "^",
+            "&": in_table,
+            r"\\": in_table or inner == "substack",
+            r"\hline": in_table and after in ("row", "start"),
+            "[": after != "row",  # TeX would take it for an option of the row's end
+            "*": after != "row",
+        }
+        return special.get(token, inner == "left" or not token.startswith(r"\middle"))
+
+    def _is_symbol(self, token: str) -> bool:
+        return (
+            token not in ("{", "_", "^", "&", r"\\", r"\hline")
+            and not token.startswith(r"\middle")
+            and (_bracket(token)[0] == "")
+        )
+
+    def _can_be_completed(self, token: str) -> bool:
+        kind, closes = _bracket(token)
+        if closes:
+            return False  # and it isn't what closes the innermost
+        if kind == "left":
+            return bool(self._right)
+        if kind == "environment":
+            return self._closer(r"\end" + token.removeprefix(r"\begin")) in self._known
+        return not (kind or _arguments(token)) or {"{", "}"} <= self._known
+
+    def _closes(self, token: str, kind: str) -> bool:
+        return _is_right(token) if kind == "left" else token == self._closer(kind)
+
+    def _closer(self, kind: str) -> str:
+        return {"left": self._right, "[": "]"}.get(kind, kind if kind.startswith(r"\end") else "}")
+
+
+def _is_right(token: str) -> bool:
+    return _bracket(token) == ("left", True)
+
+
+def _arguments(token: str) -> int:
+    return 2 if token in TWO_ARGUMENTS else int(token in ONE_ARGUMENT or token in ("_", "^"))
+
+
 # -------------------------------------------------------------------------------------------------- decoding
 
 Memory = dict[str, np.ndarray]  # what the encoder saw; every array has the batch first
 Step = Callable[[np.ndarray, np.ndarray, Memory], tuple[np.ndarray, np.ndarray]]
 
 
-def decode_greedy(
-    step: Step, prefix: np.ndarray, memory: Memory, bos: int, eos: int, max_tokens: int
-) -> list[tuple[list[int], float]]:
-    """Takes the likeliest token at each step; a row that has ended, or goes round in a loop, leaves the batch.
+class Hypothesis(NamedTuple):
+    """One reading of a picture so far; at the end, with the end token if that was reached."""
 
-    A step emits one row of state, which is written into a buffer that was allocated once: nothing is recomputed.
+    picture: int  # its place in the batch
+    ids: tuple[int, ...] = ()
+    scores: tuple[float, ...] = ()  # log probability that the network gave to each
+    state: State = State()
+
+    @property
+    def total(self) -> float:
+        return sum(self.scores)
+
+
+class BeamSearch:
+    """The likeliest readings of a batch of pictures; with a beam of 1, greedy decoding.
+
+    At each step the best continuations are kept, `beam` for a picture less those that have ended. What has ended, or
+    goes round in a loop (of which the first round is kept), leaves the batch. A step emits one row of state, which is
+    written into a buffer that was allocated once: nothing is computed twice.
 
     Args:
         step: tokens (B,), past (P + steps so far, B, ...), memory -> logits (B, V), present (B, ...).
         prefix: state before the first token, (P, B, ...).
-    Returns:
-        For each picture its token ids, with the end token if it was reached, and the log probability of all that
-        was taken. Of a loop the first round is kept.
+        grammar: with the tokens by id, what may follow what; None allows everything.
     """
-    begin, batch, *state = prefix.shape
-    past = np.empty((begin + max_tokens, batch, *state), dtype=np.float32)
-    past[:begin] = prefix
-    ids: list[list[int]] = [[] for _ in range(batch)]
-    totals = np.zeros(batch)
-    rows = np.arange(batch)
-    tokens = np.full(batch, bos, dtype=np.int64)
-    for position in range(begin, begin + max_tokens):
-        logits, past[position] = step(tokens, past[:position], memory)
-        tokens = logits.argmax(axis=1)  # (B,)
-        totals[rows] += logits.max(axis=1) - _log_sum_exp(logits)
-        alive = tokens != eos  # (B,)
-        for place, (row, token) in enumerate(zip(rows, tokens.tolist(), strict=True)):
-            ids[row].append(token)
-            if repeated := count_repeated(ids[row]):
-                del ids[row][-repeated:]
-                alive[place] = False
-        if not alive.any():
-            break
-        if not alive.all():
-            rows, tokens = rows[alive], tokens[alive]
-            past = np.ascontiguousarray(past[:, alive])
-            memory = {name: array[alive] for name, array in memory.items()}
-    return list(zip(ids, totals.tolist(), strict=True))
+
+    def __init__(
+        self,
+        step: Step,
+        prefix: np.ndarray,
+        memory: Memory,
+        bos: int,
+        eos: int,
+        max_tokens: int,
+        beam: int = 1,
+        grammar: tuple[Grammar, Sequence[str]] | None = None,
+    ) -> None:
+        self._step, self._memory, self._eos, self._beam, self._grammar = step, memory, eos, beam, grammar
+        self._filled, batch, *state = prefix.shape
+        self._past = np.empty((self._filled + max_tokens, batch, *state), dtype=np.float32)
+        self._past[: self._filled] = prefix
+        self._tokens = np.full(batch, bos, dtype=np.int64)
+        self.alive = [Hypothesis(picture) for picture in range(batch)]
+        self._ended: list[list[Hypothesis]] = [[] for _ in range(batch)]
+
+    def run(self) -> list[list[Hypothesis]]:
+        """For each picture its hypotheses, the best first: by mean log probability, after those that ended."""
+        while self.alive:
+            self.advance()
+        return [sorted(ended, key=self._rank, reverse=True) for ended in self._ended]
+
+    def advance(self) -> None:
+        """One token more for every hypothesis in `alive`."""
+        logits, self._past[self._filled] = self._step(self._tokens, self._past[: self._filled], self._memory)
+        self._filled += 1
+        scores = logits - _log_sum_exp(logits)[:, None]  # (B, V)
+        parents: list[int] = []
+        grown: list[Hypothesis] = []
+        for row, token in self._continuations(scores):
+            hypothesis, is_over = self._grow(self.alive[row], token, float(scores[row, token]))
+            if is_over or self._filled == len(self._past):
+                self._ended[hypothesis.picture].append(hypothesis)
+            else:
+                parents.append(row)
+                grown.append(hypothesis)
+        self._keep(parents)
+        self.alive = grown
+        self._tokens = np.array([hypothesis.ids[-1] for hypothesis in grown], dtype=np.int64)
+
+    def _continuations(self, scores: np.ndarray) -> Iterator[tuple[int, int]]:
+        """Rows and the tokens that continue them, for each picture the best."""
+        vocabulary = scores.shape[1]
+        if self._grammar:
+            allowed = np.stack([self._grammar[0].mask(hypothesis.state) for hypothesis in self.alive])
+            scores = np.where(allowed, scores, -np.inf)
+        for picture, group in groupby(range(len(self.alive)), key=lambda row: self.alive[row].picture):
+            rows = list(group)
+            totals = (scores[rows] + [[self.alive[row].total] for row in rows]).ravel()
+            width = min(self._beam - len(self._ended[picture]), totals.size)
+            best = np.argpartition(totals, -width)[-width:] if width > 1 else [totals.argmax()]
+            for place in sorted(best, key=totals.__getitem__, reverse=True):
+                if totals[place] > -np.inf:
+                    yield rows[place // vocabulary], int(place % vocabulary)
+
+    def _grow(self, hypothesis: Hypothesis, token: int, score: float) -> tuple[Hypothesis, bool]:
+        """The hypothesis with one more token, and whether that was its last."""
+        picture, ids, scores, state = hypothesis
+        ids, scores = (*ids, token), (*scores, score)
+        if repeated := count_repeated(ids):
+            return Hypothesis(picture, ids[:-repeated], scores[:-repeated]), True
+        if self._grammar and token != self._eos:
+            state = self._grammar[0].follow(state, self._grammar[1][token])
+        return Hypothesis(picture, ids, scores, state), token == self._eos
+
+    def _keep(self, parents: list[int]) -> None:
+        """Brings past and memory to the rows that go on; memory is the same for all hypotheses of a picture."""
+        if parents == list(range(len(self.alive))):
+            return
+        past = np.empty((len(self._past), len(parents), *self._past.shape[2:]), dtype=np.float32)
+        past[: self._filled] = self._past[: self._filled, parents]
+        self._past = past
+        if [self.alive[row].picture for row in parents] != [hypothesis.picture for hypothesis in self.alive]:
+            self._memory = {name: array[parents] for name, array in self._memory.items()}
+
+    def _rank(self, hypothesis: Hypothesis) -> tuple[bool, float]:
+        return hypothesis.ids[-1] == self._eos, hypothesis.total / len(hypothesis.ids)
 
 
 def count_repeated(ids: Sequence[int]) -> int:
@@ -369,6 +596,47 @@ def _log_sum_exp(logits: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class Options:
+    """How a request wants its pictures read; the names and bounds of its JSON fields or query parameters."""
+
+    beam: int = 1  # hypotheses followed at a time, 1 to 8: beam search (at least `n_best`)
+    n_best: int = 1  # likeliest answers to give, 1 to 8
+    tokens: bool = False  # a confidence for each token
+    constrained: bool = False  # nothing but LaTeX: see Grammar
+
+    def changed(self, values: Mapping[str, Any]) -> Options:
+        """These options with others in their place, numbers or texts.
+
+        Raises:
+            RequestError: 400 `unknown_option` or `invalid_option`, naming the field.
+        """
+        known = {field.name for field in fields(self)}
+        for name in values:
+            if name not in known:
+                raise RequestError(
+                    400, "unknown_option", f"{name!r} is no option; there are {', '.join(sorted(known))}"
+                )
+        changed: dict[str, Any] = {name: _option(name, value) for name, value in values.items()}
+        return replace(self, **changed)
+
+
+MAX_BEAM = 8
+
+
+def _option(name: str, value: Any) -> int | bool:
+    text = str(value).lower() if isinstance(value, int | str) else ""
+    if name in ("beam", "n_best"):
+        if text.isdecimal() and 1 <= int(text[:9]) <= MAX_BEAM:
+            return int(text)
+        expected = f"a whole number from 1 to {MAX_BEAM}"
+    else:
+        if text in ("true", "1", "false", "0"):
+            return text in ("true", "1")
+        expected = "true or false"
+    raise RequestError(400, "invalid_option", f"{name} is {value!r}, not {expected}")
+
+
+@dataclass(frozen=True)
 class Prediction:
     latex: str
     tokens: tuple[str, ...]
@@ -377,9 +645,22 @@ class Prediction:
     model_version: str
     repaired: bool = False  # a brace, \left or \begin lacked its partner: see `balance`
     blank: bool = False  # the picture has no ink; nothing was guessed, and the confidence in that is 1
+    token_confidences: tuple[float | None, ...] | None = None  # on request; None for a token that a repair put in
+    n_best: tuple[Prediction, ...] = ()  # on request: this one and the next likeliest
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "tokens": list(self.tokens), "confidence": round(self.confidence, 6)}
+        row = {**asdict(self), "tokens": list(self.tokens), "confidence": round(self.confidence, 6)}
+        del row["token_confidences"], row["n_best"]
+        if self.token_confidences is not None:
+            pairs = zip(self.tokens, self.token_confidences, strict=True)
+            row["tokens"] = [{"token": token, "confidence": _rounded(value)} for token, value in pairs]
+        if self.n_best:
+            row["n_best"] = [{"latex": one.latex, "confidence": _rounded(one.confidence)} for one in self.n_best]
+        return row
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
 
 
 class Recognizer:
@@ -397,6 +678,7 @@ class Recognizer:
         self.decoder = _session(model_dir / "decoder.onnx", threads)
         self.batch_size = 8  # pictures that go through the networks together, at most
         self._encoder_outputs = [output.name for output in self.encoder.get_outputs()]
+        self._grammar = Grammar(self.tokens, (self.pad, self.bos, self.eos), self.eos)
 
     @classmethod
     def load(cls, model_dir: str | os.PathLike[str], threads: int | None = None) -> Recognizer:
@@ -430,41 +712,92 @@ class Recognizer:
         """(H, W, 3) uint8 RGB -> the network's input (h, w) float32."""
         return preprocess(rgb, self.spec)
 
-    def predict(self, pictures: Sequence[np.ndarray]) -> list[Prediction]:
+    def predict(self, pictures: Sequence[np.ndarray], options: Options = Options()) -> list[Prediction]:
         """(H, W, 3) uint8 RGB pictures -> their predictions, in the same order. One without ink gets an empty one."""
         inputs = [self.prepare(picture) for picture in pictures]
-        faintest = (FAINTEST_INK - self.spec.mean) / self.spec.std
-        has_ink = [float(image.max()) > faintest for image in inputs]
-        predictions = iter(self.recognize([image for image, inked in zip(inputs, has_ink, strict=True) if inked]))
-        blank = Prediction("", (), 1.0, False, self.version, blank=True)
-        return [_repair(next(predictions)) if inked else blank for inked in has_ink]
+        has_ink = [self._has_ink(image) for image in inputs]
+        written = [image for image, inked in zip(inputs, has_ink, strict=True) if inked]
+        predictions = iter(self.recognize(written, options))
+        return [_repair(next(predictions)) if inked else self._blank(options) for inked in has_ink]
 
-    def recognize(self, inputs: Sequence[np.ndarray]) -> list[Prediction]:
+    def stream(self, picture: np.ndarray, options: Options = Options()) -> Iterator[str | Prediction]:
+        """The tokens of one picture as they are decided, then the prediction as `predict` gives it.
+
+        A loop's repeats are among the tokens, and what a repair changes isn't: the prediction counts.
+
+        Raises:
+            RequestError: 400 `invalid_option` for a beam, which decides nothing before its end.
+        """
+        for name in ("beam", "n_best"):
+            if getattr(options, name) > 1:
+                raise RequestError(400, "invalid_option", f"{name} must be 1 for a stream: a beam decides at its end")
+        image = self.prepare(picture)
+        if not self._has_ink(image):
+            yield self._blank(options)
+            return
+        search = self._search([image], options)
+        while search.alive:
+            search.advance()
+            for hypothesis in search.alive:
+                yield self.tokens[hypothesis.ids[-1]]
+        yield _repair(self._prediction(search.run()[0], options))
+
+    def recognize(self, inputs: Sequence[np.ndarray], options: Options = Options()) -> list[Prediction]:
         """Prepared inputs -> what the networks say, in the same order; batches hold inputs of like size."""
         answers: list[Prediction | None] = [None] * len(inputs)
         by_size = sorted(range(len(inputs)), key=lambda i: (inputs[i].shape[1], inputs[i].shape[0]))
         for start in range(0, len(by_size), self.batch_size):
             rows = by_size[start : start + self.batch_size]
-            for row, answer in zip(rows, self._recognize_batch([inputs[i] for i in rows]), strict=True):
-                answers[row] = answer
+            readings = self._search([inputs[i] for i in rows], options).run()
+            for row, hypotheses in zip(rows, readings, strict=True):
+                answers[row] = self._prediction(hypotheses, options)
         return [answer for answer in answers if answer is not None]
 
-    def _recognize_batch(self, inputs: Sequence[np.ndarray]) -> list[Prediction]:
+    def _search(self, inputs: Sequence[np.ndarray], options: Options) -> BeamSearch:
         images, sizes = make_batch(inputs, self.spec)
         arrays = self.encoder.run(self._encoder_outputs, {"images": images, "sizes": sizes})
-        outputs = dict(zip(self._encoder_outputs, arrays, strict=True))
-        prefix = outputs.pop("prefix")
-        decoded = decode_greedy(self._step, prefix, outputs, self.bos, self.eos, self.max_tokens)
-        return [self._prediction(ids, score) for ids, score in decoded]
+        memory = dict(zip(self._encoder_outputs, arrays, strict=True))
+        prefix = memory.pop("prefix")
+        beam = max(options.beam, options.n_best)
+        grammar = (self._grammar, self.tokens) if options.constrained else None
+        return BeamSearch(self._step, prefix, memory, self.bos, self.eos, self.max_tokens, beam, grammar)
 
     def _step(self, tokens: np.ndarray, past: np.ndarray, memory: Memory) -> tuple[np.ndarray, np.ndarray]:
         logits, present = self.decoder.run(["logits", "present"], {"tokens": tokens, "past": past, **memory})
         return logits, present
 
-    def _prediction(self, ids: list[int], score: float) -> Prediction:
-        ended = bool(ids) and ids[-1] == self.eos
-        tokens = tuple(self.tokens[i] for i in ids if i not in (self.eos, self.pad, self.bos))
-        return Prediction(join_tokens(tokens), tokens, math.exp(min(score, 0.0)), not ended, self.version)
+    def _prediction(self, hypotheses: Sequence[Hypothesis], options: Options) -> Prediction:
+        answers = [self._answer(hypothesis, options) for hypothesis in hypotheses[: options.n_best]]
+        return replace(answers[0], n_best=tuple(answers)) if options.n_best > 1 else answers[0]
+
+    def _answer(self, hypothesis: Hypothesis, options: Options) -> Prediction:
+        ended = hypothesis.ids[-1] == self.eos
+        kept = [
+            (self.tokens[i], math.exp(score))
+            for i, score in zip(hypothesis.ids, hypothesis.scores, strict=True)
+            if i not in (self.eos, self.pad, self.bos)
+        ]
+        tokens = [token for token, _ in kept]
+        added = self._grammar.completion(tokens) if options.constrained and not ended else []
+        confidences = (*(value for _, value in kept), *(None for _ in added)) if options.tokens else None
+        confidence = math.exp(min(hypothesis.total, 0.0))
+        tokens += added
+        return Prediction(
+            join_tokens(tokens),
+            tuple(tokens),
+            confidence,
+            not ended,
+            self.version,
+            repaired=bool(added),
+            token_confidences=confidences,
+        )
+
+    def _has_ink(self, image: np.ndarray) -> bool:
+        return float(image.max()) > (FAINTEST_INK - self.spec.mean) / self.spec.std
+
+    def _blank(self, options: Options) -> Prediction:
+        confidences = () if options.tokens else None
+        return Prediction("", (), 1.0, False, self.version, blank=True, token_confidences=confidences)
 
     def check_golden(self) -> int:
         """Recognises the golden samples that were stored at export, and returns how many there are.
@@ -501,10 +834,23 @@ class Recognizer:
 
 
 def _repair(prediction: Prediction) -> Prediction:
+    if prediction.n_best:
+        best = tuple(map(_repair, prediction.n_best))
+        return replace(best[0], n_best=best)
     tokens = balance(prediction.tokens)
     if tokens == prediction.tokens:
         return prediction
-    return replace(prediction, latex=join_tokens(tokens), tokens=tokens, repaired=True)
+    confidences = prediction.token_confidences and _aligned(prediction.tokens, prediction.token_confidences, tokens)
+    latex = join_tokens(tokens)
+    return replace(prediction, latex=latex, tokens=tokens, repaired=True, token_confidences=confidences)
+
+
+def _aligned(old: Sequence[str], values: Sequence[float | None], new: Sequence[str]) -> tuple[float | None, ...]:
+    """The values of the tokens that a repair kept, in their new places."""
+    aligned: list[float | None] = [None] * len(new)
+    for start, target, size in SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks():
+        aligned[target : target + size] = values[start : start + size]
+    return tuple(aligned)
 
 
 def _input_difference(seen: np.ndarray, expected: np.ndarray) -> float:
@@ -544,6 +890,11 @@ class Request:
 
     pictures: tuple[np.ndarray | RequestError, ...]
     form: str  # "one", "many" or "lines": how the answer is laid out
+    options: Options = Options()
+
+    def with_options(self, values: Mapping[str, Any]) -> Request:
+        """The request with options that came beside its body. Raises RequestError as `Options.changed` does."""
+        return replace(self, options=self.options.changed(values))
 
 
 @dataclass(frozen=True)
@@ -563,8 +914,9 @@ def input_fn(body: bytes | str, content_type: str, context: Any = None) -> Reque
     """A request's body -> its pictures.
 
     Takes a picture's bytes (image/*, application/x-image, application/octet-stream), JSON with base64 pictures
-    (`{"image": ...}`, `{"images": [...]}`, `{"instances": [...]}`), JSON Lines, CSV of base64 (one column, no header),
-    or a form. Each line that isn't empty is a record, and gets a row of the answer or an error in its place.
+    (`{"image": ...}`, `{"images": [...]}`, `{"instances": [...]}`; further fields are `Options`), JSON Lines, CSV of
+    base64 (one column, no header), or a form. Each line that isn't empty is a record, and gets a row of the answer or
+    an error in its place.
 
     Raises:
         RequestError: 400, 413 or 415 where nothing of the request can be answered.
@@ -590,9 +942,21 @@ def input_fn(body: bytes | str, content_type: str, context: Any = None) -> Reque
 
 
 def predict_fn(request: Request, model: Recognizer, context: Any = None) -> Answer:
-    predictions = iter(model.predict([p for p in request.pictures if isinstance(p, np.ndarray)]))
+    pictures = [picture for picture in request.pictures if isinstance(picture, np.ndarray)]
+    predictions = iter(model.predict(pictures, request.options))
     rows = tuple(p if isinstance(p, RequestError) else next(predictions) for p in request.pictures)
     return Answer(rows, request.form)
+
+
+def stream_fn(request: Request, model: Recognizer) -> Iterator[str | Prediction]:
+    """The tokens of a request's only picture, as they are decided, and then its row of the answer.
+
+    Raises:
+        RequestError: 400 `invalid_option` for options that a stream can't have.
+    """
+    (picture,) = request.pictures
+    assert isinstance(picture, np.ndarray)  # as in every request of the form "one"
+    yield from model.stream(picture, request.options)
 
 
 def output_fn(answer: Answer, accept: str, context: Any = None) -> tuple[str, str]:
@@ -630,11 +994,15 @@ def _json_request(data: bytes) -> Request:
         document = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise RequestError(400, "invalid_json", f"the body is not JSON: {error}") from None
-    if isinstance(document, dict) and "image" in document:
-        return Request((_picture(document),), "one")
-    rows = document
-    if isinstance(document, dict):
-        rows = document.get("images", document.get("instances"))
+    if not isinstance(document, dict):
+        return _many(document)
+    values = {name: value for name, value in document.items() if name not in ("image", "images", "instances")}
+    if "image" in document:
+        return Request((_picture(document),), "one").with_options(values)
+    return _many(document.get("images", document.get("instances"))).with_options(values)
+
+
+def _many(rows: Any) -> Request:
     if not isinstance(rows, list) or not rows:
         raise RequestError(
             400, "invalid_json", 'expected {"image": BASE64}, {"images": [BASE64, ...]} or a list of those'

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from container.serve import errors
 from container.serve.errors import ServeError
-from container.serve.handler import Call, Handler, load_handler
+from container.serve.handler import Call, Handler, Item, load_handler
 from container.serve.model_location import ModelNotFoundError, find_model
 
 CHUNK = 16  # pictures in memory at a time
@@ -205,8 +205,8 @@ def recognize(handler: Handler, inputs: Sequence[Input]) -> list[dict[str, Any]]
 
 def _together(handler: Handler, inputs: Sequence[Input]) -> list[dict[str, Any]]:
     requests = [_attempt(lambda item: handler.decode(_call(item)), item) for item in inputs]
-    pictures = [request.pictures[0] for request in requests if not isinstance(request, ServeError)]
-    rows = iter(_predict(handler, pictures))
+    items = [handler.items(request)[0] for request in requests if not isinstance(request, ServeError)]
+    rows = iter(_predict(handler, items))
     answers = []
     for request in requests:
         row = request if isinstance(request, ServeError) else next(rows)
@@ -215,14 +215,14 @@ def _together(handler: Handler, inputs: Sequence[Input]) -> list[dict[str, Any]]
     return answers
 
 
-def _predict(handler: Handler, pictures: Sequence[Any]) -> list[Any]:
+def _predict(handler: Handler, items: Sequence[Item]) -> list[Any]:
     """A row for each picture, or a ServeError where the model fails; tried with each alone if it fails for several."""
-    if len(pictures) > 1:
+    if len(items) > 1:
         try:
-            return list(handler.predict_pictures(pictures))
+            return list(handler.predict_items(items))
         except Exception:
             pass
-    return [_attempt(lambda picture: handler.predict_pictures([picture])[0], picture) for picture in pictures]
+    return [_attempt(lambda item: handler.predict_items([item])[0], item) for item in items]
 
 
 def _alone(handler: Handler, item: Input) -> dict[str, Any]:

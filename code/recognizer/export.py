@@ -119,7 +119,7 @@ def _write_onnx(model: FormulaRecognizer, folder: Path) -> None:
     names = list(memory)
     any_size = Dim.DYNAMIC
     prefix = model.prefix(memory)
-    _onnx(
+    write_onnx(
         _Encoder(model),
         (images, sizes),
         folder / "encoder.onnx",
@@ -129,9 +129,9 @@ def _write_onnx(model: FormulaRecognizer, folder: Path) -> None:
     )
     past = torch.zeros(len(prefix) + 3, *prefix.shape[1:])
     varying = tuple(_differing(memory[name], other[name], any_size) for name in names)
-    _onnx(
+    write_onnx(
         _Decoder(model, names),
-        (torch.tensor([1, 2]), past, *memory.values()),
+        (torch.tensor([1, 2]), past, *(array.contiguous() for array in memory.values())),
         folder / "decoder.onnx",
         inputs=["tokens", "past", *names],
         outputs=["logits", "present"],
@@ -144,14 +144,15 @@ def _differing(one: Tensor, other: Tensor, mark: Any) -> dict[int, Any]:
     return {i: mark for i, (a, b) in enumerate(zip(one.shape, other.shape, strict=True)) if a != b}
 
 
-def _onnx(
+def write_onnx(
     module: nn.Module, example: tuple[Any, ...], path: Path, inputs: list[str], outputs: list[str], dynamic: Any
 ) -> None:
+    """Writes a module of tensors as ONNX; `dynamic` has the dimensions of each input that may vary (torch.export)."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            module,
+            module.eval(),
             example,
             path,
             input_names=inputs,

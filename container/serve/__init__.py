@@ -6,6 +6,7 @@ The path of a request, one file for each step:
     app                           routes and HTTP
     service                       admission, deadline, the running model
     handler                       model_fn, input_fn, predict_fn, output_fn: ours, or those that the model brings
+    streaming                     server-sent events, for those who ask for them
     batching                      pictures of concurrent requests share calls of the model
 
 Beside it: page (the web page at /, off unless asked for) and mathml (the formulas it shows).

@@ -6,6 +6,7 @@ import hmac
 import logging
 import time
 import uuid
+from contextlib import ExitStack
 from functools import partial
 
 from flask import Flask, Response, g, jsonify, request
@@ -15,6 +16,7 @@ from container.serve import errors, logs, page
 from container.serve.handler import Call
 from container.serve.service import Service
 from container.serve.settings import Settings
+from container.serve.streaming import EVENT_STREAM
 
 TRANSFORM_TOTAL_MB = 100  # batch transform: concurrent requests times their size may not exceed it
 
@@ -32,8 +34,14 @@ def create_app(settings: Settings, service: Service) -> Flask:
 
     @app.post("/invocations")
     def invocations() -> Response:
-        with service.admit():
-            body, content_type = service.answer(_call(settings))
+        with ExitStack() as admitted:
+            admitted.enter_context(service.admit())
+            call = _call(settings)
+            if EVENT_STREAM in call.accept.lower():
+                response = Response(service.stream(call), mimetype=EVENT_STREAM, headers={"Cache-Control": "no-cache"})
+                response.call_on_close(admitted.pop_all().close)
+                return response
+            body, content_type = service.answer(call)
         return Response(body, content_type=content_type)
 
     @app.get("/execution-parameters")
@@ -60,7 +68,15 @@ def _call(settings: Settings) -> Call:
     accept = request.headers.get("Accept", "")
     if accept in ("", "*/*"):
         accept = settings.default_accept
-    return Call(_read_body(settings.max_payload_mb), request.content_type or "application/octet-stream", accept)
+    content_type = request.content_type or "application/octet-stream"
+    attributes = _pairs(request.headers.get("X-Amzn-SageMaker-Custom-Attributes", ""))
+    return Call(_read_body(settings.max_payload_mb), content_type, accept, request.args.to_dict(), attributes)
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """`beam=4,n_best=3` -> its names and values; SageMaker hands the header on as the client wrote it."""
+    pairs = (part.partition("=") for part in text.replace(";", ",").split(","))
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _read_body(limit_mb: int) -> bytes:

@@ -9,11 +9,12 @@ https://github.com/aws/sagemaker-inference-toolkit (transformer.py)
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import inspect
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
@@ -37,6 +38,16 @@ class Call(NamedTuple):
     body: bytes
     content_type: str
     accept: str
+    options: Mapping[str, str] = {}  # query parameters
+    attributes: Mapping[str, str] = {}  # SageMaker's custom attributes, which may hold other things than options
+
+
+class Item(NamedTuple):
+    """One picture on its way through the model, which tells `emit` each token and its number if that is wanted."""
+
+    picture: Any
+    options: Any = None
+    emit: Callable[[int, str], None] | None = None
 
 
 class Reply(NamedTuple):
@@ -45,7 +56,8 @@ class Reply(NamedTuple):
 
 
 class PictureTypes(NamedTuple):
-    """What our functions exchange: Request(pictures, form), Answer(rows, form), RequestError(status, code, message)."""
+    """What our functions exchange: Request(pictures, form, options), Answer(rows, form), RequestError(status, code,
+    message). A request that an older model's inference.py makes has no options."""
 
     request: type
     answer: type
@@ -70,6 +82,7 @@ class Handler:
         # Joined only where all three come from one file: parts of two files agree on their arguments and no more.
         whole = {0: builtin, 3: custom}.get(len(own))
         self._types = _picture_types(whole) if whole and not transform_fn else None
+        self._stream_fn = getattr(whole, "stream_fn", None) if self._types else None
         self.model = choose("model_fn", 1)(str(model_dir))
 
     @property
@@ -77,14 +90,41 @@ class Handler:
         """Whether pictures of several requests may share a call: so with our functions, not with a stranger's."""
         return self._types is not None
 
-    def decode(self, call: Call) -> Any:
-        return self._input_fn(call.body, call.content_type)
+    @property
+    def can_stream(self) -> bool:
+        return self._stream_fn is not None
 
-    def predict_pictures(self, pictures: Sequence[Any]) -> Sequence[Any]:
-        """One row of the answer for each picture."""
-        assert self._types
-        rows: Sequence[Any] = self._predict_fn(self._types.request(tuple(pictures), "many"), self.model).rows
+    def decode(self, call: Call) -> Any:
+        return _with_options(self._input_fn(call.body, call.content_type), call)
+
+    def items(self, request: Any, emit: Callable[[int, str], None] | None = None) -> list[Item]:
+        return [Item(picture, getattr(request, "options", None), emit) for picture in request.pictures]
+
+    def predict_items(self, items: Sequence[Item]) -> Sequence[Any]:
+        """One row of the answer for each item; those with the same options go through the model together."""
+        groups: dict[Any, list[int]] = {}
+        for place, item in enumerate(items):
+            groups.setdefault(item[1:], []).append(place)
+        rows: list[Any] = [None] * len(items)
+        for places in groups.values():
+            for place, row in zip(places, self._predict_alike([items[place] for place in places]), strict=True):
+                rows[place] = row
         return rows
+
+    def _predict_alike(self, items: Sequence[Item]) -> Sequence[Any]:
+        assert self._types
+        pictures, (_, options, emit) = tuple(item.picture for item in items), items[0]
+        request = self._types.request(pictures, "many", *([] if options is None else [options]))
+        if emit is None or self._stream_fn is None:
+            rows: Sequence[Any] = self._predict_fn(request, self.model).rows
+            return rows
+        row = None
+        for number, token in enumerate(self._stream_fn(request, self.model)):
+            if isinstance(token, str):
+                emit(number, token)
+            else:
+                row = token
+        return [row]
 
     def error_row(self, error: ServeError) -> Any:
         """The error in the place of a row, as `encode` takes it."""
@@ -106,7 +146,8 @@ class Handler:
         accept = ANY_ACCEPT if call.accept == "*/*" else call.accept
         if self._transform_fn:
             return _reply(self._transform_fn(self.model, body, call.content_type, accept), accept)
-        prediction = self._predict_fn(self._input_fn(body, call.content_type), self.model)
+        request = _with_options(self._input_fn(body, call.content_type), call)
+        prediction = self._predict_fn(request, self.model)
         return _reply(self._output_fn(prediction, accept), accept)
 
 
@@ -151,8 +192,23 @@ def _import(path: Path, name: str) -> ModuleType:
 def _picture_types(module: ModuleType) -> PictureTypes | None:
     """The types that our functions exchange, if `module` has them."""
     types = [getattr(module, name, None) for name in ("Request", "Answer", "RequestError")]
+    found = list(map(_parameters, types))
     wanted = [["pictures", "form"], ["rows", "form"], ["status", "code", "message"]]
-    return PictureTypes(*types) if list(map(_parameters, types)) == wanted else None  # type: ignore[arg-type]
+    if found[0][2:] == ["options"]:
+        del found[0][2:]
+    return PictureTypes(*types) if found == wanted else None  # type: ignore[arg-type]
+
+
+def _with_options(request: Any, call: Call) -> Any:
+    """The request with the options that came beside its body, where the functions know options.
+
+    Custom attributes that are no options are somebody else's.
+    """
+    if not hasattr(request, "with_options"):
+        return request
+    known = {field.name for field in dataclasses.fields(request.options)}
+    attributes = {name: text for name, text in call.attributes.items() if name in known}
+    return request.with_options({**attributes, **call.options})
 
 
 def _parameters(kind: object) -> list[str]:

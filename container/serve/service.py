@@ -17,6 +17,7 @@ from container.serve.handler import Call, Handler, Reply, load_handler
 from container.serve.model_location import find_model
 from container.serve.readiness import LoadedWorkers
 from container.serve.settings import Settings
+from container.serve.streaming import TokenQueue, stream_events
 
 log = logging.getLogger(__name__)
 
@@ -86,13 +87,41 @@ class Service:
             return future.result()
         with self._is_arriving():
             request = self._handler.decode(call)
-        futures = self._batcher.submit(request.pictures)
+        futures = self._batcher.submit(self._handler.items(request))
         failures = self._wait(futures, deadline)
         rows = [
             self._handler.error_row(_row_error(failure)) if failure else future.result()
             for future, failure in zip(futures, failures, strict=True)
         ]
         return self._handler.encode(request, rows, call.accept)
+
+    def stream(self, call: Call) -> Iterator[str]:
+        """Answers an admitted request with server-sent events, each token as soon as it is decided.
+
+        The model goes on at its own speed, as for any picture, however slowly the client reads.
+
+        Raises:
+            RequestError, ServeError: what can be refused before the first event.
+        """
+        assert self._handler and self._batcher
+        handler, deadline = self._handler, time.monotonic() + self._settings.request_timeout
+        if not handler.can_stream:
+            raise ServeError(406, "not_acceptable", "this model's own inference.py has no stream_fn; ask for JSON")
+        with self._is_arriving():
+            request = handler.decode(call)
+        if request.form != "one":
+            raise ServeError(406, "not_acceptable", "text/event-stream answers one picture; ask for JSON for several")
+        tokens = TokenQueue()
+        (future,) = self._batcher.submit(handler.items(request, tokens.put))
+        return stream_events(
+            tokens.until(future, deadline),
+            lambda: str(handler.encode(request, [future.result()], "application/json").body),
+            lambda error: (
+                errors.deadline_exceeded(self._settings.request_timeout)
+                if isinstance(error, TimeoutError)
+                else _row_error(error)
+            ),
+        )
 
     def stop(self, seconds: float) -> None:
         """Lets what is inside be answered; what is left after `seconds` gets 503 instead of a cut connection.
@@ -123,7 +152,7 @@ class Service:
         if not handler.joins_requests:
             return Batcher(lambda calls: [handler.transform(call) for call in calls], max_size=1)
         return Batcher(
-            handler.predict_pictures,
+            handler.predict_items,
             self._settings.batch_size,
             self._settings.max_batch_delay / 1000,
             more_expected=lambda: self._arriving > 0,

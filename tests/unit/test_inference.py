@@ -7,6 +7,7 @@ import io
 import json
 import struct
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import inference
-from inference import Answer, PreprocessSpec, Request, RequestError
+from inference import Answer, Options, PreprocessSpec, Request, RequestError
+from recognizer.latex import normalize, problems, synonyms, tokenize
 from recognizer.synth.mathjax import glyph_box
 from recognizer.synth.style import Style, render
 
@@ -345,6 +347,28 @@ def test_what_can_not_be_given_is_refused() -> None:
 # ------------------------------------------------------------------------------------------------------ decoding
 
 BOS, EOS = 0, 1
+LABELS = [
+    *(
+        r"x_i^2+\frac{a}{\sqrt[3]{b}}",
+        r"\left(\frac{1}{2}\right)^{n}",
+        r"\begin{cases}a&b\\c&d\end{cases}",
+        r"a\not\in B",
+    ),
+    *(
+        r"\begin{array}{c|c}\hline a&b\\\hline c&d\end{array}",
+        r"\sum_{\substack{i\\j}}",
+        r"{a\over b}^2",
+        r"\text{as in }x",
+    ),
+    *(
+        r"\left\{x\middle|y\frac{1}{2}\right\}",
+        r"\xrightarrow[a]{b}",
+        r"f'",
+        r"\begin{matrix}[a]\\[b]\end{matrix}",
+        "^2",
+    ),
+    *(r"\not{ab}", r"\mathrm{d}x", r"\overline{\overline{x}}_{1}"),
+]
 
 
 def decode(*scripts: list[int], max_tokens: int = 200) -> list[list[int]]:
@@ -355,7 +379,8 @@ def decode(*scripts: list[int], max_tokens: int = 200) -> list[list[int]]:
         return np.eye(50, dtype=np.float32)[wanted], np.zeros((len(wanted), 1), np.float32)
 
     prefix, rows = np.zeros((0, len(scripts), 1), np.float32), np.arange(len(scripts))
-    return [ids for ids, _ in inference.decode_greedy(step, prefix, {"rows": rows}, BOS, EOS, max_tokens)]
+    search = inference.BeamSearch(step, prefix, {"rows": rows}, BOS, EOS, max_tokens)
+    return [list(hypotheses[0].ids) for hypotheses in search.run()]
 
 
 @settings(deadline=None)
@@ -386,6 +411,140 @@ def test_a_row_that_finds_no_end_stops_at_the_limit() -> None:
     assert decode(endless, max_tokens=40) == [endless[:40]]
 
 
+def brute_force(scores: dict[tuple[int, ...], np.ndarray], max_tokens: int) -> list[tuple[int, ...]]:
+    """All ended sequences of a network given by its scores after each prefix, the best mean log probability first."""
+    found: list[tuple[float, tuple[int, ...]]] = []
+
+    def walk(prefix: tuple[int, ...], total: float) -> None:
+        for token, score in enumerate(scores[prefix]):
+            if token == EOS:
+                found.append(((total + score) / (len(prefix) + 1), (*prefix, EOS)))
+            elif len(prefix) + 1 < max_tokens:
+                walk((*prefix, token), total + score)
+
+    walk((), 0.0)
+    return [ids for _, ids in sorted(found, reverse=True)]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**32 - 1))
+def test_a_beam_wide_enough_finds_the_best_of_all(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    vocabulary, length = 3, 3
+    prefixes = [ids for n in range(length) for ids in product((0, 2), repeat=n)]
+    scores = {ids: np.log(rng.dirichlet(np.ones(vocabulary))) for ids in prefixes}
+
+    def step(tokens: np.ndarray, past: np.ndarray, memory: inference.Memory) -> tuple[np.ndarray, np.ndarray]:
+        earlier = [*past.reshape(len(past), len(tokens)).T.astype(int).tolist()]
+        seen = [
+            tuple([*before[1:], token][: len(past)]) for before, token in zip(earlier, tokens.tolist(), strict=True)
+        ]
+        return np.stack([scores[ids] for ids in seen]).astype(np.float32), tokens[:, None].astype(np.float32)
+
+    search = inference.BeamSearch(step, np.zeros((0, 2, 1), np.float32), {}, BOS, EOS, length, beam=64)
+    for hypotheses in search.run():
+        ended = [one.ids for one in hypotheses if one.ids[-1] == EOS]
+        assert ended == brute_force(scores, length)
+
+
+def test_a_beam_finds_what_greedy_decoding_walks_past() -> None:
+    """The likeliest first token leads to nothing likely."""
+    after = {BOS: [0, 0, 0.6, 0.4], 2: [0, 0.4, 0.3, 0.3], 3: [0, 0.98, 0.01, 0.01]}
+
+    def step(tokens: np.ndarray, past: np.ndarray, memory: inference.Memory) -> tuple[np.ndarray, np.ndarray]:
+        odds = np.array([after[token] for token in tokens.tolist()], np.float32)
+        return np.log(odds + 1e-9), np.zeros((len(tokens), 1), np.float32)
+
+    def best(beam: int) -> inference.Hypothesis:
+        return inference.BeamSearch(step, np.zeros((0, 1, 1), np.float32), {}, BOS, EOS, 5, beam).run()[0][0]
+
+    assert (best(1).ids, best(2).ids) == ((2, EOS), (3, EOS))
+    assert np.exp(best(2).scores) == pytest.approx([0.4, 0.98], abs=1e-4)
+
+
+# ------------------------------------------------------------------------------------------- constrained decoding
+
+GRAMMAR_TOKENS = [
+    *("<pad>", "<bos>", "<eos>", "{", "}", "^", "_", "&", r"\\", "[", "]", "*", "x", "1", r"\alpha", "|", "c", r"\ "),
+    *(r"\frac", r"\sqrt", r"\binom", r"\mathrm", r"\text", r"\substack", r"\not", r"\overline", r"\hline"),
+    *(r"\left(", r"\left.", r"\right)", r"\right.", r"\middle|", r"\leftarrow", r"\begin{matrix}", r"\end{matrix}"),
+    *(r"\begin{array}", r"\end{array}", r"\begin{cases}"),  # the last without its end
+]
+
+
+def constrained(logits: np.ndarray) -> tuple[list[str], bool]:
+    """What constrained decoding makes of any logits (T, V), and whether it found an end."""
+    grammar = inference.Grammar(GRAMMAR_TOKENS, (0, 1, 2), 2)
+
+    def step(tokens: np.ndarray, past: np.ndarray, memory: inference.Memory) -> tuple[np.ndarray, np.ndarray]:
+        return logits[len(past)][None], np.zeros((1, 1), np.float32)
+
+    prefix = np.zeros((0, 1, 1), np.float32)
+    search = inference.BeamSearch(step, prefix, {}, 1, 2, len(logits), grammar=(grammar, GRAMMAR_TOKENS))
+    ids = search.run()[0][0].ids
+    tokens = [GRAMMAR_TOKENS[i] for i in ids if i != 2]
+    return tokens + grammar.completion(tokens), ids[-1] == 2
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 5, 20, 60]), st.floats(0, 4))
+def test_whatever_the_network_says_the_answer_is_latex(seed: int, length: int, hurry: float) -> None:
+    logits = np.random.default_rng(seed).normal(size=(length, len(GRAMMAR_TOKENS))).astype(np.float32)
+    logits[:, [2, 4]] += hurry  # the end and the closing brace
+    tokens, ended = constrained(logits)
+    assert is_balanced(tuple(tokens)) and problems(tokens) == []
+    assert r"\begin{cases}" not in tokens and "<pad>" not in tokens
+    assert inference.balance(tokens) == tuple(tokens)
+    assert ended or len(tokens) >= length or inference.count_repeated([0] * length)
+
+
+@settings(deadline=None)
+@given(st.text("x1^_{}&[]| \\", max_size=20) | st.sampled_from(LABELS))
+def test_every_normalised_label_may_be_said(latex: str) -> None:
+    tokens = tokenize(normalize(latex))
+    grammar = inference.Grammar(["<eos>", "{", "}", r"\right.", *dict.fromkeys(tokens)], (0,), 0)
+    known, state = ["<eos>", "{", "}", r"\right.", *dict.fromkeys(tokens)], inference.State()
+    for token in tokens:
+        assert grammar.mask(state)[known.index(token)], (token, tokens)
+        state = grammar.follow(state, token)
+    assert grammar.mask(state)[0], tokens
+
+
+def test_the_grammar_knows_the_commands_that_labels_have() -> None:
+    texts = {name for name, _ in synonyms.TEXT_FONTS.values()}
+    one = {name for name, count in synonyms.ARGUMENTS.items() if count == 1}
+    assert one | texts | synonyms.VERBATIM == inference.ONE_ARGUMENT
+    assert set(synonyms.ARGUMENTS) - one == inference.TWO_ARGUMENTS
+    assert synonyms.OPTIONAL == inference.OPTIONAL_ARGUMENT
+
+
+# ----------------------------------------------------------------------------------------------- request options
+
+
+def test_options_come_in_the_body_or_beside_it() -> None:
+    body = json.dumps({"image": base64_png(), "beam": 4, "tokens": True})
+    request = inference.input_fn(body, "application/json")
+    assert request.options == Options(beam=4, tokens=True)
+    assert request.with_options({"beam": "2", "constrained": "1"}).options == Options(2, 1, True, True)
+
+
+@pytest.mark.parametrize(
+    ("values", "code", "words"),
+    [
+        ({"beam": 0}, "invalid_option", "beam is 0, not a whole number from 1 to 8"),
+        ({"beam": "9" * 30}, "invalid_option", "beam"),
+        ({"beam": True}, "invalid_option", "beam is True"),
+        ({"n_best": 2.0}, "invalid_option", "n_best"),
+        ({"tokens": "yes"}, "invalid_option", "tokens is 'yes', not true or false"),
+        ({"beams": 3}, "unknown_option", "'beams' is no option; there are beam, constrained, n_best, tokens"),
+    ],
+)
+def test_a_wrong_option_is_named(values: dict[str, object], code: str, words: str) -> None:
+    with pytest.raises(RequestError, match=words) as refused:
+        Options().changed(values)
+    assert (refused.value.status, refused.value.code) == (400, code)
+
+
 # -------------------------------------------------------------------------------------------------- the tiny model
 
 
@@ -397,6 +556,25 @@ def test_predictions_come_in_the_order_of_the_pictures(tiny_base_dir: Path) -> N
     together = model.predict(pictures)
     assert [p.latex for p in together] == [p.latex for p in alone]
     assert [p.confidence for p in together] == pytest.approx([p.confidence for p in alone], abs=1e-5)
+
+
+def test_n_best_begins_with_the_answer_and_tokens_have_confidences(tiny_base_dir: Path) -> None:
+    model = inference.Recognizer.load(tiny_base_dir / "model")
+    answer = model.predict([formula()], Options(n_best=3, tokens=True))[0]
+    row = json.loads(json.dumps(answer.to_dict()))
+    assert [len(row["n_best"]), row["n_best"][0]["latex"]] == [3, row["latex"]]
+    assert len({each["latex"] for each in row["n_best"]}) == 3
+    assert [each["token"] for each in row["tokens"]] == list(answer.tokens)
+    assert all(row["confidence"] <= each["confidence"] <= 1 for each in row["tokens"])
+
+
+def test_a_stream_gives_the_tokens_and_then_the_same_answer(tiny_base_dir: Path) -> None:
+    model = inference.Recognizer.load(tiny_base_dir / "model")
+    *tokens, answer = model.stream(formula())
+    assert answer == model.predict([formula()])[0]
+    assert isinstance(answer, inference.Prediction) and tuple(tokens) == answer.tokens
+    with pytest.raises(RequestError, match="n_best must be 1"):
+        next(model.stream(formula(), Options(n_best=2)))
 
 
 @pytest.mark.parametrize("value", [0, 128, 255])
@@ -546,6 +724,16 @@ def test_only_brackets_are_touched(tokens: list[str]) -> None:
 )
 def test_what_lacks_its_partner_is_closed_or_made_plain(given_tokens: str, balanced: str) -> None:
     assert " ".join(inference.balance(given_tokens.split())) == balanced
+
+
+def test_a_token_that_a_repair_put_in_has_no_confidence(tiny_base_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = inference.Recognizer.load(tiny_base_dir / "model")
+    token = model.predict([formula()])[0].tokens[0]
+    monkeypatch.setattr(model, "tokens", ["{" if text == token else text for text in model.tokens])
+    answer = model.predict([formula()], Options(tokens=True))[0]
+    assert answer.token_confidences is not None
+    put_in = [token for token, value in zip(answer.tokens, answer.token_confidences, strict=True) if value is None]
+    assert put_in == ["}"] * answer.tokens.count("{")
 
 
 def test_a_repaired_answer_says_so(tiny_base_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,6 +109,26 @@ class Attention(nn.Module):
         y = F.scaled_dot_product_attention(query, keys, values, mask, dropout, is_causal=causal)  # (B, h, M, D / h)
         return self.out(y.transpose(1, 2).reshape(x.shape))
 
+    def attend_alone(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        """`attend` for one query, in a form that ONNX Runtime fuses: from torch's own it would transpose all keys."""
+        query = self._split(self.query(x)) * (x.shape[2] // self.heads) ** -0.5  # (B, heads, 1, D / heads)
+        weights = (query @ keys.transpose(2, 3) + mask).softmax(dim=3)
+        return self.out((weights @ values).transpose(1, 2).reshape(x.shape))
+
+    def attend_past(self, x: Tensor, past_keys: Tensor, past_values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """One query x (B, 1, D) over what was (T, B, heads, D / heads) and itself -> (B, 1, D), its key and its value.
+
+        The past stays as it lies in the server's buffer, time first: products and sums instead of matrix products,
+        for which it would have to be transposed and extended at every step, at most of the step's cost.
+        """
+        query, (key, value) = self.query(x), self.key_value(x).chunk(2, dim=2)  # (B, 1, D)
+        query, key, value = (part.unflatten(2, (self.heads, -1))[:, 0] for part in (query, key, value))
+        query = query * query.shape[2] ** -0.5  # (B, heads, D / heads)
+        scores = torch.cat([(past_keys * query).sum(dim=3), (key * query).sum(dim=2)[None]])  # (T + 1, B, heads)
+        weights = scores.softmax(dim=0)[..., None]
+        y = (past_values * weights[:-1]).sum(dim=0) + value * weights[-1]
+        return self.out(y.reshape(x.shape)), key, value
+
     def pass_values(self) -> None:
         """Makes the attended values come out as they went in."""
         dim = self.out.in_features
@@ -170,21 +190,18 @@ class DecoderLayer(nn.Module):
         """All tokens at once, none of which sees a later one: x (B, T, D) -> (B, T, D)."""
         y = self.self_norm(x)
         x = x + self.dropout(self.self_attention.attend(y, *self.self_attention.keys_values(y), causal=True))
-        return self._over_memory(x, keys, values, mask)
+        x = x + self.dropout(self.memory_attention.attend(self.memory_norm(x), keys, values, mask))
+        return x + self.dropout(self.mlp(self.mlp_norm(x)))
 
     def step(
         self, x: Tensor, past: tuple[Tensor, Tensor], keys: Tensor, values: Tensor, mask: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """One token: x (B, 1, D), past keys and values (B, heads, T, D / heads) -> x, and its own key and value."""
+        """One token: x (B, 1, D), past keys and values (T, B, heads, D / heads) -> x, and its own key and value."""
         y = self.self_norm(x)
-        key, value = self.self_attention.keys_values(y)  # (B, heads, 1, D / heads)
-        all_keys, all_values = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
-        x = x + self.self_attention.attend(y, all_keys, all_values)
-        return self._over_memory(x, keys, values, mask), key, value
-
-    def _over_memory(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-        x = x + self.dropout(self.memory_attention.attend(self.memory_norm(x), keys, values, mask))
-        return x + self.dropout(self.mlp(self.mlp_norm(x)))
+        attended, key, value = self.self_attention.attend_past(y, *past)
+        x = x + attended
+        x = x + self.memory_attention.attend_alone(self.memory_norm(x), keys, values, mask)
+        return x + self.mlp(self.mlp_norm(x)), key, value
 
 
 class TransformerDecoder(nn.Module):
@@ -219,37 +236,38 @@ class TransformerDecoder(nn.Module):
     def memory(self, x: Tensor, keep: Tensor) -> dict[str, Tensor]:
         """Encoder output (B, N, D) and its bool mask (B, N) -> the keys and values of every layer, and the mask.
 
-        Projected once for a picture, instead of once for a token.
+        Projected once for a picture, instead of once for a token; and a tensor (B, heads, N, D / heads) for each, as
+        to cut one for all layers up would be a third of a step's cost.
         """
-        pairs = [layer.memory_attention.keys_values(x) for layer in self._decoder_layers()]
-        keys, values = (torch.stack(part, dim=1) for part in zip(*pairs, strict=True))  # (B, L, heads, N, D / heads)
-        return {"memory_keys": keys, "memory_values": values, "memory_mask": additive_mask(keep, x.dtype)}
+        memory = {"memory_mask": additive_mask(keep, x.dtype)}
+        for i, layer in enumerate(self._decoder_layers()):
+            memory[f"keys_{i}"], memory[f"values_{i}"] = layer.memory_attention.keys_values(x)
+        return memory
 
     def forward(self, memory: dict[str, Tensor], tokens: Tensor) -> Tensor:
         """tokens (B, T) -> logits (B, T, V)."""
         x = self.dropout(self.embedding(tokens) + self.positions[: tokens.shape[1]])  # (B, T, D)
         mask = memory["memory_mask"][:, None, None]  # (B, 1, 1, N)
         for i, layer in enumerate(self.layers):
-            x = layer(x, memory["memory_keys"][:, i], memory["memory_values"][:, i], mask)
+            x = layer(x, memory[f"keys_{i}"], memory[f"values_{i}"], mask)
         return self._logits(x)
 
     def step(self, tokens: Tensor, past: Tensor, memory: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """tokens (B,), past (T, B, 2 * layers, heads, D / heads) -> logits (B, V), present (B, ...)."""
         steps = past.shape[0]
         x = self.embedding(tokens)[:, None] + self.positions[steps : steps + 1]  # (B, 1, D)
-        cache = past.permute(2, 1, 3, 0, 4)  # (2 * L, B, heads, T, D / heads)
         mask = memory["memory_mask"][:, None, None]
         present: list[Tensor] = []
         for i, layer in enumerate(self._decoder_layers()):
-            keys, values = memory["memory_keys"][:, i], memory["memory_values"][:, i]
-            x, key, value = layer.step(x, (cache[2 * i], cache[2 * i + 1]), keys, values, mask)
-            present += [key, value]  # each (B, heads, 1, D / heads)
-        return self._logits(x)[:, 0], torch.cat(present, dim=2).transpose(1, 2)
+            cache = past[:, :, 2 * i], past[:, :, 2 * i + 1]  # each (T, B, heads, D / heads)
+            x, key, value = layer.step(x, cache, memory[f"keys_{i}"], memory[f"values_{i}"], mask)
+            present += [key, value]  # each (B, heads, D / heads)
+        return self._logits(x)[:, 0], torch.stack(present, dim=1)
 
     def empty_past(self, memory: dict[str, Tensor]) -> Tensor:
         """No rows of state for the pictures of this memory: (0, B, 2 * layers, heads, D / heads)."""
-        keys = memory["memory_keys"]
-        return keys.new_zeros(0, keys.shape[0], 2 * keys.shape[1], keys.shape[2], keys.shape[4])
+        batch, heads, _, size = memory["keys_0"].shape
+        return memory["keys_0"].new_zeros(0, batch, 2 * len(self.layers), heads, size)
 
     def _decoder_layers(self) -> Iterator[DecoderLayer]:
         for layer in self.layers:

@@ -53,5 +53,5 @@ def decode(
 
     arrays = {name: tensor.float().cpu().numpy() for name, tensor in memory.items()}
     prefix = model.prefix(memory).float().cpu().numpy()
-    decoded = inference.decode_greedy(step, prefix, arrays, vocabulary.bos, vocabulary.eos, max_tokens)
-    return [ids for ids, _ in decoded]
+    search = inference.BeamSearch(step, prefix, arrays, vocabulary.bos, vocabulary.eos, max_tokens)
+    return [list(hypotheses[0].ids) for hypotheses in search.run()]

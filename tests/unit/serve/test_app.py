@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -69,3 +70,31 @@ def test_log_is_json_lines(tiny_server):
     assert line["path"] == "/invocations"
     assert (line["status"], line["bytes_in"], line["bytes_out"]) == (200, len(PICTURE), len(reply.body))
     assert line["milliseconds"] > 0
+
+
+@pytest.mark.parametrize(
+    ("query", "attributes"),
+    [("?n_best=2", ""), ("", "n_best=2"), ("", "trace=abc;n_best=2"), ("?n_best=2", "n_best=5, beam=3")],
+)
+def test_options_beside_a_picture(tiny_server, query, attributes):
+    headers = {"Content-Type": "image/png", "X-Amzn-SageMaker-Custom-Attributes": attributes}
+    answer = tiny_server.request("POST", f"/invocations{query}", PICTURE, headers).json()
+    assert len(answer["n_best"]) == 2
+    assert answer["n_best"][0]["latex"] == answer["latex"] == tiny_server.invoke(PICTURE).json()["latex"]
+
+
+@pytest.mark.parametrize(
+    ("query", "code", "field"), [("beam=0", "invalid_option", "beam"), ("beem=2", "unknown_option", "beem")]
+)
+def test_wrong_option(tiny_server, query, code, field):
+    reply = tiny_server.request("POST", f"/invocations?{query}", PICTURE, {"Content-Type": "image/png"})
+    assert (reply.status, reply.code) == (400, code)
+    assert field in reply.json()["error"]["message"]
+
+
+def test_requests_with_different_options_in_one_batch(tiny_server):
+    with ThreadPoolExecutor(6) as pool:
+        queries = ["", "?tokens=1", "?n_best=3"] * 4
+        replies = list(pool.map(lambda query: tiny_server.request("POST", f"/invocations{query}", PICTURE), queries))
+    shapes = [(len(reply.json().get("n_best", [])), type(reply.json()["tokens"][0])) for reply in replies]
+    assert shapes == [(0, str), (0, dict), (3, str)] * 4

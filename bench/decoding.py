@@ -1,0 +1,150 @@
+"""What decoding costs, and the ratios that its design rests on: `make bench-decoding`.
+
+The networks are a `fast` of default sizes with random weights, since weights don't change the cost. All is on one core,
+and the cases of a table are measured in turns, of which the best counts: a busy machine slows both sides of a ratio.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from torch import nn
+from torch.export import Dim
+
+import inference
+from recognizer.export import Trained, export, write_onnx
+from recognizer.latex import Vocabulary
+from recognizer.models import FormulaRecognizer, build
+
+LINE = (48, 256)  # pixels of a prepared picture: a line of about 25 tokens
+BATCH, STEPS, SHORT = 8, 64, 25  # pictures, tokens, tokens of one ordinary formula
+BUCKETS = (0, 16, 64, 128)  # tokens so far
+TURNS = 7
+
+
+def best_milliseconds(cases: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """The shortest time of each case over all turns but the first."""
+    milliseconds = dict.fromkeys(cases, float("inf"))
+    for turn in range(TURNS + 1):
+        for name, case in cases.items():
+            began = time.perf_counter()
+            case()
+            if turn:
+                milliseconds[name] = min(milliseconds[name], 1000 * (time.perf_counter() - began))
+    return milliseconds
+
+
+def random_recognizer() -> Trained:
+    torch.manual_seed(0)
+    vocabulary = Vocabulary.from_labels([[f"\\symbol{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in range(400)]])
+    spec, most = inference.PreprocessSpec(), 200
+    return Trained(build("fast", len(vocabulary), most, {}).eval(), "fast", {}, vocabulary, spec, most)
+
+
+class _WholeDecoder(nn.Module):
+    def __init__(self, model: FormulaRecognizer, names: list[str]) -> None:
+        super().__init__()
+        self.model, self.names = model, names
+
+    def forward(self, tokens: torch.Tensor, *memory: torch.Tensor) -> torch.Tensor:
+        return self.model.decode(dict(zip(self.names, memory, strict=True)), tokens)[:, -1]
+
+
+@torch.no_grad()
+def whole_decoder(model: FormulaRecognizer, path: Path) -> ort.InferenceSession:
+    """The decoder without a cache, tokens (B, T) -> logits (B, V) after the last, in the form of the served one."""
+    memory = model.encode(torch.rand(2, 1, *LINE), torch.tensor([LINE, LINE]))
+    write_onnx(
+        _WholeDecoder(model, list(memory)),
+        (torch.full((2, 7), 3), *(array.contiguous() for array in memory.values())),
+        path,
+        inputs=["tokens", *memory],
+        outputs=["logits"],
+        dynamic=({0: Dim.DYNAMIC, 1: Dim.DYNAMIC}, tuple({0: Dim.DYNAMIC} for _ in memory)),
+    )
+    one_thread = ort.SessionOptions()
+    one_thread.intra_op_num_threads = 1
+    return ort.InferenceSession(str(path), one_thread, providers=["CPUExecutionProvider"])
+
+
+class Bench:
+    """One network as it is served, with and without its cache, and a line of noise to read."""
+
+    def __init__(self, folder: Path) -> None:
+        trained = random_recognizer()
+        noise = np.random.default_rng(0)
+        export(trained, [noise.integers(0, 256, (*LINE, 3), dtype=np.uint8)], folder)
+        self.whole = whole_decoder(trained.model, folder / "whole.onnx")
+        self.served = inference.Recognizer.load(folder, threads=1)
+        self.line = noise.normal(0, 1, LINE).clip(0, 4).astype(np.float32)
+
+    def encode(self, batch: int) -> tuple[np.ndarray, inference.Memory]:
+        images, sizes = inference.make_batch([self.line] * batch, self.served.spec)
+        names = [output.name for output in self.served.encoder.get_outputs()]
+        memory = dict(zip(names, self.served.encoder.run(names, {"images": images, "sizes": sizes}), strict=True))
+        return memory.pop("prefix"), memory
+
+    def step(self, batch: int, past_tokens: int) -> Callable[[], object]:
+        prefix, memory = self.encode(batch)
+        past = np.zeros((past_tokens, *prefix.shape[1:]), np.float32)
+        tokens = np.full(batch, 5)
+        return lambda: self.served.decoder.run(None, {"tokens": tokens, "past": past, **memory})
+
+    def served_formulas(self, batch: int, tokens: int) -> None:
+        """Encoder and steps of a batch, each formula of this many tokens."""
+        self._run_steps(*self.encode(batch), batch, tokens)
+
+    def _run_steps(self, prefix: np.ndarray, memory: inference.Memory, batch: int, tokens: int) -> None:
+        past = np.empty((tokens, *prefix.shape[1:]), np.float32)
+        for done in range(tokens):
+            feeds = {"tokens": np.full(batch, 3 + done), "past": past[:done], **memory}
+            _, past[done] = self.served.decoder.run(["logits", "present"], feeds)
+
+    def cached(self, prefix: np.ndarray, memory: inference.Memory) -> None:
+        self._run_steps(prefix, memory, BATCH, STEPS)
+
+    def recomputed(self, memory: inference.Memory) -> None:
+        tokens = np.tile(np.arange(3, 3 + STEPS), (BATCH, 1))
+        for done in range(1, STEPS + 1):
+            self.whole.run(None, {"tokens": tokens[:, :done], **memory})
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        bench = Bench(Path(name))
+    prefix, memory = bench.encode(BATCH)
+    cases: dict[str, Callable[[], object]] = {
+        "cached": lambda: bench.cached(prefix, memory),
+        "recomputed": lambda: bench.recomputed(memory),
+    }
+    decoder = best_milliseconds(cases)
+    print(
+        f"batch={BATCH} tokens={STEPS} recomputed_ms={decoder['recomputed']:.0f} cached_ms={decoder['cached']:.0f} "
+        f"ratio={decoder['recomputed'] / decoder['cached']:.1f}"
+    )
+    for batch in (1, BATCH):
+        steps = best_milliseconds({str(tokens): bench.step(batch, tokens) for tokens in BUCKETS})
+        print(f"batch={batch} step_ms by tokens so far:", *(f"{tokens}:{ms:.2f}" for tokens, ms in steps.items()))
+    whole = best_milliseconds(
+        {
+            "encoder 1": lambda: bench.encode(1),
+            "encoder 8": lambda: bench.encode(BATCH),
+            "1": lambda: bench.served_formulas(1, SHORT),
+            "8": lambda: bench.served_formulas(BATCH, SHORT),
+        }
+    )
+    steps_1, steps_8 = whole["1"] - whole["encoder 1"], whole["8"] - whole["encoder 8"]
+    print(f"one formula of {SHORT} tokens: {whole['1']:.1f} ms, of which the encoder {whole['encoder 1']:.1f}")
+    print(f"batch {BATCH} for batch 1, formulas a second: {BATCH * whole['1'] / whole['8']:.2f} times; "
+          f"decoder alone {BATCH * steps_1 / steps_8:.2f}, encoder alone "
+          f"{BATCH * whole['encoder 1'] / whole['encoder 8']:.2f}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
