@@ -20,9 +20,10 @@ import inference
 from recognizer.data.formats import read_dataset
 from recognizer.data.sample import DataError
 from recognizer.evaluation.answers import write_answers
-from recognizer.evaluation.metrics import Result, compute_metrics, metrics_by_slice
+from recognizer.evaluation.metrics import Result, compute_metrics
 from recognizer.evaluation.recognize import Recognized, recognize
 from recognizer.evaluation.report import write_report
+from recognizer.evaluation.slices import metrics_by_slice
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,7 +11,8 @@ import numpy as np
 import inference
 from recognizer.data.formats import OnBadSample
 from recognizer.data.sample import DataError, Sample
-from recognizer.evaluation.metrics import SIZE_BOUNDS, Result, bucket
+from recognizer.evaluation.metrics import Result
+from recognizer.evaluation.slices import HEIGHT_BOUNDS, WIDTH_BOUNDS, bucket
 from recognizer.latex import normalize, tokenize
 
 Progress = Callable[[int, int], None]  # (samples done, samples in all)
@@ -84,7 +85,8 @@ def _result(sample: Sample, picture: np.ndarray, prediction: inference.Predictio
         "source": sample.source,
         "level": sample.level,
         "dataset": sample.dataset or "all",
-        "shorter side (pixels)": bucket(min(picture.shape[:2]), SIZE_BOUNDS),
+        "height (pixels)": bucket(picture.shape[0], HEIGHT_BOUNDS),
+        "width (pixels)": bucket(picture.shape[1], WIDTH_BOUNDS),
     }
     tokens = tuple(tokenize(normalize(prediction.latex)))
     return Result(sample.name, sample.tokens, tokens, prediction.confidence, slices)

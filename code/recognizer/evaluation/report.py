@@ -17,7 +17,8 @@ from rapidfuzz.distance import Levenshtein
 
 import inference
 from recognizer.data.sample import Sample
-from recognizer.evaluation.metrics import Metrics, Result, compute_metrics, metrics_by_slice
+from recognizer.evaluation.metrics import Metrics, Result, compute_metrics
+from recognizer.evaluation.slices import metrics_by_slice
 from recognizer.synth.mathjax import RenderError, engine
 
 ERRORS_SHOWN = 20
