@@ -372,7 +372,7 @@ def _log_sum_exp(logits: np.ndarray) -> np.ndarray:
 class Prediction:
     latex: str
     tokens: tuple[str, ...]
-    confidence: float  # probability that the network gives to the whole sequence, 0..1
+    confidence: float  # 0..1: that the answer is right, if the model is calibrated; else the network's, of all tokens
     truncated: bool  # no end was found: the model's limit of tokens was reached, or it went round in a loop
     model_version: str
     repaired: bool = False  # a brace, \left or \begin lacked its partner: see `balance`
@@ -393,6 +393,8 @@ class Recognizer:
         self.tokens: list[str] = vocabulary["tokens"]
         self.bos, self.eos, self.pad = vocabulary["bos"], vocabulary["eos"], vocabulary["pad"]
         self.max_tokens: int = description["limits"]["max_tokens"]
+        stored = description.get("calibration")  # older models have none
+        self.calibration = (float(stored["slope"]), float(stored["offset"])) if stored else None
         self.encoder = _session(model_dir / "encoder.onnx", threads)
         self.decoder = _session(model_dir / "decoder.onnx", threads)
         self.batch_size = 8  # pictures that go through the networks together, at most
@@ -437,7 +439,15 @@ class Recognizer:
         has_ink = [float(image.max()) > faintest for image in inputs]
         predictions = iter(self.recognize([image for image, inked in zip(inputs, has_ink, strict=True) if inked]))
         blank = Prediction("", (), 1.0, False, self.version, blank=True)
-        return [_repair(next(predictions)) if inked else blank for inked in has_ink]
+        return [self._calibrate(_repair(next(predictions))) if inked else blank for inked in has_ink]
+
+    def _calibrate(self, prediction: Prediction) -> Prediction:
+        """Platt scaling (arXiv:1706.04599), fitted in training: how often answers of this probability are right."""
+        if self.calibration is None:
+            return prediction
+        slope, offset = self.calibration
+        log_odds = slope * math.log(max(prediction.confidence, 1e-300)) + offset
+        return replace(prediction, confidence=(1 + math.tanh(log_odds / 2)) / 2)
 
     def recognize(self, inputs: Sequence[np.ndarray]) -> list[Prediction]:
         """Prepared inputs -> what the networks say, in the same order; batches hold inputs of like size."""

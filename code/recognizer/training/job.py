@@ -24,6 +24,7 @@ from recognizer.training import checkpoint
 from recognizer.training.data import JobData, prepare
 from recognizer.training.determinism import deterministic
 from recognizer.training.distributed import Ranks, join
+from recognizer.training.events import Events
 from recognizer.training.loop import Trainer
 from recognizer.training.stop import StopSignal
 from recognizer.training.symbols import SymbolLessons
@@ -42,6 +43,7 @@ class Folders:
     train: Path | None
     validation: Path | None
     start: Path | None = None  # a model to begin with
+    tensorboard: Path | None = None
 
     @classmethod
     def from_environment(cls) -> Folders:
@@ -54,6 +56,7 @@ class Folders:
             train=Path(channels["train"]) if channels["train"] else None,
             validation=Path(channels["validation"]) if channels["validation"] else None,
             start=Path(channels["model"]) if channels["model"] else None,
+            tensorboard=base / "output" / "tensorboard",
         )
 
 
@@ -93,6 +96,7 @@ def run(settings: Hyperparameters, folders: Folders, stop: StopSignal) -> None:
         if start:
             trainer.progress.init = start.version
         finished = learned and trainer.run(stop)
+        trainer.events.close()
         if ranks.is_main:
             if finished:
                 _finish(job, trainer)
@@ -154,7 +158,15 @@ def _trainer(job: _Job, model: FormulaRecognizer) -> Trainer:
         "max_tokens": settings.max_tokens,
     }
     trainer = Trainer(
-        settings, model, data.vocabulary, data.training, data.validation, job.folders.checkpoints, ranks, identity
+        settings,
+        model,
+        data.vocabulary,
+        data.training,
+        data.validation,
+        job.folders.checkpoints,
+        ranks,
+        identity,
+        _events(settings, job.folders),
     )
     if trainer.resume() and ranks.is_main:
         at = trainer.progress
@@ -168,6 +180,12 @@ def _trainer(job: _Job, model: FormulaRecognizer) -> Trainer:
             flush=True,
         )
     return trainer
+
+
+def _events(settings: Hyperparameters, folders: Folders) -> Events:
+    """Curves are written where there is a folder for them, or if they are asked for."""
+    folder = folders.tensorboard
+    return Events(folder if folder and (settings.tensorboard or folder.is_dir()) else None)
 
 
 def _finish(job: _Job, trainer: Trainer) -> None:
@@ -185,6 +203,7 @@ def _finish(job: _Job, trainer: Trainer) -> None:
         spec=job.spec,
         max_tokens=settings.max_tokens,
         metrics=best["metrics"],
+        calibration=best.get("calibration"),  # a checkpoint of an earlier version has none
         provenance={
             "hyperparameters": settings.to_dict(),
             "init": trainer.progress.init,
