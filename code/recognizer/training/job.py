@@ -15,6 +15,7 @@ import inference
 from recognizer.config import Hyperparameters
 from recognizer.data.sample import Sample
 from recognizer.data.split import Split
+from recognizer.evaluation.attention import read_attention
 from recognizer.evaluation.metrics import compute_metrics
 from recognizer.evaluation.recognize import recognize
 from recognizer.evaluation.report import write_report
@@ -223,8 +224,9 @@ def _finish(job: _Job, trainer: Trainer) -> None:
     print(f"model {recognizer.version} is in {folders.model}; its golden samples reproduce", flush=True)
     folders.output.mkdir(parents=True, exist_ok=True)
     history = "".join(json.dumps(row) + "\n" for row in trainer.history)
-    (folders.output / "history.jsonl").write_text(history, encoding="utf-8")
-    _evaluate(recognizer, data.validation_samples, folders.output, trainer.history)
+    for folder in (folders.output, folders.model):  # with the model, for the report of a later evaluation
+        (folder / "history.jsonl").write_text(history, encoding="utf-8")
+    _evaluate(folders, data.validation_samples, trainer.history)
 
 
 def _golden_pictures(samples: list[Sample]) -> list[Any]:
@@ -233,18 +235,17 @@ def _golden_pictures(samples: list[Sample]) -> list[Any]:
     return [sample.load(None) for sample in samples[::step][:4]]
 
 
-def _evaluate(
-    recognizer: inference.Recognizer, samples: list[Sample], output: Path, history: list[dict[str, float]]
-) -> None:
+def _evaluate(folders: Folders, samples: list[Sample], history: list[dict[str, float]]) -> None:
     """Measures the exported model on the validation samples, and writes the report."""
+    recognizer = inference.Recognizer.load(folders.model, threads=1)
     recognized = recognize(recognizer, samples)
     metrics = compute_metrics(recognized.results)
     facts = {
         "model": recognizer.version,
         "samples": f"{metrics.samples} validation samples, kept apart from training",
-        "speed": f"{1000 * recognized.seconds_per_picture:.1f} ms a picture, {inference.default_threads()} threads",
+        "speed": f"{1 / recognized.seconds_per_picture:.0f} pictures a second, {inference.default_threads()} cores",
     }
-    report = output / "report.html"
-    write_report(report, recognized.results, recognized.samples, facts, history)
+    report = folders.output / "report.html"
+    write_report(report, recognized.results, recognized.samples, facts, history, read_attention(folders.model))
     print(metrics.lines("exported:"), flush=True)
     print(f"{metrics.exprate:.1%} of the validation formulas are exactly right; report: {report}", flush=True)
