@@ -1,6 +1,6 @@
 """Measures a model on a labelled set: `python code/evaluate.py --model DIR|model.tar.gz --data FOLDER --out DIR`.
 
-Prints the metrics and writes `metrics.json` (with slices), `predictions.jsonl`, `report.html` and
+Prints the metrics and writes `metrics.json` (with slices and calibration), `predictions.jsonl`, `report.html` and
 `answers.png` (a few pictures with their answers) to --out.
 """
 
@@ -13,16 +13,23 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import inference
+from recognizer.config import ConfigError
 from recognizer.data.formats import read_dataset
 from recognizer.data.sample import DataError
 from recognizer.evaluation.answers import write_answers
-from recognizer.evaluation.metrics import Result, compute_metrics, metrics_by_slice
+from recognizer.evaluation.attention import read_attention
+from recognizer.evaluation.calibration import calibration_error, reliability
+from recognizer.evaluation.metrics import Result, compute_metrics
 from recognizer.evaluation.recognize import Recognized, recognize
 from recognizer.evaluation.report import write_report
+from recognizer.evaluation.slices import metrics_by_slice
+
+HISTORY = "history.jsonl"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _model_folder(options.model) as folder:
             _evaluate(folder, options)
-    except (DataError, inference.ModelError) as error:
+    except (ConfigError, DataError, inference.ModelError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -42,33 +49,36 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", type=Path, required=True, help="a model directory, or its model.tar.gz")
     parser.add_argument("--data", type=Path, required=True, help="folder with gt.txt, labels.tsv or *.jsonl")
     parser.add_argument("--out", type=Path, required=True, help="folder for metrics.json and report.html")
-    parser.add_argument("--history", type=Path, help="the training's history.jsonl, for learning curves")
+    parser.add_argument("--history", type=Path, help="the training's history.jsonl, if the model has none")
     parser.add_argument("--limit", type=int, help="measure the first N samples only")
     parser.add_argument("--on-bad-sample", choices=("error", "skip"), default="error")
     return parser
 
 
 def _evaluate(model: Path, options: argparse.Namespace) -> None:
-    recognizer = inference.Recognizer.load(model)
+    recognizer = inference.Recognizer.load(model, threads=1)  # one for each core: see `recognize`
     dataset = read_dataset(options.data, options.on_bad_sample)
-    history = _read_history(options.history) if options.history else []
-    recognized = recognize(recognizer, dataset.samples[: options.limit], options.on_bad_sample, _print_progress)
+    history = _read_history(options.history or model / HISTORY, needed=options.history is not None)
+    samples = dataset.samples[: options.limit]
+    recognized = recognize(recognizer, samples, options.on_bad_sample, show_progress=True)
     skipped = [*dataset.skipped, *recognized.skipped]
     options.out.mkdir(parents=True, exist_ok=True)
     _write_results(options.out, recognized, skipped)
     facts = {
         "model": f"{options.model.name}, version {recognizer.version}",
         "data": f"{options.data.name}: {len(recognized.results)} samples measured, {len(skipped)} left out",
-        "seconds a picture": f"{recognized.seconds_per_picture:.3f}",
+        "speed": f"{1 / recognized.seconds_per_picture:.0f} pictures a second, {inference.default_threads()} cores",
+        "confidence": "calibrated in training" if recognizer.calibration else "the network's own, not calibrated",
     }
-    write_report(options.out / "report.html", recognized.results, recognized.samples, facts, history)
+    attention = read_attention(model)
+    write_report(options.out / "report.html", recognized.results, recognized.samples, facts, history, attention)
     write_answers(options.out / "answers.png", recognized.results, recognized.samples)
     print(compute_metrics(recognized.results).lines("evaluation:"))
     print(f"report: {options.out / 'report.html'}")
 
 
 def _write_results(out: Path, recognized: Recognized, skipped: list[str]) -> None:
-    results = recognized.results
+    results, bins = recognized.results, reliability(recognized.results)
     summary: dict[str, Any] = {
         "metrics": compute_metrics(results).to_dict(),
         "seconds_per_picture": recognized.seconds_per_picture,
@@ -76,6 +86,7 @@ def _write_results(out: Path, recognized: Recognized, skipped: list[str]) -> Non
             kind: {value: metrics.to_dict() for value, metrics in slices.items()}
             for kind, slices in metrics_by_slice(results).items()
         },
+        "calibration": {"error": calibration_error(bins), "bins": [asdict(each) for each in bins]},
         "skipped": skipped,
     }
     (out / "metrics.json").write_text(json.dumps(summary, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
@@ -89,12 +100,15 @@ def _row(result: Result) -> dict[str, Any]:
         "latex": inference.join_tokens(result.reference),
         "prediction": inference.join_tokens(result.prediction),
         "edits": result.edits,
+        "renders_same": result.renders_same,
         "confidence": round(result.confidence, 6),
         **result.slices,
     }
 
 
-def _read_history(path: Path) -> list[dict[str, float]]:
+def _read_history(path: Path, needed: bool) -> list[dict[str, float]]:
+    if not needed and not path.is_file():  # models of earlier versions have none
+        return []
     try:
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, ValueError) as error:
@@ -117,10 +131,6 @@ def _model_folder(path: Path) -> Iterator[Path]:
         except (OSError, tarfile.TarError) as error:
             raise inference.ModelError(f"{path} is no model archive: {error}") from error
         yield Path(folder)
-
-
-def _print_progress(done: int, total: int) -> None:
-    print(f"recognized {done} of {total}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -640,7 +640,7 @@ def _option(name: str, value: Any) -> int | bool:
 class Prediction:
     latex: str
     tokens: tuple[str, ...]
-    confidence: float  # probability that the network gives to the whole sequence, 0..1
+    confidence: float  # 0..1: that the answer is right, if the model is calibrated; else the network's, of all tokens
     truncated: bool  # no end was found: the model's limit of tokens was reached, or it went round in a loop
     model_version: str
     repaired: bool = False  # a brace, \left or \begin lacked its partner: see `balance`
@@ -674,6 +674,8 @@ class Recognizer:
         self.tokens: list[str] = vocabulary["tokens"]
         self.bos, self.eos, self.pad = vocabulary["bos"], vocabulary["eos"], vocabulary["pad"]
         self.max_tokens: int = description["limits"]["max_tokens"]
+        stored = description.get("calibration")  # older models have none
+        self.calibration = (float(stored["slope"]), float(stored["offset"])) if stored else None
         self.encoder = _session(model_dir / "encoder.onnx", threads)
         self.decoder = _session(model_dir / "decoder.onnx", threads)
         self.batch_size = 8  # pictures that go through the networks together, at most
@@ -718,7 +720,19 @@ class Recognizer:
         has_ink = [self._has_ink(image) for image in inputs]
         written = [image for image, inked in zip(inputs, has_ink, strict=True) if inked]
         predictions = iter(self.recognize(written, options))
-        return [_repair(next(predictions)) if inked else self._blank(options) for inked in has_ink]
+        return [self._finish(next(predictions)) if inked else self._blank(options) for inked in has_ink]
+
+    def _finish(self, prediction: Prediction) -> Prediction:
+        return self._calibrate(_repair(prediction))
+
+    def _calibrate(self, prediction: Prediction) -> Prediction:
+        """Platt scaling (arXiv:1706.04599), fitted in training: how often answers of this probability are right."""
+        if self.calibration is None:
+            return prediction
+        slope, offset = self.calibration
+        log_odds = slope * math.log(max(prediction.confidence, 1e-300)) + offset
+        n_best = tuple(map(self._calibrate, prediction.n_best))
+        return replace(prediction, confidence=(1 + math.tanh(log_odds / 2)) / 2, n_best=n_best)
 
     def stream(self, picture: np.ndarray, options: Options = Options()) -> Iterator[str | Prediction]:
         """The tokens of one picture as they are decided, then the prediction as `predict` gives it.
@@ -740,7 +754,7 @@ class Recognizer:
             search.advance()
             for hypothesis in search.alive:
                 yield self.tokens[hypothesis.ids[-1]]
-        yield _repair(self._prediction(search.run()[0], options))
+        yield self._finish(self._prediction(search.run()[0], options))
 
     def recognize(self, inputs: Sequence[np.ndarray], options: Options = Options()) -> list[Prediction]:
         """Prepared inputs -> what the networks say, in the same order; batches hold inputs of like size."""

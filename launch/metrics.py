@@ -16,6 +16,7 @@ NAMES = (
     "validation:within_1",
     "validation:within_2",
     "validation:wer",
+    "validation:bleu",
     "validation:competition_wer",
     "validation:competition_score",
 )

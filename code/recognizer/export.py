@@ -1,6 +1,6 @@
 """Trained recognizer -> model directory: the contract between training and serving.
 
-    model.json           preprocessing, vocabulary, limits, provenance, metrics, format version
+    model.json           preprocessing, vocabulary, limits, calibration, provenance, metrics, format version
     encoder.onnx         images, sizes -> memory and the decoder's first state
     decoder.onnx         one step: tokens, past, memory -> logits, present
     weights.safetensors  the same weights for training on
@@ -56,6 +56,7 @@ class Trained:
     spec: inference.PreprocessSpec
     max_tokens: int
     metrics: dict[str, float] = field(default_factory=dict)
+    calibration: dict[str, float] | None = None  # slope and offset, see `evaluation/calibration.py`
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
@@ -173,6 +174,7 @@ def _write_description(trained: Trained, folder: Path) -> None:
         "preprocess": trained.spec.to_dict(),
         "vocabulary": trained.vocabulary.to_dict(),
         "limits": {"max_tokens": trained.max_tokens},
+        "calibration": trained.calibration,
         "provenance": {**trained.provenance, "torch": torch.__version__, "onnxruntime": ort.__version__},
         "metrics": trained.metrics,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from tests.support.tiny_model import formula_picture
 from tests.support.tiny_recognizer import SMALL, TOKENS
 
 PICTURES = [formula_picture(seed) for seed in range(5)]
+CALIBRATION = {"slope": 0.5, "offset": -1.0}
 
 
 @pytest.fixture(scope="module", params=sorted(REGISTRY))
@@ -30,7 +32,9 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     torch.manual_seed(7)
     vocabulary = Vocabulary.from_labels([TOKENS])
     model = build(request.param, len(vocabulary), 20, SMALL[request.param]).eval()
-    trained = Trained(model, request.param, SMALL[request.param], vocabulary, inference.PreprocessSpec(), 20)
+    trained = Trained(
+        model, request.param, SMALL[request.param], vocabulary, inference.PreprocessSpec(), 20, calibration=CALIBRATION
+    )
     target: Path = tmp_path_factory.mktemp("model")
     export(trained, PICTURES[:4], target)
     return trained, target
@@ -58,9 +62,17 @@ def test_onnx_answers_what_torch_answers(exported: tuple[Trained, Path]) -> None
     images, sizes = inference.make_batch(inputs, trained.spec)
     with torch.no_grad():
         memory = trained.model.encode(torch.from_numpy(images), torch.from_numpy(sizes))
-        expected = decode(trained.model, memory, trained.vocabulary, trained.max_tokens)
+        expected = [ids for ids, _ in decode(trained.model, memory, trained.vocabulary, trained.max_tokens)]
     for answers in (served.recognize(inputs), [served.recognize([each])[0] for each in inputs]):
         assert [list(answer.tokens) for answer in answers] == [trained.vocabulary.decode(ids) for ids in expected]
+
+
+def test_the_calibration_is_served(exported: tuple[Trained, Path]) -> None:
+    """`predict` gives probabilities, `recognize` (and so the golden samples) what the network says."""
+    served = inference.Recognizer.load(exported[1])
+    said = served.recognize([served.prepare(PICTURES[0])])[0].confidence
+    answered = served.predict([PICTURES[0]])[0].confidence
+    assert math.log(answered / (1 - answered)) == pytest.approx(0.5 * math.log(said) - 1, abs=1e-4)
 
 
 def test_weights_can_be_trained_on(exported: tuple[Trained, Path]) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 import struct
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -745,3 +747,26 @@ def test_a_repaired_answer_says_so(tiny_base_dir: Path, monkeypatch: pytest.Monk
     assert not as_it_was.repaired and repaired.repaired
     assert repaired.tokens.count("{") == repaired.tokens.count("}") == as_it_was.tokens.count(token)
     assert repaired.latex == inference.join_tokens(repaired.tokens)
+
+
+def test_a_calibrated_model_answers_how_often_it_is_right(own_base_dir: Path) -> None:
+    """sigmoid(slope * log p + offset); the golden samples, made of p itself, still reproduce."""
+    plain = inference.Recognizer.load(own_base_dir / "model").predict([formula()])[0]
+    calibrated = calibrate(own_base_dir, slope=0.5, offset=-1.0)
+    answer = calibrated.predict([formula()])[0]
+    odds = math.exp(0.5 * math.log(plain.confidence) - 1)
+    assert answer.confidence == pytest.approx(odds / (1 + odds))
+    assert replace(answer, confidence=plain.confidence) == plain
+    assert calibrated.check_golden()
+    assert 0 <= calibrate(own_base_dir, slope=1e6, offset=0.0).predict([formula()])[0].confidence <= 1, "no overflow"
+
+
+def test_a_calibration_without_its_numbers_is_named(own_base_dir: Path) -> None:
+    with pytest.raises(inference.ModelError, match="lacks the key 'offset'"):
+        calibrate(own_base_dir, slope=1.0)
+
+
+def calibrate(base: Path, **calibration: float) -> inference.Recognizer:
+    path = base / "model" / "model.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "calibration": calibration}))
+    return inference.Recognizer.load(base / "model")

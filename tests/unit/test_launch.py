@@ -12,7 +12,8 @@ LINES = (
     "epoch 3/10, batch 4/50: train:loss=0.4120; train:learning_rate=0.000400; train:images_per_second=61.2; "
     "train:data_wait=0.01; step=1200; left=3 min;\n"
     "epoch 3/10 validated: validation:loss=inf; validation:samples=20; validation:exprate=0.731000; "
-    "validation:within_1=0.8; validation:within_2=0.9; validation:wer=0.081; validation:competition_wer=8.1e-02; "
+    "validation:within_1=0.8; validation:within_2=0.9; validation:wer=0.081; validation:bleu=0.9; "
+    "validation:competition_wer=8.1e-02; "
     "validation:competition_score=0.75; epoch=3;\n"
 )
 

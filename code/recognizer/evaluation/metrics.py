@@ -2,22 +2,21 @@
 
 * ExpRate (sentence accuracy): the whole sequence is right; `within_1`, `within_2`: within that many token edits.
 * WER over the corpus: all token edits / all reference tokens (it can exceed 1).
-* The competition's: mean over samples of edits / max(reference length, prediction length), under its own name,
-  and its score 0.9 x sentence accuracy + 0.1 x (1 - that).
+* The competition's: mean over samples of edits / reference tokens, at most 1 for a sample, under its own name, and
+  its score 0.9 x sentence accuracy + 0.1 x (1 - that).
+* BLEU over the corpus (`bleu.py`), and the share that renders the same as its label (`mathml.py`).
 
 An edit inserts, deletes or replaces one token (Levenshtein).
 """
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from rapidfuzz.distance import Levenshtein
 
-LENGTH_BOUNDS = (5, 10, 20, 40, 80)  # reference tokens
-SIZE_BOUNDS = (32, 64, 128, 256, 512)  # pixels of the picture's shorter side
+from recognizer.evaluation.bleu import corpus_bleu
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,7 @@ class Result:
     prediction: tuple[str, ...]
     confidence: float = 0.0
     slices: dict[str, str] = field(default_factory=dict)  # for example {"source": "printed", "level": "2"}
+    renders_same: bool | None = None  # as the reference; None where nobody looked (in training: it takes a while)
 
     @property
     def edits(self) -> int:
@@ -37,18 +37,20 @@ class Result:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Rates over some samples; each is a share of 1."""
+    """Rates over some samples; each is a share of 1. `renders_same` is None unless all results know."""
 
     samples: int
     exprate: float
     within_1: float
     within_2: float
     wer: float
+    bleu: float
     competition_wer: float
     competition_score: float
+    renders_same: float | None = None
 
     def to_dict(self) -> dict[str, float]:
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     def lines(self, prefix: str = "") -> str:
         """Return one line, `validation:exprate=0.5000; validation:wer=0.2500; ...`, for SageMaker's metric
@@ -72,48 +74,19 @@ def compute_metrics(results: Sequence[Result]) -> Metrics:
         raise ValueError(f"no rate is defined over {count} samples with no reference token in all")
     exprate = sum(edit == 0 for edit in edits) / count
     competition_wer = sum(map(_relative_edits, results, edits)) / count
+    same = [result.renders_same for result in results]
     return Metrics(
         samples=count,
         exprate=exprate,
         within_1=sum(edit <= 1 for edit in edits) / count,
         within_2=sum(edit <= 2 for edit in edits) / count,
         wer=sum(edits) / reference_tokens,
+        bleu=corpus_bleu([(result.reference, result.prediction) for result in results]),
         competition_wer=competition_wer,
         competition_score=0.9 * exprate + 0.1 * (1 - competition_wer),
+        renders_same=None if None in same else sum(map(bool, same)) / count,
     )
 
 
 def _relative_edits(result: Result, edits: int) -> float:
-    return edits / max(len(result.reference), len(result.prediction), 1)
-
-
-def metrics_by_slice(results: Sequence[Result]) -> dict[str, dict[str, Metrics]]:
-    """Return {"source": {"printed": ..., "handwritten": ...}, "length": {"1-5": ...}, ...}.
-
-    Slices are those that the results name, and the reference's length. Kinds with one value only are left out:
-    they say what the whole says.
-    """
-    kinds = dict.fromkeys(kind for result in results for kind in result.slices)
-    by_kind = {kind: _slice(results, [result.slices.get(kind, "unknown") for result in results]) for kind in kinds}
-    by_kind["length"] = _slice(results, [bucket(len(result.reference), LENGTH_BOUNDS) for result in results])
-    return {kind: slices for kind, slices in by_kind.items() if len(slices) > 1}
-
-
-def _slice(results: Sequence[Result], values: Sequence[str]) -> dict[str, Metrics]:
-    members: dict[str, list[Result]] = {}
-    for result, value in zip(results, values, strict=True):
-        members.setdefault(value, []).append(result)
-    return {value: compute_metrics(members[value]) for value in sorted(members, key=_natural)}
-
-
-def _natural(value: str) -> tuple[int, str]:
-    """Order "6-10" before "11-20"."""
-    digits = value.partition("-")[0].rstrip("+")
-    return (int(digits), value) if digits.isdigit() else (-1, value)
-
-
-def bucket(value: int, bounds: Sequence[int]) -> str:
-    """Return the name of the range that holds a value: "1-5", "6-10", ..., "81+"."""
-    place = bisect.bisect_left(bounds, value)
-    low = bounds[place - 1] + 1 if place else min(1, bounds[0])
-    return f"{low}+" if place == len(bounds) else f"{low}-{bounds[place]}"
+    return min(1.0, edits / max(len(result.reference), 1))

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 import inference
 from recognizer.data.formats import OnBadSample
 from recognizer.data.sample import DataError, Sample
-from recognizer.evaluation.metrics import SIZE_BOUNDS, Result, bucket
+from recognizer.evaluation.mathml import renders_same
+from recognizer.evaluation.metrics import Result
+from recognizer.evaluation.slices import HEIGHT_BOUNDS, WIDTH_BOUNDS, bucket
 from recognizer.latex import normalize, tokenize
+from recognizer.synth.progress import Progress
 
-Progress = Callable[[int, int], None]  # (samples done, samples in all)
-
-CHUNK = 64  # pictures held in memory at a time
+CHUNK = 64  # pictures that a thread holds in memory at a time
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Recognized:
 
     samples, results    those whose pictures could be read, and what was recognized, in the same order
     skipped             messages about the others
-    seconds_per_picture that recognition took, without reading files
+    seconds_per_picture that recognition took, reading files included, all cores together
     """
 
     samples: list[Sample]
@@ -38,9 +40,12 @@ def recognize(
     recognizer: inference.Recognizer,
     samples: Sequence[Sample],
     on_bad_sample: OnBadSample = "error",
-    progress: Progress | None = None,
+    show_progress: bool = False,
 ) -> Recognized:
-    """Recognize every sample.
+    """Recognize every sample, and look whether it renders as its label does.
+
+    Each core reads, prepares and recognizes pictures of its own (OpenCV and ONNX Runtime let go of Python meanwhile),
+    which keeps cores busier than several at one small network: load the recognizer with threads=1.
 
     Raises:
         DataError: a picture can't be read (unless on_bad_sample is "skip"), or none can.
@@ -48,19 +53,31 @@ def recognize(
     kept: list[Sample] = []
     results: list[Result] = []
     skipped: list[str] = []
-    seconds = 0.0
-    for start in range(0, len(samples), CHUNK):
-        readable, pictures = _load(samples[start : start + CHUNK], on_bad_sample, skipped)
-        began = time.perf_counter()
-        predictions = recognizer.predict(pictures)
-        seconds += time.perf_counter() - began
-        kept += readable
-        results += map(_result, readable, pictures, predictions)
-        if progress is not None:
-            progress(min(start + CHUNK, len(samples)), len(samples))
+
+    def work(chunk: Sequence[Sample]) -> tuple[list[Sample], list[Result], list[str]]:
+        unreadable: list[str] = []
+        readable, pictures = _load(chunk, on_bad_sample, unreadable)
+        return readable, list(map(_result, readable, pictures, recognizer.predict(pictures))), unreadable
+
+    chunks = [samples[start : start + CHUNK] for start in range(0, len(samples), CHUNK)]
+    began = time.perf_counter()
+    with (
+        ThreadPoolExecutor(inference.default_threads()) as threads,
+        Progress(len(samples), "recognize", show_progress) as progress,
+    ):
+        for chunk, (readable, found, unreadable) in zip(chunks, threads.map(work, chunks), strict=True):
+            kept += readable
+            results += found
+            skipped += unreadable
+            progress.advance(len(chunk))
+    seconds = time.perf_counter() - began
     if not results:
         raise DataError(f"none of the {len(samples)} pictures can be read: {' '.join(skipped[:1])}")
-    return Recognized(kept, results, skipped, seconds / len(results))
+    return Recognized(kept, list(map(_rendered, results)), skipped, seconds / len(results))
+
+
+def _rendered(result: Result) -> Result:
+    return replace(result, renders_same=renders_same(result.reference, result.prediction))
 
 
 def _load(
@@ -84,7 +101,8 @@ def _result(sample: Sample, picture: np.ndarray, prediction: inference.Predictio
         "source": sample.source,
         "level": sample.level,
         "dataset": sample.dataset or "all",
-        "shorter side (pixels)": bucket(min(picture.shape[:2]), SIZE_BOUNDS),
+        "height (pixels)": bucket(picture.shape[0], HEIGHT_BOUNDS),
+        "width (pixels)": bucket(picture.shape[1], WIDTH_BOUNDS),
     }
     tokens = tuple(tokenize(normalize(prediction.latex)))
     return Result(sample.name, sample.tokens, tokens, prediction.confidence, slices)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,21 +10,23 @@ from pathlib import Path
 import cv2
 import numpy as np
 from jinja2 import Environment, FileSystemLoader
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from rapidfuzz.distance import Levenshtein
 
 import inference
 from recognizer.data.sample import Sample
-from recognizer.evaluation.metrics import Metrics, Result, compute_metrics, metrics_by_slice
+from recognizer.evaluation.attention import AttentionReader
+from recognizer.evaluation.calibration import calibration_error, reliability
+from recognizer.evaluation.confusions import Confusion, confusions
+from recognizer.evaluation.metrics import Metrics, Result, compute_metrics
+from recognizer.evaluation.plots import History, learning_curves, reliability_curve
+from recognizer.evaluation.slices import metrics_by_slice
 from recognizer.synth.mathjax import RenderError, engine
 
 ERRORS_SHOWN = 20
 PICTURE_SIDE = 640  # pixels; larger pictures are shown reduced
-PANELS = {"loss": ("loss",), "rates": ("exprate", "within_1", "within_2"), "word error rate": ("wer",)}
+CONFUSIONS_SHOWN = 12
 
 Diff = list[tuple[str, str]]  # ("same" or "other", tokens)
-History = Sequence[Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class ErrorShown:
     prediction_image: str
     reference_diff: Diff
     prediction_diff: Diff
+    attention: str  # "" where the recognizer has none to show
+    attention_token: str  # that was written then; "" for the end
     edits: int
     confidence: float
 
@@ -48,6 +51,7 @@ def write_report(
     samples: Sequence[Sample],
     facts: Mapping[str, str],
     history: History = (),
+    attention: AttentionReader | None = None,
 ) -> None:
     """Write the report.
 
@@ -57,19 +61,24 @@ def write_report(
         samples: those that the results are of, to show their pictures.
         facts: what to say about model and data, name -> value.
         history: a row for each validation of the training, {"epoch": 1, "loss": ..., "exprate": ...}.
+        attention: of the model, to show where it looked when it went wrong.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["percent"] = _percent
     total = compute_metrics(results)
+    bins = reliability(results)
     html = environment.get_template("report.html.j2").render(
         total=total,
         headline=_headline(total),
         facts=list(facts.items()),
-        curves=_curves(history) if len(history) > 1 else "",
+        curves=learning_curves(history) if len(history) > 1 else "",
+        reliability=reliability_curve(bins),
+        calibration_error=calibration_error(bins),
+        confusions=_confusion_tables(results),
         by_slice=metrics_by_slice(results),
-        galleries=_galleries(results, {sample.name: sample for sample in samples}),
+        galleries=_galleries(results, {sample.name: sample for sample in samples}, attention),
     )
     path.write_text(html, encoding="utf-8")
 
@@ -79,17 +88,30 @@ def _percent(value: float) -> str:
 
 
 def _headline(total: Metrics) -> list[tuple[str, str]]:
+    same = [] if total.renders_same is None else [("renders the same", _percent(total.renders_same))]
     return [
         ("exact (ExpRate)", _percent(total.exprate)),
+        *same,
         ("within 1 edit", _percent(total.within_1)),
         ("within 2 edits", _percent(total.within_2)),
         ("WER", _percent(total.wer)),
+        ("BLEU", f"{total.bleu:.4f}"),
         ("competition WER", _percent(total.competition_wer)),
         ("competition score", f"{total.competition_score:.4f}"),
     ]
 
 
-def _galleries(results: Sequence[Result], samples: Mapping[str, Sample]) -> list[tuple[str, str, list[ErrorShown]]]:
+def _confusion_tables(results: Sequence[Result]) -> list[tuple[str, list[Confusion]]]:
+    confused = confusions(results)
+    replaced = [each for each in confused if each.reference and each.prediction]
+    others = [each for each in confused if not (each.reference and each.prediction)]
+    tables = [("Taken for another", replaced), ("Left out or added", others)]
+    return [(title, pairs[:CONFUSIONS_SHOWN]) for title, pairs in tables if pairs]
+
+
+def _galleries(
+    results: Sequence[Result], samples: Mapping[str, Sample], attention: AttentionReader | None
+) -> list[tuple[str, str, list[ErrorShown]]]:
     errors = [result for result in results if result.edits]
     if not errors:
         return []
@@ -100,7 +122,7 @@ def _galleries(results: Sequence[Result], samples: Mapping[str, Sample]) -> list
         ("Most confident errors", "The recognizer was sure, and wrong: look for mislabelled data too.", confident),
     ]
     return [
-        (title, note, [_shown(result, samples[result.name]) for result in ordered[:ERRORS_SHOWN]])
+        (title, note, [_shown(result, samples[result.name], attention) for result in ordered[:ERRORS_SHOWN]])
         for title, note, ordered in orders
     ]
 
@@ -110,15 +132,20 @@ def _badness(result: Result) -> tuple[float, int, str]:
     return -result.edits / len(result.reference), -result.edits, result.name
 
 
-def _shown(result: Result, sample: Sample) -> ErrorShown:
+def _shown(result: Result, sample: Sample, attention: AttentionReader | None) -> ErrorShown:
     reference_diff, prediction_diff = _diff(result.reference, result.prediction)
+    rgb = sample.load()
+    first_wrong = next(iter(Levenshtein.editops(result.reference, result.prediction))).dest_pos
+    heat = attention.map(rgb, result.prediction, first_wrong) if attention else None
     return ErrorShown(
         name=result.name,
-        picture=_picture_uri(sample.load()),
+        picture=_picture_uri(rgb),
         reference_image=_typeset_uri(result.reference),
         prediction_image=_typeset_uri(result.prediction),
         reference_diff=reference_diff,
         prediction_diff=prediction_diff,
+        attention="" if heat is None else _picture_uri(heat),
+        attention_token=" ".join(result.prediction[first_wrong : first_wrong + 1]),
         edits=result.edits,
         confidence=result.confidence,
     )
@@ -149,29 +176,5 @@ def _picture_uri(rgb: np.ndarray) -> str:
     reduction = PICTURE_SIDE / max(rgb.shape[:2])
     if reduction < 1:
         rgb = cv2.resize(rgb, None, fx=reduction, fy=reduction, interpolation=cv2.INTER_AREA)
-    _, data = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
-    return _png_uri(data.tobytes())
-
-
-def _png_uri(data: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(data).decode()
-
-
-def _curves(history: History) -> str:
-    """Draw the panels that the history has values for."""
-    panels = {title: [name for name in names if any(name in row for row in history)] for title, names in PANELS.items()}
-    panels = {title: names for title, names in panels.items() if names}
-    figure = Figure(figsize=(4.2 * max(1, len(panels)), 3.2), layout="constrained")
-    for place, (title, names) in enumerate(panels.items(), start=1):
-        axes = figure.add_subplot(1, len(panels), place, title=title, xlabel="epoch")
-        for name in names:
-            rows = [row for row in history if name in row]
-            axes.plot([row["epoch"] for row in rows], [row[name] for row in rows], marker=".", label=name)
-        axes.set_ylim(bottom=0)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3)
-        if len(names) > 1:
-            axes.legend(frameon=False)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=130)
-    return _png_uri(buffer.getvalue())
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
+    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()

@@ -15,6 +15,7 @@ import inference
 from recognizer.config import Hyperparameters
 from recognizer.data.sample import Sample
 from recognizer.data.split import Split
+from recognizer.evaluation.attention import read_attention
 from recognizer.evaluation.metrics import compute_metrics
 from recognizer.evaluation.recognize import recognize
 from recognizer.evaluation.report import write_report
@@ -24,6 +25,7 @@ from recognizer.training import checkpoint
 from recognizer.training.data import JobData, prepare
 from recognizer.training.determinism import deterministic
 from recognizer.training.distributed import Ranks, join
+from recognizer.training.events import Events
 from recognizer.training.loop import Trainer
 from recognizer.training.stop import StopSignal
 from recognizer.training.symbols import SymbolLessons
@@ -42,6 +44,7 @@ class Folders:
     train: Path | None
     validation: Path | None
     start: Path | None = None  # a model to begin with
+    tensorboard: Path | None = None
 
     @classmethod
     def from_environment(cls) -> Folders:
@@ -54,6 +57,7 @@ class Folders:
             train=Path(channels["train"]) if channels["train"] else None,
             validation=Path(channels["validation"]) if channels["validation"] else None,
             start=Path(channels["model"]) if channels["model"] else None,
+            tensorboard=base / "output" / "tensorboard",
         )
 
 
@@ -93,6 +97,7 @@ def run(settings: Hyperparameters, folders: Folders, stop: StopSignal) -> None:
         if start:
             trainer.progress.init = start.version
         finished = learned and trainer.run(stop)
+        trainer.events.close()
         if ranks.is_main:
             if finished:
                 _finish(job, trainer)
@@ -154,7 +159,15 @@ def _trainer(job: _Job, model: FormulaRecognizer) -> Trainer:
         "max_tokens": settings.max_tokens,
     }
     trainer = Trainer(
-        settings, model, data.vocabulary, data.training, data.validation, job.folders.checkpoints, ranks, identity
+        settings,
+        model,
+        data.vocabulary,
+        data.training,
+        data.validation,
+        job.folders.checkpoints,
+        ranks,
+        identity,
+        _events(settings, job.folders),
     )
     if trainer.resume() and ranks.is_main:
         at = trainer.progress
@@ -168,6 +181,12 @@ def _trainer(job: _Job, model: FormulaRecognizer) -> Trainer:
             flush=True,
         )
     return trainer
+
+
+def _events(settings: Hyperparameters, folders: Folders) -> Events:
+    """Curves are written where there is a folder for them, or if they are asked for."""
+    folder = folders.tensorboard
+    return Events(folder if folder and (settings.tensorboard or folder.is_dir()) else None)
 
 
 def _finish(job: _Job, trainer: Trainer) -> None:
@@ -185,6 +204,7 @@ def _finish(job: _Job, trainer: Trainer) -> None:
         spec=job.spec,
         max_tokens=settings.max_tokens,
         metrics=best["metrics"],
+        calibration=best.get("calibration"),  # a checkpoint of an earlier version has none
         provenance={
             "hyperparameters": settings.to_dict(),
             "init": trainer.progress.init,
@@ -204,8 +224,9 @@ def _finish(job: _Job, trainer: Trainer) -> None:
     print(f"model {recognizer.version} is in {folders.model}; its golden samples reproduce", flush=True)
     folders.output.mkdir(parents=True, exist_ok=True)
     history = "".join(json.dumps(row) + "\n" for row in trainer.history)
-    (folders.output / "history.jsonl").write_text(history, encoding="utf-8")
-    _evaluate(recognizer, data.validation_samples, folders.output, trainer.history)
+    for folder in (folders.output, folders.model):  # with the model, for the report of a later evaluation
+        (folder / "history.jsonl").write_text(history, encoding="utf-8")
+    _evaluate(folders, data.validation_samples, trainer.history)
 
 
 def _golden_pictures(samples: list[Sample]) -> list[Any]:
@@ -214,18 +235,17 @@ def _golden_pictures(samples: list[Sample]) -> list[Any]:
     return [sample.load(None) for sample in samples[::step][:4]]
 
 
-def _evaluate(
-    recognizer: inference.Recognizer, samples: list[Sample], output: Path, history: list[dict[str, float]]
-) -> None:
+def _evaluate(folders: Folders, samples: list[Sample], history: list[dict[str, float]]) -> None:
     """Measures the exported model on the validation samples, and writes the report."""
+    recognizer = inference.Recognizer.load(folders.model, threads=1)
     recognized = recognize(recognizer, samples)
     metrics = compute_metrics(recognized.results)
     facts = {
         "model": recognizer.version,
         "samples": f"{metrics.samples} validation samples, kept apart from training",
-        "speed": f"{1000 * recognized.seconds_per_picture:.1f} ms a picture, {inference.default_threads()} threads",
+        "speed": f"{1 / recognized.seconds_per_picture:.0f} pictures a second, {inference.default_threads()} cores",
     }
-    report = output / "report.html"
-    write_report(report, recognized.results, recognized.samples, facts, history)
+    report = folders.output / "report.html"
+    write_report(report, recognized.results, recognized.samples, facts, history, read_attention(folders.model))
     print(metrics.lines("exported:"), flush=True)
     print(f"{metrics.exprate:.1%} of the validation formulas are exactly right; report: {report}", flush=True)

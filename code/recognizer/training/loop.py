@@ -24,6 +24,7 @@ from recognizer.training import checkpoint
 from recognizer.training.diagnose import describe, find_culprit
 from recognizer.training.distributed import Ranks
 from recognizer.training.ema import Average
+from recognizer.training.events import Events
 from recognizer.training.loss import sequence_loss
 from recognizer.training.optimizer import make_optimizer
 from recognizer.training.precision import Precision
@@ -57,8 +58,10 @@ class Trainer:
         checkpoints: Path,
         ranks: Ranks,
         identity: dict[str, Any],
+        events: Events | None = None,
     ) -> None:
         """`identity` is what a checkpoint must share with the run that resumes from it, beside the recognizer."""
+        self.events = events or Events()
         self.settings, self.vocabulary, self.ranks = settings, vocabulary, ranks
         self.training, self.validation = training, validation
         self.checkpoints, self.identity = checkpoints, identity
@@ -170,14 +173,17 @@ class Trainer:
         share = max(self.share_done(), 1e-6)
         left = self.progress.seconds * (1 - share) / share
         images, loss, wait = self._meter.read(self.training.wait_seconds)
+        rate, step = self.learning_rate(), self.progress.step
         batches = self.training.batches_in(self.progress.epoch)
         print(
             f"epoch {self.progress.epoch + 1}/{self.settings.epochs}, batch {self.progress.position}/{batches}: "
-            f"train:loss={loss:.4f}; train:learning_rate={self.learning_rate():.6f}; "
+            f"train:loss={loss:.4f}; train:learning_rate={rate:.6f}; "
             f"train:images_per_second={images:.1f}; train:data_wait={wait:.2f}; "
-            f"step={self.progress.step}; left={_duration(left)};",
+            f"step={step}; left={_duration(left)};",
             flush=True,
         )
+        values = {"loss": loss, "learning_rate": rate, "images_per_second": images, "data_wait": wait}
+        self.events.add({f"train/{name}": value for name, value in values.items()}, step)
 
     def _validate(self) -> None:
         """Validates on the main rank. The others learn the loss, as the learning rate may depend on it."""
@@ -198,7 +204,9 @@ class Trainer:
         if result.metrics.exprate > self.progress.best_exprate:
             self.progress.best_exprate = result.metrics.exprate
             weights = {"recognizer": self.settings.recognizer, "weights": model.state_dict(), "metrics": _row(result)}
-            checkpoint.write(self.checkpoints, checkpoint.BEST, {**weights, "epoch": epoch})
+            found = {"epoch": epoch, "calibration": result.calibration}
+            checkpoint.write(self.checkpoints, checkpoint.BEST, {**weights, **found})
+        self.events.add({f"validation/{name}": value for name, value in _row(result).items()}, self.progress.step)
         return {"epoch": epoch, "step": self.progress.step, **_row(result)}
 
     def save(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import torch
 
 import inference
 from recognizer.data.dataset import Batch
+from recognizer.evaluation.calibration import fit_calibration
 from recognizer.evaluation.metrics import Metrics, Result, compute_metrics
 from recognizer.latex import Vocabulary
 from recognizer.models import FormulaRecognizer
@@ -20,6 +22,7 @@ from recognizer.training.loss import sequence_loss
 class Validation:
     loss: float  # mean over tokens
     metrics: Metrics
+    calibration: dict[str, float]  # that fits the confidences
 
 
 @torch.inference_mode()
@@ -35,15 +38,16 @@ def validate(
         memory = model.encode(moved.images, moved.sizes)
         total, tokens = sequence_loss(model.decode(memory, moved.tokens[:, :-1]), moved.tokens[:, 1:], vocabulary.pad)
         loss, count = loss + float(total), count + tokens
-        for sample, ids in zip(batch.samples, decode(model, memory, vocabulary, max_tokens), strict=True):
-            results.append(Result(sample.name, sample.tokens, tuple(vocabulary.decode(ids))))
-    return Validation(loss / count, compute_metrics(results))
+        decoded = decode(model, memory, vocabulary, max_tokens)
+        for sample, (ids, score) in zip(batch.samples, decoded, strict=True):
+            results.append(Result(sample.name, sample.tokens, tuple(vocabulary.decode(ids)), math.exp(min(score, 0.0))))
+    return Validation(loss / count, compute_metrics(results), fit_calibration(results))
 
 
 def decode(
     model: FormulaRecognizer, memory: dict[str, torch.Tensor], vocabulary: Vocabulary, max_tokens: int
-) -> list[list[int]]:
-    """Token ids of each picture, by the server's own greedy decoding over this torch model."""
+) -> list[tuple[list[int], float]]:
+    """Token ids of each picture and their log probability, by the server's own greedy decoding over this model."""
     device = next(iter(memory.values())).device
 
     def step(tokens: np.ndarray, past: np.ndarray, arrays: inference.Memory) -> tuple[np.ndarray, np.ndarray]:
@@ -54,4 +58,4 @@ def decode(
     arrays = {name: tensor.float().cpu().numpy() for name, tensor in memory.items()}
     prefix = model.prefix(memory).float().cpu().numpy()
     search = inference.BeamSearch(step, prefix, arrays, vocabulary.bos, vocabulary.eos, max_tokens)
-    return [list(hypotheses[0].ids) for hypotheses in search.run()]
+    return [(list(best.ids), best.total) for best, *_ in search.run()]

@@ -45,6 +45,9 @@ def test_measures_and_reports(model, data, tmp_path, capsys):
     assert summary["metrics"]["samples"] == PICTURES
     assert summary["metrics"]["exprate"] == pytest.approx(RIGHT / PICTURES)
     assert summary["metrics"]["within_1"] == 1
+    assert summary["metrics"]["renders_same"] == pytest.approx(RIGHT / PICTURES)
+    assert 0 <= summary["calibration"]["error"] <= 1
+    assert sum(each["samples"] for each in summary["calibration"]["bins"]) == PICTURES
     assert set(summary["slices"]["source"]) == {"printed", "handwritten"}
     rows = [json.loads(line) for line in (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()]
     assert [row["edits"] for row in rows] == [0, 0, 0, 1, 1]
@@ -69,6 +72,18 @@ def test_learning_curves_and_limit(model, data, tmp_path):
     assert run(model, data, tmp_path / "out", "--history", str(history), "--limit", "2") == 0
     assert "Learning curves" in (tmp_path / "out" / "report.html").read_text()
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["metrics"]["samples"] == 2
+
+
+def test_the_model_brings_its_learning_curves(model, data, tmp_path):
+    (model / "history.jsonl").write_text('{"epoch": 1, "loss": 2}\n{"epoch": 2, "loss": 1}\n')
+    assert run(model, data, tmp_path / "out") == 0
+    assert "Learning curves" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_progress_has_a_rate_and_an_end(model, data, tmp_path, capsys):
+    assert run(model, data, tmp_path / "out") == 0
+    assert f"recognize: {PICTURES}/{PICTURES} (100 %)" in (line := capsys.readouterr().err)
+    assert "pictures/s, 0 s left" in line
 
 
 def test_a_damaged_picture_is_named_or_left_out(model, data, tmp_path, capsys):

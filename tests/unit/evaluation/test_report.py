@@ -14,9 +14,9 @@ INK = InkPicture((np.array([[0, 0], [30, 40]], np.float32),))
 HISTORY = [{"epoch": 1, "loss": 2.0, "exprate": 0.1}, {"epoch": 2, "loss": 1.0, "exprate": 0.3}]
 
 
-def report_of(tmp_path, results, history=()):
+def report_of(tmp_path, results, history=(), attention=None):
     samples = [Sample(result.name, result.reference, INK) for result in results]
-    write_report(tmp_path / "report.html", results, samples, {"model": "m"}, history)
+    write_report(tmp_path / "report.html", results, samples, {"model": "m"}, history, attention)
     return (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
@@ -32,8 +32,32 @@ def test_shows_picture_and_both_formulas(tmp_path):
     assert "<ins>+</ins>" in html and "<del>-</del>" in html
     assert "1 edit, confidence 75.0 %" in html.replace("\n", " ")
     assert html.count("data:image/svg+xml") == 4  # two formulas in each of two galleries
-    picture = re.search(r'data:image/png;base64,([^"]*)', html)
-    assert picture is not None and base64.b64decode(picture[1]).startswith(b"\x89PNG")
+    picture = re.search(r'data:image/jpeg;base64,([^"]*)', html)
+    assert picture is not None and base64.b64decode(picture[1]).startswith(b"\xff\xd8")
+
+
+def test_shows_how_far_confidence_can_be_trusted(tmp_path):
+    html = report_of(tmp_path, [Result("one", ("a",), ("b",), 0.75), Result("two", ("a",), ("a",), 0.75)])
+    assert "Expected calibration error 25.0 %" in html
+
+
+def test_shows_what_was_confused_and_what_was_left_out(tmp_path):
+    html = report_of(tmp_path, [Result("one", ("a", "+", "b"), ("a", "-"))])
+    rows = [" ".join(re.sub("<[^>]*>", " ", row).split()) for row in re.findall(r"<tr>.*?</tr>", html, re.DOTALL)]
+    assert "+ - 1 100.0 %" in rows and "b nothing 1 100.0 %" in rows
+
+
+def test_shows_where_it_looked(tmp_path):
+    """At the first token that is wrong, which is the end where one is missing."""
+    seen = []
+
+    class Attention:
+        def map(self, rgb, tokens, place):
+            seen.append((tokens, place))
+            return np.zeros((8, 8, 3), np.uint8)
+
+    html = report_of(tmp_path, [Result("one", ("a", "b"), ("a",))], attention=Attention())
+    assert seen == [(("a",), 1)] * 2 and "where it looked to write the end" in " ".join(html.split())
 
 
 def test_labels_are_escaped(tmp_path):

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import assume, given, settings
 
 from inference import join_tokens
+from recognizer.evaluation.mathml import Skeleton, skeleton
 from recognizer.latex import normalize, tokenize
 from recognizer.synth.mathjax import RenderError, to_mathml
 from tests.support.latex import formulas
-from tests.support.mathml import Skeleton, skeleton
 
 
 def _drawn(latex: str) -> Skeleton:

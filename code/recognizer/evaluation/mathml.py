@@ -8,7 +8,11 @@ delimiters, widths of spaces, how columns are aligned, limits beside or below th
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from xml.etree import ElementTree
+
+import inference
+from recognizer.synth.mathjax import RenderError, to_mathml
 
 Skeleton = tuple[object, ...]
 
@@ -16,6 +20,17 @@ _TRANSPARENT = frozenset(["math", "mrow", "mstyle", "mpadded", "TeXAtom", "seman
 _INVISIBLE = frozenset(["mspace", "mphantom", "annotation", "maligngroup", "malignmark"])
 _SAME_GLYPH = {"∣": "|", "∥": "‖", "⟂": "⊥", "∖": "\\", "∗": "*", "″": "′′", "‴": "′′′", "⁗": "′′′′", "≔": ":=",
                "∶": ":", "◻": "□", "⌢": "⏜"}  # fmt: skip
+
+
+def renders_same(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether two formulas, as tokens, draw the same picture; one that MathJax refuses is like no other."""
+    if tuple(one) == tuple(other):
+        return True
+    try:
+        first, second = (skeleton(to_mathml(inference.join_tokens(tokens))) for tokens in (one, other))
+    except (RenderError, ElementTree.ParseError):  # XML has no place for control characters
+        return False
+    return first == second
 
 
 def skeleton(mathml: str) -> Skeleton:

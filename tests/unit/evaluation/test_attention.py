@@ -1,0 +1,93 @@
+"""Where a network looks: a real one with random weights, for what must hold whatever they are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import inference
+from recognizer.evaluation.attention import AttentionReader, read_attention
+from recognizer.latex import Vocabulary
+from recognizer.models import build
+from tests.support.tiny_model import build_tiny_model, formula_picture
+from tests.support.tiny_recognizer import SMALL, TOKENS
+
+
+def write_model(folder: Path, name: str) -> Path:
+    """What `read_attention` needs of a model directory."""
+    torch.manual_seed(3)
+    folder.mkdir()
+    vocabulary = Vocabulary.from_labels([TOKENS])
+    model = build(name, len(vocabulary), 20, SMALL[name])
+    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, folder / "weights.safetensors")
+    description = {
+        "format_version": inference.FORMAT_VERSION,
+        "version": "1",
+        "recognizer": {"name": name, "sizes": SMALL[name]},
+        "preprocess": inference.PreprocessSpec().to_dict(),
+        "vocabulary": vocabulary.to_dict(),
+        "limits": {"max_tokens": 20},
+    }
+    (folder / "model.json").write_text(json.dumps(description))
+    return folder
+
+
+@pytest.fixture(params=["fast", "satrn"])
+def reader(request: pytest.FixtureRequest, tmp_path: Path) -> AttentionReader:
+    found = read_attention(write_model(tmp_path / "model", request.param))
+    assert found is not None
+    return found
+
+
+def test_each_token_shares_out_its_attention_over_the_picture(reader: AttentionReader) -> None:
+    image = inference.preprocess(formula_picture(1), reader.spec)
+    weights = reader.weights(image, ("x", "+", "y"))
+    assert len(weights) == 4, "three tokens and the end"
+    assert weights.sum(axis=(1, 2)) == pytest.approx(np.ones(4), abs=1e-5)
+    high, wide = reader.model.stride
+    assert np.all(weights[:, :, -(-image.shape[1] // wide) :] < 1e-6), "nothing beyond the picture"
+    assert weights.shape[1] * high >= image.shape[0]
+
+
+def test_a_map_is_the_picture_with_colour_where_it_looked(reader: AttentionReader) -> None:
+    rgb = formula_picture(1)
+    seen = reader.map(rgb, ("x", "+"), 2)
+    assert seen is not None and seen.shape == (*inference.preprocess(rgb, reader.spec).shape, 3)
+    assert seen.dtype == np.uint8 and (seen[..., 0] > seen[..., 2]).any(), "orange somewhere"
+
+
+def test_tokens_that_the_network_does_not_know_have_no_map(reader: AttentionReader) -> None:
+    assert reader.map(formula_picture(1), ("x", "unknown"), 0) is None
+    assert reader.map(formula_picture(1), ("x",) * 21, 0) is None
+
+
+def test_it_is_what_the_network_itself_applies(reader: AttentionReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mean over heads of what goes through torch's attention, which is given the identity as values to show it."""
+    image = inference.preprocess(formula_picture(1), reader.spec)
+    weights = reader.weights(image, ("x", "+"))
+    applied = torch.nn.functional.scaled_dot_product_attention
+    seen: list[torch.Tensor] = []
+
+    def spy(query: torch.Tensor, keys: torch.Tensor, *arguments: Any, **options: Any) -> torch.Tensor:
+        if query.shape[2] == 3 != keys.shape[2]:  # three tokens over the memory
+            seen.append(applied(query, keys, torch.eye(keys.shape[2]).expand(*keys.shape[:2], -1, -1), arguments[1]))
+        return applied(query, keys, *arguments, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", spy)
+    reader.weights(image, ("x", "+"))
+    assert weights.reshape(3, -1) == pytest.approx(seen[-1].mean(dim=1)[0].numpy(), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["attention", "srn"])
+def test_a_recognizer_without_our_decoder_has_nothing_to_show(tmp_path: Path, name: str) -> None:
+    assert read_attention(write_model(tmp_path / "model", name)) is None
+
+
+def test_a_model_without_weights_has_nothing_to_show(tmp_path: Path) -> None:
+    assert read_attention(build_tiny_model(tmp_path / "model")) is None

@@ -1,0 +1,50 @@
+"""Parts of a set: which sample is in which, and in how many."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recognizer.evaluation.metrics import Result
+from recognizer.evaluation.slices import LENGTH_BOUNDS, bucket, contents, metrics_by_slice
+
+
+def result(reference, prediction, **slices):
+    return Result("name", tuple(reference), tuple(prediction), slices=slices)
+
+
+def test_slices():
+    results = [
+        result("a", "a", source="printed", level="1"),
+        result("a" * 7, "a" * 7, source="printed", level="1"),
+        result("a" * 13, "b", source="handwritten", level="1"),
+    ]
+    slices = metrics_by_slice(results)
+    assert set(slices) == {"source", "length"}  # all have one level, and the same contents
+    assert slices["source"]["printed"].exprate == 1 and slices["source"]["handwritten"].exprate == 0
+    assert list(slices["length"]) == ["1-5", "6-12", "13-25"]
+    assert sum(metrics.samples for metrics in slices["length"].values()) == 3
+
+
+@given(st.integers(1, 1000))
+def test_a_bucket_holds_its_value(value):
+    low, _, high = bucket(value, (5, 10, 40)).rstrip("+").partition("-")
+    assert int(low) <= value <= int(high or value)
+
+
+def test_a_formula_counts_with_everything_that_it_has():
+    root_in_fraction = [r"\frac", "{", r"\sqrt", "{", "a", "}", "}", "{", "2", "}"]
+    assert contents(root_in_fraction) == ["fraction", "root"]
+    assert contents([r"\begin{pmatrix}", r"\mathbf", "{", "x", "}", r"\end{pmatrix}"]) == [
+        "matrix",
+        "bold or calligraphic",
+    ]
+    assert contents([r"\vec", "{", "v", "}"]) == ["accent"]
+    assert contents(["x"]) == ["none of these"]
+    slices = metrics_by_slice([result(root_in_fraction, root_in_fraction), result([r"\sqrt", "a"], "a")])["contents"]
+    assert {name: metrics.samples for name, metrics in slices.items()} == {"fraction": 1, "root": 2}
+    assert slices["root"].exprate == 0.5
+
+
+def test_lengths():
+    assert [bucket(n, LENGTH_BOUNDS) for n in (1, 5, 6, 12, 13, 25, 26, 50, 51)] == [
+        *("1-5", "1-5", "6-12", "6-12", "13-25", "13-25", "26-50", "26-50", "51+")
+    ]
