@@ -25,9 +25,8 @@ from recognizer.data.sample import DataError
 from recognizer.latex import normalize, problems, tokenize
 from recognizer.synth.dataset import Row, write_picture, write_tables
 from recognizer.synth.degrade import degrade
-from recognizer.synth.mathjax import RenderError
 from recognizer.synth.progress import Progress
-from recognizer.synth.tex import TYPEFACES, TexStyle, render_document
+from recognizer.synth.tex import TYPEFACES, TexError, TexStyle, render_document
 
 PER_DOCUMENT = 200
 DPI = (72, 400)
@@ -130,7 +129,7 @@ def write_corpus(
 
     Raises:
         FileExistsError: the folder holds something.
-        RenderError: LaTeX isn't there.
+        TexError: LaTeX isn't there.
     """
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} holds other files; remove it or choose another folder")
@@ -190,7 +189,7 @@ def _one_thread() -> None:
 def _draw(images: Path, document: _Document) -> list[Row]:
     try:
         pictures = render_document([formula.latex for _, formula in document.formulas], document.style)
-    except RenderError as error:
+    except TexError as error:
         print(f"left out {len(document.formulas)} formulas: {error}", file=sys.stderr, flush=True)
         return []
     rows = []
@@ -249,7 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formulas = choose(read, options.only, options.without, most, options.rarest, options.seed)[: options.count]
         formulas = _shuffled([*formulas, *options.singles * singles(formulas)], options.seed)
         drawn = write_corpus(options.out, formulas, options.seed, options.workers, tuple(options.dpi), options.clean)
-    except (ValueError, OSError, RenderError) as error:
+    except (ValueError, OSError, TexError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{options.out}: {drawn} of {len(formulas)} formulas drawn")

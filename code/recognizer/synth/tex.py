@@ -17,7 +17,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from recognizer.synth.mathjax import RenderError
+
+class TexError(Exception):
+    """LaTeX isn't there, or made nothing of a whole document."""
+
 
 PROGRAMS = ("latex", "dvipng")
 SECONDS = 120  # for one document
@@ -87,10 +90,10 @@ def render_document(formulas: Sequence[str], style: TexStyle) -> list[np.ndarray
         or the typeface lacks one of its characters.
 
     Raises:
-        RenderError: the programs or the typeface are not installed, or made no document.
+        TexError: the programs or the typeface are not installed, or made no document.
     """
     if absent := missing_programs():
-        raise RenderError(f"{' and '.join(absent)} not found; install LaTeX and dvipng, or draw with MathJax")
+        raise TexError(f"{' and '.join(absent)} not found; install LaTeX and dvipng, or draw with MathJax")
     with tempfile.TemporaryDirectory(prefix="tex-") as name:
         folder = Path(name)
         pages = "\n".join(
@@ -102,7 +105,7 @@ def render_document(formulas: Sequence[str], style: TexStyle) -> list[np.ndarray
         (folder / "a.tex").write_text(source, encoding="utf-8")
         _run(["latex", "-no-shell-escape", "a.tex"], folder)
         if not (folder / "a.dvi").exists():
-            raise RenderError(f"LaTeX made no document in typeface {style.typeface!r}: {_first_fault(folder)}")
+            raise TexError(f"LaTeX made no document in typeface {style.typeface!r}: {_first_fault(folder)}")
         _run(["dvipng", "-q", "-T", "tight", "-bd", "1", "-D", str(style.dpi), "-o", "%d.png", "a.dvi"], folder)
         faulty = _faulty_pages(_log(folder))
         return [None if index in faulty else _page(folder / f"{index + 1}.png") for index in range(len(formulas))]
@@ -112,7 +115,7 @@ def _run(command: list[str], folder: Path) -> None:
     try:  # both report single faulty pages by their exit status, so it says nothing about the rest
         subprocess.run(command, cwd=folder, capture_output=True, stdin=subprocess.DEVNULL, timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        raise RenderError(f"{command[0]} took longer than {SECONDS} s") from None
+        raise TexError(f"{command[0]} took longer than {SECONDS} s") from None
 
 
 def _log(folder: Path) -> str:
