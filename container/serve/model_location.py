@@ -7,10 +7,21 @@ from pathlib import Path
 
 MARKERS = ("model.json", "code/inference.py")  # our format; or a handler that knows what its model is
 MAX_DEPTH = 3  # folders around the model
+SHIPPED = Path(__file__).resolve().parents[2] / "weights"  # the project's own model, beside container/
 
 
 class ModelNotFoundError(Exception):
     """No model, or several; the message says what is there and what would be right."""
+
+
+def find_model_or_shipped(root: Path, shipped: Path = SHIPPED) -> Path:
+    """`find_model`, or the shipped model where the user gave none at all: `root` is missing or empty.
+
+    Raises:
+        ModelNotFoundError: `root` holds something, but no model; or there is none that could stand in.
+    """
+    given = root.is_dir() and (not os.access(root, os.R_OK) or any(root.iterdir()))
+    return shipped if not given and (shipped / MARKERS[0]).is_file() else find_model(root)
 
 
 def find_model(root: Path) -> Path:

@@ -14,7 +14,7 @@ from container.serve import errors
 from container.serve.batching import Batcher
 from container.serve.errors import ServeError
 from container.serve.handler import Call, Handler, Reply, load_handler
-from container.serve.model_location import find_model
+from container.serve.model_location import find_model_or_shipped
 from container.serve.readiness import LoadedWorkers
 from container.serve.settings import Settings
 from container.serve.streaming import TokenQueue, stream_events
@@ -136,7 +136,7 @@ class Service:
     def _load(self) -> None:
         started = time.monotonic()
         try:
-            model_dir = find_model(self._settings.model_root)
+            model_dir = find_model_or_shipped(self._settings.model_root)
             handler = load_handler(model_dir, self._settings.program)
         except (Exception, SystemExit) as error:
             self._problem = f"the model can't be served: {error}"

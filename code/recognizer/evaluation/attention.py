@@ -60,7 +60,7 @@ class AttentionReader:
             hook.remove()
         attention = layer.memory_attention
         query = attention.query(queries[0]).unflatten(2, (attention.heads, -1)).transpose(1, 2)  # (1, heads, T, D / h)
-        keys = memory["memory_keys"][:, -1]  # (1, heads, N, D / h)
+        keys = memory[f"keys_{len(self.model.decoder.layers) - 1}"]  # (1, heads, N, D / h)
         scores = query @ keys.transpose(2, 3) / query.shape[3] ** 0.5 + memory["memory_mask"][:, None, None]
         rows = images.shape[2] // self.model.stride[0]
         return scores.softmax(dim=3).mean(dim=1)[0].unflatten(1, (rows, -1)).numpy()

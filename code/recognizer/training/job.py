@@ -29,7 +29,7 @@ from recognizer.training.events import Events
 from recognizer.training.loop import Trainer
 from recognizer.training.stop import StopSignal
 from recognizer.training.symbols import SymbolLessons
-from recognizer.training.warmstart import Start, read_start, take_over, token_axes
+from recognizer.training.warmstart import Start, follow, read_start, start_path, take_over, token_axes
 
 SPLIT = "split.json"
 
@@ -107,12 +107,12 @@ def run(settings: Hyperparameters, folders: Folders, stop: StopSignal) -> None:
 
 
 def _start(settings: Hyperparameters, folders: Folders) -> tuple[Hyperparameters, Start | None]:
-    """The model to begin with, unless a checkpoint goes further, and settings without lessons that it has had."""
-    path = Path(settings.init) if settings.init else folders.start
+    """The model to begin with, unless a checkpoint goes further, and settings that follow it."""
+    path = start_path(settings.init) if settings.init else folders.start
     if path is None:
         return settings, None
-    start = None if _begun(folders) else read_start(path, settings.recognizer)
-    return settings.model_copy(update={"symbol_steps": 0}), start
+    start = read_start(path, settings.recognizer)
+    return follow(start, settings), None if _begun(folders) else start
 
 
 def _begun(folders: Folders) -> bool:

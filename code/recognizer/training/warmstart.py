@@ -25,12 +25,16 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import inference
-from recognizer.config import ConfigError
+from recognizer.config import ConfigError, Hyperparameters
 from recognizer.latex import Vocabulary, VocabularyError
-from recognizer.models import FormulaRecognizer, build
+from recognizer.models import REGISTRY, FormulaRecognizer, build
 
 DESCRIPTION, WEIGHTS, ARCHIVE = "model.json", "weights.safetensors", "model.tar.gz"
 NAMES_SHOWN = 10
+
+DEFAULT = "default"  # the name of the shipped model
+# Beside code/ in the repository and in the image; a job that brings its own source_dir has it in the image alone.
+SHIPPED = (Path(__file__).resolve().parents[3] / "weights", Path("/opt/program/weights"))
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,32 @@ class TakenOver:
             f"  tokens: {len(self.kept_tokens)} kept; new: {_some(self.new_tokens)}; "
             f"dropped: {_some(self.dropped_tokens)}"
         )
+
+
+def start_path(init: str) -> Path:
+    """The folder that hyperparameter `init` means: a path, or `default` for the shipped model.
+
+    Raises:
+        ConfigError: there is no shipped model here.
+    """
+    if init != DEFAULT:
+        return Path(init)
+    found = next((folder for folder in SHIPPED if (folder / DESCRIPTION).is_file()), None)
+    if found is None:
+        raise ConfigError(f"init: the shipped model isn't in {' or '.join(map(str, SHIPPED))}; give a model directory")
+    return found
+
+
+def follow(start: Start, settings: Hyperparameters) -> Hyperparameters:
+    """The settings with the start's own sizes and glyph height wherever they have defaults, and without lessons."""
+    plain = REGISTRY[settings.recognizer][1]().model_dump()
+    sizes = {
+        name: value if value != plain[name] else start.sizes.get(name, value) for name, value in settings.sizes.items()
+    }
+    update: dict[str, Any] = {"sizes": sizes, "symbol_steps": 0}
+    if settings.glyph_height == Hyperparameters.model_fields["glyph_height"].default:
+        update["glyph_height"] = start.preprocess.get("glyph_height", settings.glyph_height)
+    return settings.model_copy(update=update)
 
 
 def read_start(path: Path, recognizer: str) -> Start:

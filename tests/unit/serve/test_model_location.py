@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from container.serve.model_location import ModelNotFoundError, find_model
+from container.serve.model_location import ModelNotFoundError, find_model, find_model_or_shipped
 
 
 def put(root, *names):
@@ -53,3 +53,16 @@ def test_says_what_is_wrong(tmp_path, names, message):
 def test_missing_folder(tmp_path):
     with pytest.raises(ModelNotFoundError, match="does not exist"):
         find_model(tmp_path / "model")
+
+
+def test_the_shipped_model_stands_in_only_where_nothing_was_given(tmp_path):
+    put(tmp_path, "shipped/model.json")
+    (tmp_path / "empty").mkdir()
+    for root in ("missing", "empty"):
+        assert find_model_or_shipped(tmp_path / root, tmp_path / "shipped") == tmp_path / "shipped"
+    put(tmp_path, "own/model.json", "broken/saved.pt")
+    assert find_model_or_shipped(tmp_path / "own", tmp_path / "shipped") == tmp_path / "own"
+    with pytest.raises(ModelNotFoundError, match=r"It holds saved\.pt"):
+        find_model_or_shipped(tmp_path / "broken", tmp_path / "shipped")
+    with pytest.raises(ModelNotFoundError, match="It is empty"):
+        find_model_or_shipped(tmp_path / "empty", tmp_path / "none")

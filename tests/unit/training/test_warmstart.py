@@ -17,9 +17,9 @@ import inference
 from recognizer.config import ConfigError, Hyperparameters
 from recognizer.latex import Vocabulary
 from recognizer.models import REGISTRY, FormulaRecognizer, build
-from recognizer.training import checkpoint, job
+from recognizer.training import checkpoint, job, warmstart
 from recognizer.training.stop import StopSignal
-from recognizer.training.warmstart import TakenOver, read_start, take_over, token_axes
+from recognizer.training.warmstart import TakenOver, follow, read_start, start_path, take_over, token_axes
 from tests.support.tiny_dataset import write_tiny_dataset
 from tests.support.tiny_recognizer import SMALL
 from tests.unit.training.test_resume import StopAfter
@@ -191,3 +191,27 @@ def test_a_job_begins_with_the_channel_and_says_so_in_its_model(
     assert "begins with" not in capsys.readouterr().out
     description = json.loads((tmp_path / "model" / "model.json").read_text())
     assert description["provenance"]["init"] == "fast-0123"
+
+
+def test_what_isn_t_set_follows_the_start(tmp_path: Path) -> None:
+    """Who fine-tunes a model shouldn't have to know its sizes."""
+    spec = {**inference.PreprocessSpec().to_dict(), "glyph_height": 14.0}
+    start = read_start(write_model(tmp_path, changes={"preprocess": spec}), "fast")
+
+    settings = follow(start, Hyperparameters.from_strings({"decoder_layers": "5"}))
+
+    assert settings.sizes == {**settings.sizes, **SMALL["fast"], "decoder_layers": 5}
+    assert settings.glyph_height == 14.0
+    assert settings.symbol_steps == 0
+    assert follow(start, Hyperparameters.from_strings({"glyph_height": "20"})).glyph_height == 20.0
+
+
+def test_default_is_the_shipped_model_or_says_where_it_should_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert start_path("/some/model") == Path("/some/model")
+    monkeypatch.setattr(warmstart, "SHIPPED", (tmp_path / "nothing", tmp_path / "weights"))
+    with pytest.raises(ConfigError, match=r"the shipped model isn't in .*nothing or .*weights"):
+        start_path("default")
+    write_model(tmp_path / "weights")
+    assert start_path("default") == tmp_path / "weights"

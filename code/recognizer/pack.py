@@ -1,0 +1,81 @@
+"""Command line: a model directory of half the size: `python -m recognizer.pack MODEL OUT`.
+
+Weights are stored in 16 bits and widened when the model is loaded, so it computes in 32 bits as before and is as
+fast. What rounding changes is checked: the golden samples must still reproduce.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+import inference
+
+NETWORKS = ("encoder.onnx", "decoder.onnx")
+LEFT_OUT = ("code", "split.json")  # the images have inference.py; nobody trains on with this split
+SMALLEST = 256  # numbers: smaller tensors (norms, constants of shapes) stay as they are
+
+
+def pack(source: Path, target: Path) -> None:
+    """Writes the smaller copy and tries it.
+
+    Raises:
+        FileExistsError: target is there already.
+        inference.ModelError: source is no model directory, or rounding its weights changes a golden answer.
+    """
+    inference.Recognizer.load(source)
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    try:
+        for name in NETWORKS:
+            network = onnx.load(str(source / name))
+            _halve(network.graph)
+            onnx.save(network, str(target / name))
+        weights = load_file(source / "weights.safetensors")
+        save_file({name: weight.half() for name, weight in weights.items()}, target / "weights.safetensors")
+        (target / "weights.safetensors").chmod(0o644)  # safetensors makes it its owner's alone
+        inference.Recognizer.load(target).check_golden()
+    except BaseException:
+        shutil.rmtree(target)
+        raise
+
+
+def _halve(graph: onnx.GraphProto) -> None:
+    """Replaces each large float32 constant by a float16 one and a cast, which the runtime folds when it loads."""
+    casts = []
+    for tensor in graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < SMALLEST:
+            continue
+        name, values = tensor.name, numpy_helper.to_array(tensor)
+        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m recognizer.pack", description=__doc__)
+    parser.add_argument("model", type=Path, help="model directory")
+    parser.add_argument("out", type=Path, help="folder to write; must not be there yet")
+    options = parser.parse_args(arguments)
+    try:
+        pack(options.model, options.out)
+    except (OSError, SafetensorError, inference.ModelError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    size = sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file())
+    print(f"{options.out}: {size / 1e6:.1f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
