@@ -7,4 +7,6 @@ The path of a request, one file for each step:
     service                       admission, deadline, the running model
     handler                       model_fn, input_fn, predict_fn, output_fn: ours, or those that the model brings
     batching                      pictures of concurrent requests share calls of the model
+
+Beside it: metrics (/metrics), openapi (/openapi.json), client (has it hung up?), capture (a sample kept on disk).
 """
