@@ -145,6 +145,10 @@ test: $(READY) ## All tests; those of the images where there are an engine and b
 test-container: $(READY) venv-sdk ## The tests of the built images and of the SDKs' local mode; a missing engine is a failure
 	REQUIRE_CONTAINER=1 $(RUN) -m pytest -m container $(PYTEST_ARGS)
 
+.PHONY: fuzz
+fuzz: $(READY) ## Send a server 10,000 bodies that no client should send (`make test` sends 1,000)
+	FUZZ_BODIES=10000 $(RUN) -m pytest tests/contract/test_fuzz.py -s $(PYTEST_ARGS)
+
 .PHONY: lint
 lint: $(READY) ## ruff, mypy, hadolint
 	$(VENV)/bin/ruff check .

@@ -47,6 +47,10 @@ def unauthorized() -> ServeError:
     return ServeError(401, "unauthorized", "send the header `Authorization: Bearer KEY` with this server's key")
 
 
+def too_nested() -> ServeError:
+    return ServeError(400, "too_nested", "the body is nested too deeply, or a header in its form is damaged")
+
+
 def payload_too_large(limit_mb: int) -> ServeError:
     return ServeError(
         413, "payload_too_large", f"the body is over {limit_mb} MB, the limit that SAGEMAKER_MAX_PAYLOAD_IN_MB sets"

@@ -93,7 +93,7 @@ class Service:
             is_wanted: whether its client still waits. The model is spared what nobody waits for.
 
         Raises:
-            ServeError: 503 `deadline_exceeded`, 499 `client_gone`.
+            ServeError: 503 `deadline_exceeded`, 499 `client_gone`, 400 `too_nested`.
             Exception: what the handler's functions raise.
         """
         assert self._handler and self._batcher
@@ -103,7 +103,7 @@ class Service:
             self._wait([future], deadline)
             return future.result()
         with self._is_arriving(), self._metrics.time("decode"):
-            request = self._handler.decode(call)
+            request = _decode(self._handler, call)
         futures = self._submit(request.pictures, is_wanted)
         failures = self._wait(futures, deadline)
         rows = [
@@ -191,6 +191,13 @@ class Service:
         if raised and (len(raised) == len(failures) or any(isinstance(failure, ServeError) for failure in raised)):
             raise next((failure for failure in raised if isinstance(failure, ServeError)), raised[0])
         return failures
+
+
+def _decode(handler: Handler, call: Call) -> Any:
+    try:
+        return handler.decode(call)
+    except RecursionError:  # Python's e-mail parser on a form's damaged header; a parser of the user's on deep JSON
+        raise errors.too_nested() from None
 
 
 def _failure(future: Future[Any], deadline: float) -> Exception | None:
