@@ -151,6 +151,10 @@ test-container: $(READY) venv-sdk ## The tests of the built images and of the SD
 test-browser: $(READY) ## The tests of the web page; Debian's chromium and chromium-driver are needed
 	REQUIRE_BROWSER=1 $(RUN) -m pytest -m browser $(PYTEST_ARGS)
 
+.PHONY: fuzz
+fuzz: $(READY) ## Send a server 10,000 bodies that no client should send (`make test` sends 1,000)
+	FUZZ_BODIES=10000 $(RUN) -m pytest tests/contract/test_fuzz.py -s $(PYTEST_ARGS)
+
 .PHONY: lint
 lint: $(READY) ## ruff, mypy, hadolint
 	$(VENV)/bin/ruff check .

@@ -6,14 +6,16 @@ import hmac
 import logging
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from container.serve import errors, logs, page
+from container.serve import client, errors, logs, metrics, openapi, page
 from container.serve.handler import Call
+from container.serve.metrics import Metrics
 from container.serve.service import Service
 from container.serve.settings import Settings
 from container.serve.streaming import EVENT_STREAM
@@ -23,25 +25,27 @@ TRANSFORM_TOTAL_MB = 100  # batch transform: concurrent requests times their siz
 log = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings, service: Service) -> Flask:
+def create_app(settings: Settings, service: Service, counted: Metrics) -> Flask:
     app = Flask("container.serve", static_folder=None)
+    document = openapi.document(settings)
 
     @app.get("/ping")
     def ping() -> Response:
         if problem := service.ping_problem():
-            return errors.to_response(errors.not_ready(problem))
+            raise errors.not_ready(problem)
         return Response(status=200, mimetype="text/plain")
 
     @app.post("/invocations")
     def invocations() -> Response:
         with ExitStack() as admitted:
             admitted.enter_context(service.admit())
-            call = _call(settings)
+            call, is_wanted = _call(settings), _is_wanted()
             if EVENT_STREAM in call.accept.lower():
-                response = Response(service.stream(call), mimetype=EVENT_STREAM, headers={"Cache-Control": "no-cache"})
+                events = service.stream(call, is_wanted)
+                response = Response(events, mimetype=EVENT_STREAM, headers={"Cache-Control": "no-cache"})
                 response.call_on_close(admitted.pop_all().close)
                 return response
-            body, content_type = service.answer(call)
+            body, content_type = service.answer(call, is_wanted)
         return Response(body, content_type=content_type)
 
     @app.get("/execution-parameters")
@@ -55,12 +59,24 @@ def create_app(settings: Settings, service: Service) -> Flask:
 
     if settings.shows_page:
         app.register_blueprint(page.page)
+
+    @app.get("/openapi.json")
+    def openapi_document() -> Response:
+        return jsonify(document)
+
+    if settings.shows_metrics:
+
+        @app.get("/metrics")
+        def metrics_of_all_workers() -> Response:
+            service.ping_problem()  # so that `formula_model_ready` is of now
+            return Response(metrics.render(), content_type=metrics.CONTENT_TYPE)
+
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _any_error)
     app.before_request(_begin)
     if settings.api_key:
         app.before_request(partial(_check_key, settings.api_key.get_secret_value().strip()))
-    app.after_request(_end)
+    app.after_request(partial(_end, counted))
     return app
 
 
@@ -77,6 +93,11 @@ def _pairs(text: str) -> dict[str, str]:
     """`beam=4,n_best=3` -> its names and values; SageMaker hands the header on as the client wrote it."""
     pairs = (part.partition("=") for part in text.replace(";", ",").split(","))
     return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _is_wanted() -> Callable[[], bool]:
+    connection = request.environ["gunicorn.socket"]
+    return lambda: not client.has_hung_up(connection)
 
 
 def _read_body(limit_mb: int) -> bytes:
@@ -120,13 +141,16 @@ def _check_key(key: str) -> None:
         raise errors.unauthorized()
 
 
-def _end(response: Response) -> Response:
+def _end(counted: Metrics, response: Response) -> Response:
+    seconds = time.monotonic() - g.started
+    route = request.url_rule.rule if request.url_rule else "other"
+    counted.request(route, response.status_code, seconds, g.get("error_code"))
     response.headers["X-Request-Id"] = logs.REQUEST.get()["request_id"]
     fields = {
         "method": request.method,
         "path": request.path,
         "status": response.status_code,
-        "milliseconds": round(1000 * (time.monotonic() - g.started), 1),
+        "milliseconds": round(1000 * seconds, 1),
         "bytes_in": request.content_length,
         "bytes_out": response.content_length,
     }
@@ -138,7 +162,7 @@ def _end(response: Response) -> Response:
 def _http_error(error: HTTPException) -> Response:
     """Flask's own refusals (404, 405, a client that hung up) in the same form."""
     status = error.code or 500
-    response = errors.to_response(errors.ServeError(status, errors.http_code(status), error.description or ""))
+    response = _refusal(errors.ServeError(status, errors.http_code(status), error.description or ""))
     if error.get_response().headers.get("Allow"):
         response.headers["Allow"] = error.get_response().headers["Allow"]
     return response
@@ -150,4 +174,9 @@ def _any_error(error: Exception) -> Response:
         log.error("request failed", exc_info=error)
         request_id = logs.REQUEST.get()["request_id"]
         known = errors.ServeError(500, "internal_error", f"the server failed; its log has request {request_id}")
-    return errors.to_response(known)
+    return _refusal(known)
+
+
+def _refusal(error: errors.ServeError) -> Response:
+    g.error_code = error.code
+    return errors.to_response(error)

@@ -31,6 +31,8 @@ class Batcher(Generic[Item, Result]):
         max_size: most items of one call.
         max_delay: longest wait in seconds for a fuller batch, and only while `more_expected()`.
         more_expected: whether further items are known to be on their way.
+        is_wanted: asked when an item's turn comes; one that nobody wants any more is cancelled instead.
+        on_waiting: told how many items wait, whenever that has changed.
     """
 
     def __init__(
@@ -39,8 +41,11 @@ class Batcher(Generic[Item, Result]):
         max_size: int,
         max_delay: float = 0.0,
         more_expected: Callable[[], bool] = lambda: False,
+        is_wanted: Callable[[Item], bool] = lambda item: True,
+        on_waiting: Callable[[int], None] = lambda count: None,
     ) -> None:
         self._run, self._max_size, self._max_delay, self._more_expected = run, max_size, max_delay, more_expected
+        self._is_wanted, self._on_waiting = is_wanted, on_waiting
         self._waiting: deque[tuple[Item, Future[Result]]] = deque()
         self._running: list[tuple[Item, Future[Result]]] = []
         self._running_since: float | None = None
@@ -53,6 +58,7 @@ class Batcher(Generic[Item, Result]):
         entries: list[tuple[Item, Future[Result]]] = [(item, Future()) for item in items]
         with self._changed:
             self._waiting.extend(entries)
+            self._on_waiting(len(self._waiting))
             self._changed.notify()
         return [future for _, future in entries]
 
@@ -91,9 +97,12 @@ class Batcher(Generic[Item, Result]):
                 self._changed.wait(left)
             self._running = []
             while self._waiting and len(self._running) < self._max_size:
-                entry = self._waiting.popleft()
-                if entry[1].set_running_or_notify_cancel():
-                    self._running.append(entry)
+                item, future = self._waiting.popleft()
+                if not self._is_wanted(item):
+                    future.cancel()
+                if future.set_running_or_notify_cancel():
+                    self._running.append((item, future))
+            self._on_waiting(len(self._waiting))
             return self._running
 
     def _answer(self, batch: list[tuple[Item, Future[Result]]]) -> None:

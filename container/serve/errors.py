@@ -7,20 +7,23 @@ from http import HTTPStatus
 
 from flask import Response
 
+RETRY_SECONDS = 5
+
 
 class ServeError(Exception):
-    """A refusal by the server itself. `retry_after` (seconds) says that the same request may succeed later."""
+    """A refusal. `retry_after` (seconds) says when the same request may succeed; every 503 has it."""
 
     def __init__(self, status: int, code: str, message: str, retry_after: int | None = None) -> None:
         super().__init__(message)
-        self.status, self.code, self.message, self.retry_after = status, code, message, retry_after
+        self.status, self.code, self.message = status, code, message
+        self.retry_after = RETRY_SECONDS if retry_after is None and status == 503 else retry_after
 
     def to_dict(self) -> dict[str, dict[str, str]]:
         return {"error": {"code": self.code, "message": self.message}}
 
 
 def not_ready(reason: str) -> ServeError:
-    return ServeError(503, "not_ready", reason, retry_after=5)
+    return ServeError(503, "not_ready", reason)
 
 
 def overloaded(waiting: int) -> ServeError:
@@ -28,15 +31,24 @@ def overloaded(waiting: int) -> ServeError:
 
 
 def deadline_exceeded(seconds: float) -> ServeError:
-    return ServeError(503, "deadline_exceeded", f"no answer within {seconds:g} s; try again", retry_after=5)
+    return ServeError(503, "deadline_exceeded", f"no answer within {seconds:g} s; try again")
 
 
 def shutting_down() -> ServeError:
     return ServeError(503, "shutting_down", "the server is stopping; ask another one", retry_after=1)
 
 
+def client_gone() -> ServeError:
+    """For the log and the metrics, with nginx's status: nobody reads this answer."""
+    return ServeError(499, "client_gone", "the client closed the connection before its turn came")
+
+
 def unauthorized() -> ServeError:
     return ServeError(401, "unauthorized", "send the header `Authorization: Bearer KEY` with this server's key")
+
+
+def too_nested() -> ServeError:
+    return ServeError(400, "too_nested", "the body is nested too deeply, or a header in its form is damaged")
 
 
 def payload_too_large(limit_mb: int) -> ServeError:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import time
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 from container.serve import logs
 from container.serve.app import create_app
+from container.serve.metrics import Metrics, forget_worker, share_folder
 from container.serve.service import Service
 from container.serve.settings import Settings
 
@@ -41,6 +43,7 @@ class Server(BaseApplication):
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.service = Service(settings)
+        self.metrics_folder = share_folder(memory_dir())
         super().__init__()
 
     def load_config(self) -> None:
@@ -54,7 +57,9 @@ class Server(BaseApplication):
             "timeout": 480,  # of a worker's main loop, which only a library that blocks all threads can hold up
             "graceful_timeout": STOP_SECONDS,
             "keepalive": KEEPALIVE_SECONDS,
-            "worker_tmp_dir": heartbeat_dir(),
+            "worker_tmp_dir": memory_dir(),
+            "child_exit": lambda server, worker: forget_worker(worker.pid),
+            "on_exit": lambda server: shutil.rmtree(self.metrics_folder, ignore_errors=True),
             "control_socket_disable": True,  # it would be written to the home directory
             "logger_class": logs.GunicornLogger,
         }
@@ -62,8 +67,9 @@ class Server(BaseApplication):
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        self.service.start()
-        return create_app(self.settings, self.service)
+        metrics = Metrics()
+        self.service.start(metrics)
+        return create_app(self.settings, self.service, metrics)
 
 
 class Connection(TConn):
@@ -121,8 +127,8 @@ def connection_limit(wanted: int) -> int:
     return max(1, min(wanted, soft - OTHER_FILES))
 
 
-def heartbeat_dir() -> str | None:
-    """Where workers touch a file to show that they live: in memory, which exists under a read-only root too.
+def memory_dir() -> str | None:
+    """Where workers show that they live, and what they count: in memory, which exists under a read-only root too.
 
     None leaves the choice to Python's tempfile, which names the folders it tried when there is none.
     """

@@ -42,6 +42,17 @@ class Settings(BaseModel):
     api_key: SecretStr | None = Field(None, alias="SERVE_API_KEY")  # outside SageMaker, whose requests can't bring one
     shows_page: bool = Field(False, alias="SERVE_PAGE")  # a web page at /
 
+    metrics: bool | None = Field(None, alias="SERVE_METRICS")  # whether /metrics is shown
+    region: str | None = Field(None, alias="SAGEMAKER_REGION")  # SageMaker's SDK sends it to every endpoint
+    capture_dir: Path | None = Field(None, alias="SERVE_CAPTURE_DIR")  # where sampled pictures are kept; none if unset
+    capture_share: float = Field(0.01, ge=0, le=1, alias="SERVE_CAPTURE_SHARE")  # of the requests
+    capture_mb: int = Field(1000, ge=1, alias="SERVE_CAPTURE_MB")  # MiB that the folder may hold
+
+    @property
+    def shows_metrics(self) -> bool:
+        """As told, else outside SageMaker, whose endpoints let nobody ask for them."""
+        return self.region is None if self.metrics is None else self.metrics
+
     @property
     def model_root(self) -> Path:
         return self.base_dir / "model"

@@ -1,0 +1,97 @@
+"""What the server counts and times, for Prometheus, summed over the workers.
+
+Each worker writes into files of its own in a folder that all share (prometheus-client's multiprocess mode); whichever
+worker is asked for /metrics reads them all. The library looks for that folder when it is imported: `share_folder`
+must have run before.
+https://prometheus.github.io/client_python/multiprocess/
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+PICTURES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def share_folder(parent: str | None) -> str:
+    """Makes the empty folder in which the workers to come share their numbers, and returns its path."""
+    folder = tempfile.mkdtemp(prefix="serve-metrics-", dir=parent)
+    os.environ[FOLDER_VARIABLE] = folder
+    return folder
+
+
+class Metrics:
+    """The metrics of one worker; made after the fork, once a process."""
+
+    def __init__(self) -> None:
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram  # `share_folder` has run by now
+
+        own = CollectorRegistry()  # not the global one: what is shown is read from the files
+        self.request_seconds = Histogram(
+            "formula_request_seconds", "From head to answer", ["route", "status"], buckets=SECONDS, registry=own
+        )
+        self.stage_seconds = Histogram(
+            "formula_stage_seconds", "decode, wait, model (a batch), encode", ["stage"], buckets=SECONDS, registry=own
+        )
+        self.batch_pictures = Histogram(
+            "formula_batch_pictures", "Pictures in a call of the model", buckets=PICTURES, registry=own
+        )
+        self.requests_admitted = Gauge(
+            "formula_requests_admitted", "Requests inside", multiprocess_mode="livesum", registry=own
+        )
+        self.items_waiting = Gauge(
+            "formula_items_waiting", "Pictures not yet in a call", multiprocess_mode="livesum", registry=own
+        )
+        self.tokens = Counter("formula_tokens", "Tokens answered; their rate is tokens/s", registry=own)
+        self.refused = Counter("formula_refused_requests", "Error answers by code", ["code"], registry=own)
+        self.model_ready = Gauge(
+            "formula_model_ready", "1 if every worker can answer", multiprocess_mode="livemin", registry=own
+        )
+        self.model_info = Gauge(
+            "formula_model_info",
+            "1; the labels say what is served",
+            ["version"],
+            multiprocess_mode="livemax",
+            registry=own,
+        )
+
+    def time(self, stage: str) -> Any:
+        """A context manager that times one of the stages."""
+        return self.stage_seconds.labels(stage).time()
+
+    def batch(self, waited: Sequence[float]) -> None:
+        """A call of the model begins; seconds that each of its pictures has waited."""
+        for seconds in waited:
+            self.stage_seconds.labels("wait").observe(seconds)
+        self.batch_pictures.observe(len(waited))
+
+    def answered(self, rows: Sequence[Any]) -> None:
+        self.tokens.inc(sum(len(getattr(row, "tokens", ())) for row in rows))  # an error has none
+
+    def request(self, route: str, status: int, seconds: float, code: str | None) -> None:
+        self.request_seconds.labels(route, str(status)).observe(seconds)
+        if code:
+            self.refused.labels(code).inc()
+
+
+def render() -> bytes:
+    """The numbers of all workers in Prometheus's text format (CONTENT_TYPE)."""
+    from prometheus_client import CollectorRegistry, generate_latest
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)
+    return generate_latest(registry)
+
+
+def forget_worker(pid: int) -> None:
+    """A dead worker's gauges no longer count; what it counted stays."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(pid)

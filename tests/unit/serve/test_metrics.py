@@ -1,0 +1,118 @@
+"""/metrics: what was asked, how long each stage took, how full the batches were; over all workers, dead ones too."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from container.serve.settings import Settings
+from tests.support.handlers import slow_down
+from tests.support.server import Server
+from tests.support.tiny_model import formula_picture, png
+
+PICTURE = png(formula_picture())
+
+
+def scrape(server, **headers) -> dict[tuple[str, ...], float]:
+    """(name, label values in the order of their names) -> value."""
+    text = server.request("GET", "/metrics", headers=headers).body.decode()
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return {(s.name, *(value for _, value in sorted(s.labels.items()))): s.value for s in samples}
+
+
+def test_a_request_is_seen_at_every_stage(tiny_base_dir):
+    with Server(tiny_base_dir) as server:
+        server.wait_until_ready()
+        answer = server.invoke(PICTURE).json()
+        server.invoke(b"no picture")
+        server.request("GET", "/nowhere/1")
+        seen = scrape(server)
+    assert seen["formula_request_seconds_count", "/invocations", "200"] == 1
+    assert seen["formula_request_seconds_count", "/invocations", "400"] == 1
+    assert seen["formula_request_seconds_count", "other", "404"] == 1
+    stages = {stage: seen["formula_stage_seconds_count", stage] for stage in ("decode", "wait", "model", "encode")}
+    assert stages == {"decode": 2, "wait": 1, "model": 1, "encode": 1}
+    assert seen["formula_tokens_total",] == len(answer["tokens"])
+    assert (seen["formula_batch_pictures_sum",], seen["formula_batch_pictures_count",]) == (1, 1)
+    assert (seen["formula_requests_admitted",], seen["formula_items_waiting",]) == (0, 0)
+    refused = {key[1]: value for key, value in seen.items() if key[0] == "formula_refused_requests_total"}
+    assert refused.keys() - {"not_ready"} == {"undecodable_image", "not_found"}
+    assert seen["formula_model_ready",] == seen["formula_model_info", "tiny-1"] == 1
+
+
+def test_what_is_inside_is_counted_while_it_is_there(own_base_dir):
+    slow_down(own_base_dir, 1)
+    with Server(own_base_dir, {"SAGEMAKER_TS_BATCH_SIZE": "1"}) as server, ThreadPoolExecutor(3) as pool:
+        server.wait_until_ready()
+        replies = [pool.submit(server.invoke, PICTURE) for _ in range(3)]
+        time.sleep(0.5)
+        seen = scrape(server)
+        assert (seen["formula_requests_admitted",], seen["formula_items_waiting",]) == (3, 2)
+        assert {reply.result().status for reply in replies} == {200}
+
+
+def test_workers_are_summed_and_a_dead_one_leaves_its_counts_only(tiny_base_dir):
+    with Server(tiny_base_dir, {"SAGEMAKER_MODEL_SERVER_WORKERS": "2"}) as server:
+        server.wait_until_ready()
+        with ThreadPoolExecutor(4) as pool:
+            statuses = [reply.status for reply in pool.map(server.invoke, [PICTURE] * 40)]
+        assert set(statuses) == {200}
+        assert {scrape(server)["formula_request_seconds_count", "/invocations", "200"] for _ in range(10)} == {40}
+        killed = server.workers()[0]
+        folder = folder_of(server)
+        assert list(folder.glob(f"gauge_live*_{killed}.db"))
+        os.kill(killed, signal.SIGKILL)
+        deadline = time.monotonic() + 20
+        while list(folder.glob(f"gauge_live*_{killed}.db")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not list(folder.glob(f"gauge_live*_{killed}.db"))
+        assert scrape(server.wait_until_ready())["formula_request_seconds_count", "/invocations", "200"] == 40
+
+
+def test_nothing_is_left_behind(tiny_base_dir):
+    with Server(tiny_base_dir) as server:
+        folder = folder_of(server.wait_until_ready())
+        assert list(folder.iterdir())
+        server.terminate()
+        server.finish()
+    assert not folder.exists()
+
+
+def folder_of(server) -> Path:
+    """The folder whose files the workers have mapped."""
+    (pid, *_) = server.workers()
+    mapped = [line.split()[-1] for line in Path(f"/proc/{pid}/maps").read_text().splitlines()]
+    return next(Path(name).parent for name in mapped if name.endswith(".db"))
+
+
+def test_behind_the_key(tiny_base_dir):
+    with Server(tiny_base_dir, {"SERVE_API_KEY": "key"}) as server:
+        server.wait_until_ready()
+        assert server.request("GET", "/metrics").code == "unauthorized"
+        assert scrape(server, Authorization="Bearer key")["formula_model_ready",] == 1
+
+
+@pytest.mark.parametrize(
+    ("variables", "shown"),
+    [
+        ({}, True),
+        ({"SERVE_METRICS": "off"}, False),
+        ({"SAGEMAKER_REGION": "eu-west-1"}, False),
+        ({"SAGEMAKER_REGION": "eu-west-1", "SERVE_METRICS": "on"}, True),
+    ],
+)
+def test_shown_outside_sagemaker_or_as_told(variables, shown):
+    assert Settings.from_environment(variables).shows_metrics == shown
+
+
+def test_not_shown(tiny_base_dir):
+    with Server(tiny_base_dir, {"SAGEMAKER_REGION": "eu-west-1"}) as server:
+        server.wait_until_ready()
+        assert server.request("GET", "/metrics").code == "not_found"
+        assert "/metrics" not in server.request("GET", "/openapi.json").json()["paths"]
