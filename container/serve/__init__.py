@@ -9,6 +9,6 @@ The path of a request, one file for each step:
     streaming                     server-sent events, for those who ask for them
     batching                      pictures of concurrent requests share calls of the model
 
-Beside it: page (the web page at /, off unless asked for) and mathml (the formulas it shows), metrics (/metrics), openapi
+Beside it: page (the web page at /, off unless asked for), mathml (the formulas it shows), metrics (/metrics), openapi
 (/openapi.json), client (has it hung up?), capture (a sample kept on disk).
 """
