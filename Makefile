@@ -51,7 +51,7 @@ help: ## This list
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 	  /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "Settings: DATA=folder VALIDATION=folder HP=\"epochs=3 seed=1\" RESUME=1 OUT=$(OUT) PORT=$(PORT) VARIANT=cpu|cuda BASE_IMAGE=$(BASE_IMAGE)"
+	@echo "Settings: DATA=folder VALIDATION=folder HP=\"epochs=3 seed=1\" RESUME=1 OUT=$(OUT) MODEL=$(MODEL) PORT=$(PORT) VARIANT=cpu|cuda BASE_IMAGE=$(BASE_IMAGE)"
 
 define make_venv
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
@@ -125,7 +125,7 @@ predict: $(READY) ## Recognize many pictures: IMAGES=folder or list of paths; go
 	@$(RUN) -m container.predict "$(MODEL)" "$(IMAGES)" --out "$(ANSWERS)"
 
 .PHONY: evaluate
-evaluate: ## Measure the model on a labelled set, with a report: DATA=folder
+evaluate: ## Measure a model on a labelled set, with a report: DATA=folder; MODEL=folder or model.tar.gz
 	@test -n "$(DATA)" || { echo "make: name a labelled set: make evaluate DATA=folder" >&2; exit 1; }
 	@mkdir -p "$(OUT)/evaluation"
 	@if $(DOCKER) image inspect $(TRAIN_IMAGE) >/dev/null 2>&1; then \

@@ -101,7 +101,7 @@ def _row(result: Result) -> dict[str, Any]:
         "prediction": inference.join_tokens(result.prediction),
         "edits": result.edits,
         "renders_same": result.renders_same,
-        "confidence": round(result.confidence, 6),
+        "confidence": float(f"{result.confidence:.6g}"),  # of a long formula a very small number
         **result.slices,
     }
 

@@ -40,7 +40,7 @@ def finished(tmp_path_factory):
     data = write_tiny_dataset(job.channel("train"))
     for other in ("code", "sm_drivers"):  # ModelTrainer's; reading them as data would be an error (T4)
         (job.channel(other) / "gt.txt").write_text("not a data set\n")
-    job.hyperparameters = {**TINY_JOB, "strips": "8", "symbol_steps": "2"}
+    job.hyperparameters = {**TINY_JOB, "strips": "8", "symbol_steps": "2", "tensorboard": "true"}
     before = digests(data)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training_job, "TRAIN", [*prefix(), sys.executable, "-m", "container.train"])
@@ -68,7 +68,16 @@ def test_T10_the_model_is_flat_and_complete(finished):
     names = {path.name for path in (job.base / "model").iterdir()}
     assert names >= MODEL_FILES | {"golden", "code"}
     assert (job.base / "model/code/inference.py").exists()
-    json.loads((job.base / "model/model.json").read_text())
+    assert set(json.loads((job.base / "model/model.json").read_text())["calibration"]) == {"slope", "offset"}
+    assert (job.base / "model/history.jsonl").read_text(), "learning curves for a later evaluation"
+
+
+@pytest.mark.slow
+def test_T10_curves_are_where_sagemaker_takes_them_from(finished):
+    """TensorBoardOutputConfig's default LocalPath."""
+    job, _result, _before = finished
+    (events,) = (job.base / "output/tensorboard").iterdir()
+    assert b"validation/exprate" in events.read_bytes() and b"train/loss" in events.read_bytes()
 
 
 @pytest.mark.slow
