@@ -161,6 +161,10 @@ lint: $(READY) ## ruff, mypy, hadolint
 	$(VENV)/bin/mypy
 	$(VENV)/bin/hadolint docker/*.Dockerfile
 
+.PHONY: bench-serving
+bench-serving: $(READY) ## Requests a second: bare model, our server, a usual one; MODEL=folder, BENCH="--clients 100"
+	PYTHONPATH=.:code $(RUN) -m bench.serving $(if $(filter command,$(origin MODEL)),--model "$(MODEL)") $(BENCH)
+
 .PHONY: bench-synth
 bench-synth: $(READY) ## Pictures a second of the embedded data set, with one and with two processes
 	PYTHONPATH=code $(RUN) -m recognizer.synth.bench

@@ -10,6 +10,7 @@ from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from container.resources import suggested_threads
 from container.serve import errors, logs
 from container.serve.batching import Batcher
 from container.serve.capture import Capture
@@ -43,6 +44,8 @@ class Service:
         self._settings = settings
         self._loaded = LoadedWorkers(settings.workers)
         self._slots = threading.BoundedSemaphore(settings.queue_size)
+        # A crowd that comes at once decodes a few at a time: a hundred threads at it kept /ping waiting for seconds.
+        self._decoding = threading.BoundedSemaphore(max(1, suggested_threads() // settings.workers))
         self._lock = threading.Lock()
         self._arriving = 0  # requests admitted that have not handed their pictures over yet
         self._problem: str | None = "the model has not been loaded yet"
@@ -104,7 +107,7 @@ class Service:
             self._wait([future], deadline)
             return future.result()
         with self._is_arriving(), self._metrics.time("decode"):
-            request = _decode(self._handler, call)
+            request = self._decode(call, deadline)
         futures = self._submit(self._handler.items(request), is_wanted)
         failures = self._wait(futures, deadline)
         rows = [
@@ -131,7 +134,7 @@ class Service:
         if not handler.can_stream:
             raise ServeError(406, "not_acceptable", "this model's own inference.py has no stream_fn; ask for JSON")
         with self._is_arriving(), self._metrics.time("decode"):
-            request = _decode(handler, call)
+            request = self._decode(call, deadline)
         if request.form != "one":
             raise ServeError(406, "not_acceptable", "text/event-stream answers one picture; ask for JSON for several")
         tokens = TokenQueue()
@@ -197,6 +200,17 @@ class Service:
             on_waiting=self._metrics.items_waiting.set,
         )
 
+    def _decode(self, call: Call, deadline: float) -> Any:
+        assert self._handler
+        if not self._decoding.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise errors.deadline_exceeded(self._settings.request_timeout)
+        try:
+            return self._handler.decode(call)
+        except RecursionError:  # Python's e-mail parser on a form's damaged header; a parser of the user's on deep JSON
+            raise errors.too_nested() from None
+        finally:
+            self._decoding.release()
+
     def _submit(self, items: Sequence[Any], is_wanted: Callable[[], bool]) -> list[Future[Any]]:
         assert self._batcher
         now = time.monotonic()
@@ -226,13 +240,6 @@ class Service:
         if raised and (len(raised) == len(failures) or any(isinstance(failure, ServeError) for failure in raised)):
             raise next((failure for failure in raised if isinstance(failure, ServeError)), raised[0])
         return failures
-
-
-def _decode(handler: Handler, call: Call) -> Any:
-    try:
-        return handler.decode(call)
-    except RecursionError:  # Python's e-mail parser on a form's damaged header; a parser of the user's on deep JSON
-        raise errors.too_nested() from None
 
 
 def _failure(future: Future[Any], deadline: float) -> Exception | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from container.resources import suggested_threads
 from container.serve.settings import Settings
 from tests.support.handlers import slow_down
 from tests.support.server import Server
@@ -42,6 +44,32 @@ def test_S03_full_queue_is_refused_at_once(own_base_dir):
         assert (refused.status, refused.code, refused.headers["Retry-After"]) == (503, "overloaded", "1")
         assert {reply.result().status for reply in inside} == {200}
         assert server.invoke(PICTURE).status == 200
+
+
+SLOW_INPUT = """
+_quick_input_fn, _inside = input_fn, []
+
+
+def input_fn(body, content_type, context=None):
+    import time
+    _inside.append(1)
+    print("decoding:", len(_inside), file=sys.stderr, flush=True)
+    time.sleep(0.1)
+    _inside.pop()
+    return _quick_input_fn(body, content_type)
+"""
+
+
+def test_S03_a_crowd_decodes_no_more_at_once_than_there_are_cores(own_base_dir):
+    path = own_base_dir / "model" / "code" / "inference.py"
+    path.write_text(path.read_text() + SLOW_INPUT)
+    with Server(own_base_dir) as server, ThreadPoolExecutor(8) as pool:
+        server.wait_until_ready()
+        crowd = [pool.submit(server.invoke, PICTURE) for _ in range(3 * suggested_threads())]
+        assert {reply.result().status for reply in crowd} == {200}
+        server.terminate()
+        counts = [int(text) for text in re.findall(r"decoding: (\d+)", server.finish()[1])]
+    assert len(counts) == len(crowd) and max(counts) <= suggested_threads()
 
 
 def test_S03_deadline(own_base_dir):
