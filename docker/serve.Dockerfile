@@ -39,6 +39,7 @@ COPY docker/locks/serve*.txt /opt/program/locks/
 COPY --chmod=0755 docker/bin/serve /opt/program/bin/serve
 COPY container /opt/program/container
 COPY code/inference.py /opt/program/code/
+COPY weights /opt/program/weights
 # Byte code now: neither an ordinary user nor a read-only root could write it later.
 RUN python3 -m compileall -q /opt/program/container /opt/program/code
 EXPOSE 8080

@@ -42,6 +42,7 @@ COPY docker/locks/torch-*.txt docker/locks/train.txt /opt/program/locks/
 COPY --chmod=0755 docker/bin/train /opt/program/bin/train
 COPY container /opt/program/container
 COPY code /opt/program/code
+COPY weights /opt/program/weights
 # Byte code now: neither an ordinary user nor a read-only root could write it later.
 RUN python3 -m compileall -q /opt/program/container /opt/program/code
 # Nothing of a base image's entry point stays between SageMaker and `train`: no shell, `train` is process 1.
