@@ -23,7 +23,9 @@ IMAGE      ?=
 IMAGES     ?=
 ANSWERS    ?= $(OUT)/answers.jsonl
 PORT       ?= 8080
-MODEL      := $(OUT)/ml/model
+# what train-local made; until then the shipped model
+TRAINED    := $(OUT)/ml/model
+MODEL      := $(if $(wildcard $(TRAINED)/model.json),$(TRAINED),weights)
 JOB_ARGS    = --out "$(OUT)" $(if $(DATA),--data "$(DATA)") $(if $(VALIDATION),--validation "$(VALIDATION)") \
 	      $(if $(HP),--hp $(HP)) $(if $(RESUME),--resume)
 
@@ -102,8 +104,8 @@ train-local: ## Train here: on the embedded data set, or DATA=folder; HP="name=v
 	fi
 
 .PHONY: serve-local
-serve-local: ## Serve the model that train-local made, on PORT, with a page to try it in
-	@test -f "$(MODEL)/model.json" || { echo "make: there is no model in $(MODEL): run 'make train-local' first" >&2; exit 1; }
+serve-local: ## Serve what train-local made, or else the shipped model, on PORT, with a page to try it in
+	@test -f "$(MODEL)/model.json" || { echo "make: there is no model in $(MODEL)" >&2; exit 1; }
 	@if $(DOCKER) image inspect $(SERVE_IMAGE) >/dev/null 2>&1; then \
 	  exec $(DOCKER) run --rm --read-only --tmpfs /tmp -p $(PORT):8080 $${SERVE_API_KEY:+--env SERVE_API_KEY} \
 	    --env SERVE_PAGE=$${SERVE_PAGE:-1} \
