@@ -1027,7 +1027,10 @@ def _many(rows: Any) -> Request:
 def _form_request(data: bytes, content_type: str) -> Request:
     message = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + data)
     parts = list(message.iter_parts()) if message.is_multipart() else []
-    named = [part for part in parts if part.get_filename() or part.get_content_maintype() == "image"]
+    try:
+        named = [part for part in parts if part.get_filename() or part.get_content_maintype() == "image"]
+    except RecursionError:  # Python's parser of a damaged header
+        raise RequestError(400, "invalid_form", "a header in the form is damaged") from None
     files = [body for body in (part.get_payload(decode=True) for part in named) if isinstance(body, bytes)]
     if not files:
         raise RequestError(400, "no_picture", "the form has no file; send one with -F image=@formula.png")

@@ -770,3 +770,14 @@ def calibrate(base: Path, **calibration: float) -> inference.Recognizer:
     path = base / "model" / "model.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "calibration": calibration}))
     return inference.Recognizer.load(base / "model")
+
+
+def test_a_form_whose_header_the_parser_gives_up_on_is_refused() -> None:
+    """Python's e-mail parser recurses over nested comments of a header."""
+    header = b'Content-Disposition: form-data; name="image"; filename=' + b"(" * 3000
+    body = b"--b\r\n" + header + b"\r\n\r\nx\r\n--b--\r\n"
+
+    with pytest.raises(inference.RequestError) as raised:
+        inference.input_fn(body, "multipart/form-data; boundary=b")
+
+    assert (raised.value.status, raised.value.code) == (400, "invalid_form")
