@@ -8,10 +8,10 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.mathml import skeleton
 
 from container.serve.errors import ServeError
 from container.serve.mathml import to_mathml
+from recognizer.evaluation.mathml import skeleton
 from recognizer.synth import mathjax
 
 PIECES = [
