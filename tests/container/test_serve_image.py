@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ import pytest
 from launch.invoke import invoke
 from tests.support.containers import DOCKER, LABEL, OFFLINE, ORDINARY_USER, docker, logs, wait_for_log
 from tests.support.handlers import slow_down
-from tests.support.server import Server, free_port
+from tests.support.server import ROOT, Server, free_port
 from tests.support.tiny_model import formula_picture, png
 
 pytestmark = pytest.mark.container
@@ -103,7 +104,17 @@ def test_S4_sigterm_to_the_container_loses_nothing(serve_image, own_base_dir):
         assert server.finish(30)[0] == 0
 
 
-def test_a_missing_model_is_named(serve_image, tmp_path):
+def test_what_is_no_model_is_named(serve_image, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "saved.pt").touch()
     with ContainerServer(serve_image, tmp_path) as server:
         server.wait_for(503)
         assert "/opt/ml/model" in server.ping().json()["error"]["message"]
+
+
+def test_without_a_model_of_your_own_the_shipped_one_reads(serve_image, tmp_path):
+    """`docker run IMAGE serve` and nothing else."""
+    shipped = json.loads((ROOT / "weights" / "model.json").read_text())
+    with ContainerServer(serve_image, tmp_path, "--read-only") as server:
+        server.wait_until_ready()
+        assert server.invoke(PICTURE).json()["model_version"] == shipped["version"]
