@@ -39,7 +39,9 @@ COPY docker/locks/serve*.txt /opt/program/locks/
 COPY --chmod=0755 docker/bin/serve /opt/program/bin/serve
 COPY container /opt/program/container
 COPY code/inference.py /opt/program/code/
-COPY weights /opt/program/weights
+# without the weights for training on
+COPY weights/MODEL_CARD.md weights/model.json weights/encoder.onnx weights/decoder.onnx /opt/program/weights/
+COPY weights/golden /opt/program/weights/golden
 # Byte code now: neither an ordinary user nor a read-only root could write it later.
 RUN python3 -m compileall -q /opt/program/container /opt/program/code
 EXPOSE 8080
