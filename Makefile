@@ -173,13 +173,13 @@ bench-synth: $(READY) ## Pictures a second of the embedded data set, with one an
 
 .PHONY: bench-decoding
 bench-decoding: $(READY) ## What a step of decoding costs, and what cache and batching gain
-	PYTHONPATH=code $(RUN) bench/decoding.py
+	PYTHONPATH=.:code $(RUN) -m bench.decoding
 
 # The peer is for comparison only: it states no licence, and nothing of it goes into the project.
 .PHONY: bench-peer
 bench-peer: $(READY) ## Our shipped model beside latex-ocr-junia, on the same renderings; installs it into .venv-peer (6 GB)
 	@test -x .venv-peer/bin/python || { $(PYTHON) -m venv .venv-peer && .venv-peer/bin/pip install -q latex-ocr-junia==0.1.3; }
-	PYTHONPATH=code $(RUN) bench/peer.py --model weights --peer-python .venv-peer/bin/python
+	PYTHONPATH=.:code $(RUN) -m bench.peer --model weights --peer-python .venv-peer/bin/python
 
 # The order is the order of dependence: each lock is compiled under the versions of those before it.
 COMPILE = cd $(LOCKS) && env $${PIP_CERT:+SSL_CERT_FILE=$$PIP_CERT} UV_CUSTOM_COMPILE_COMMAND="make lock" \

@@ -18,14 +18,16 @@ from torch import nn
 from torch.export import Dim
 
 import inference
-from recognizer.export import Trained, export, write_onnx
+from bench.random_model import random_recognizer
+from recognizer.export import export, write_onnx
 from recognizer.latex import Vocabulary
-from recognizer.models import FormulaRecognizer, build
+from recognizer.models import FormulaRecognizer
 
 LINE = (48, 256)  # pixels of a prepared picture: a line of about 25 tokens
 BATCH, STEPS, SHORT = 8, 64, 25  # pictures, tokens, tokens of one ordinary formula
 BUCKETS = (0, 16, 64, 128)  # tokens so far
 TURNS = 7
+TOKENS, MAX_TOKENS = 400, 200  # in the vocabulary, in a formula
 
 
 def best_milliseconds(cases: dict[str, Callable[[], object]]) -> dict[str, float]:
@@ -38,13 +40,6 @@ def best_milliseconds(cases: dict[str, Callable[[], object]]) -> dict[str, float
             if turn:
                 milliseconds[name] = min(milliseconds[name], 1000 * (time.perf_counter() - began))
     return milliseconds
-
-
-def random_recognizer() -> Trained:
-    torch.manual_seed(0)
-    vocabulary = Vocabulary.from_labels([[f"\\symbol{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in range(400)]])
-    spec, most = inference.PreprocessSpec(), 200
-    return Trained(build("fast", len(vocabulary), most, {}).eval(), "fast", {}, vocabulary, spec, most)
 
 
 class _WholeDecoder(nn.Module):
@@ -77,7 +72,8 @@ class Bench:
     """One network as it is served, with and without its cache, and a line of noise to read."""
 
     def __init__(self, folder: Path) -> None:
-        trained = random_recognizer()
+        names = [f"\\symbol{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in range(TOKENS)]
+        trained = random_recognizer(Vocabulary.from_labels([names]), MAX_TOKENS)
         noise = np.random.default_rng(0)
         export(trained, [noise.integers(0, 256, (*LINE, 3), dtype=np.uint8)], folder)
         self.whole = whole_decoder(trained.model, folder / "whole.onnx")

@@ -22,10 +22,13 @@ MAX_TOKENS = 64
 def write_random_model(folder: Path, seed: int = 0) -> Path:
     """Exports the recognizer `fast` in its default sizes into the folder, if there is no model in it yet."""
     if not (folder / "model.json").is_file():
-        torch.manual_seed(seed)
         samples = [sample(index, seed) for index in range(PICTURES)]
         vocabulary = Vocabulary.from_labels([tokens for _, tokens, _, _ in samples])
-        network = build("fast", len(vocabulary), MAX_TOKENS, {}).eval()
-        trained = Trained(network, "fast", {}, vocabulary, PreprocessSpec(), MAX_TOKENS)
-        export(trained, [picture for picture, *_ in samples], folder)
+        export(random_recognizer(vocabulary, MAX_TOKENS, seed), [picture for picture, *_ in samples], folder)
     return folder
+
+
+def random_recognizer(vocabulary: Vocabulary, max_tokens: int, seed: int = 0) -> Trained:
+    torch.manual_seed(seed)
+    network = build("fast", len(vocabulary), max_tokens, {}).eval()
+    return Trained(network, "fast", {}, vocabulary, PreprocessSpec(), max_tokens)

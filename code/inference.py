@@ -663,6 +663,9 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 6)
 
 
+LEAST_CONFIDENCE = 1e-300  # a probability below has no logarithm
+
+
 class Recognizer:
     """A model directory, loaded: `predict` turns RGB pictures into LaTeX. Safe to call from several threads."""
 
@@ -730,7 +733,7 @@ class Recognizer:
         if self.calibration is None:
             return prediction
         slope, offset = self.calibration
-        log_odds = slope * math.log(max(prediction.confidence, 1e-300)) + offset
+        log_odds = slope * math.log(max(prediction.confidence, LEAST_CONFIDENCE)) + offset
         n_best = tuple(map(self._calibrate, prediction.n_best))
         return replace(prediction, confidence=(1 + math.tanh(log_odds / 2)) / 2, n_best=n_best)
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import torch
 from PIL import Image
@@ -163,6 +164,18 @@ def write_onnx(
             external_data=False,
             verbose=False,
         )
+    network = onnx.load(str(path))
+    strip_traces(network)
+    onnx.save(network, str(path))
+
+
+def strip_traces(network: onnx.ModelProto) -> None:
+    """Removes what the exporter notes of each node: where in our sources it came from, with this machine's paths."""
+    for part in (network.graph, *network.functions):
+        for each in (part, *part.node, *part.value_info):
+            each.ClearField("metadata_props")
+    for each in (*network.graph.input, *network.graph.output, *network.graph.initializer):
+        each.ClearField("metadata_props")
 
 
 def _write_description(trained: Trained, folder: Path) -> None:

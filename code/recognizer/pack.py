@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 import inference
+from recognizer.export import strip_traces
 
 NETWORKS = ("encoder.onnx", "decoder.onnx")
 LEFT_OUT = ("code", "split.json")  # the images have inference.py; nobody trains on with this split
@@ -37,6 +38,7 @@ def pack(source: Path, target: Path) -> None:
     try:
         for name in NETWORKS:
             network = onnx.load(str(source / name))
+            strip_traces(network)  # older exports have them
             _halve(network.graph)
             onnx.save(network, str(target / name))
         weights = load_file(source / "weights.safetensors")

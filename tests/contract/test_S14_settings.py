@@ -11,26 +11,11 @@ from pathlib import Path
 import pytest
 
 from container.resources import suggested_threads
-from tests.support.handlers import replace_handler
+from tests.support.handlers import count_pictures, replace_handler
 from tests.support.server import Server
 from tests.support.tiny_model import formula_picture, png
 
 PICTURES = [png(formula_picture(seed)) for seed in range(8)]
-COUNT_PICTURES = """
-_quiet_predict_fn = predict_fn
-
-
-def predict_fn(request, model, context=None):
-    import time
-    print("pictures:", len(request.pictures), file=sys.stderr, flush=True)
-    time.sleep(0.3)
-    return _quiet_predict_fn(request, model)
-"""
-
-
-def count_pictures(base_dir):
-    path = base_dir / "model" / "code" / "inference.py"
-    path.write_text(path.read_text() + COUNT_PICTURES)
 
 
 def test_S14_workers(tiny_base_dir):
@@ -82,7 +67,7 @@ def test_S14_threads_fit_the_container(own_base_dir):
 
 
 def test_S14_timeout_is_the_requests_deadline(own_base_dir):
-    count_pictures(own_base_dir)
+    count_pictures(own_base_dir, 0.3)
     with Server(own_base_dir, {"SAGEMAKER_MODEL_SERVER_TIMEOUT": "0.1"}) as server:
         server.wait_until_ready()
         assert server.invoke(PICTURES[0]).code == "deadline_exceeded"
@@ -102,7 +87,7 @@ def test_S14_log_level(tiny_base_dir, level, shown):
 def test_S14_batch_size(own_base_dir, tiny_server, size, most):
     """Concurrent requests share calls of the model, up to the size; each gets the answer it gets alone."""
     expected = [tiny_server.invoke(picture).json()["latex"] for picture in PICTURES]
-    count_pictures(own_base_dir)
+    count_pictures(own_base_dir, 0.3)
     with Server(own_base_dir, {"SAGEMAKER_TS_BATCH_SIZE": size}) as server, ThreadPoolExecutor(8) as pool:
         server.wait_until_ready()
         replies = list(pool.map(server.invoke, PICTURES))

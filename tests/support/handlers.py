@@ -23,6 +23,25 @@ def slow_down(base_dir: Path, seconds: float) -> Path:
     return base_dir
 
 
+COUNT = """
+_quiet_predict_fn = predict_fn
+
+
+def predict_fn(request, model, context=None):
+    import time
+    print("pictures:", len(request.pictures), file=sys.stderr, flush=True)
+    time.sleep({seconds})
+    return _quiet_predict_fn(request, model)
+"""
+
+
+def count_pictures(base_dir: Path, seconds: float) -> Path:
+    """Makes each call of the model say how many pictures it has, and last longer."""
+    path = base_dir / "model" / "code" / "inference.py"
+    path.write_text(path.read_text() + COUNT.format(seconds=seconds))
+    return base_dir
+
+
 NARROW = 150  # pixels
 FAIL_FOR_NARROW = f"""
 _predict_fn = predict_fn

@@ -54,6 +54,13 @@ def test_the_directory_is_complete_and_has_no_pickle(exported: tuple[Trained, Pa
     assert not [path for path in exported[1].iterdir() if path.name.startswith(".export-")]
 
 
+def test_the_networks_say_nothing_of_the_machine_that_made_them(exported: tuple[Trained, Path]) -> None:
+    """The exporter would note for each node where in our sources it came from."""
+    for name in ("encoder.onnx", "decoder.onnx"):
+        network = (exported[1] / name).read_bytes()
+        assert b".py" not in network and str(Path(inference.__file__).parent).encode() not in network, name
+
+
 def test_onnx_answers_what_torch_answers(exported: tuple[Trained, Path]) -> None:
     """The server's whole path, for pictures alone and in batches, against the torch network."""
     trained, target = exported

@@ -14,10 +14,10 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
+import inference
 from recognizer.evaluation.metrics import Result
 
 BINS = 15
-LEAST = 1e-300  # as in `inference.py`: a probability below has no logarithm
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def fit_calibration(results: Sequence[Result]) -> dict[str, float]:
     isn't negative, so the order of answers stays. Targets are Platt's, a little inside of 0 and 1: where every answer
     is right or wrong the fit stays finite, and after few samples it claims less.
     """
-    scores = np.log(np.maximum([result.confidence for result in results], LEAST))
+    scores = np.log(np.maximum([result.confidence for result in results], inference.LEAST_CONFIDENCE))
     right = np.array([result.edits == 0 for result in results])
     good, bad = right.sum(), (~right).sum()
     targets = np.where(right, (good + 1) / (good + 2), 1 / (bad + 2))

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import os
-import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -23,8 +20,9 @@ import numpy as np
 
 from recognizer.data.sample import DataError
 from recognizer.latex import normalize, problems, tokenize
-from recognizer.synth.dataset import Row, write_picture, write_tables
+from recognizer.synth.dataset import Row, in_processes, whole_or_nothing, write_picture, write_tables
 from recognizer.synth.degrade import degrade
+from recognizer.synth.glyphs import HALF
 from recognizer.synth.progress import Progress
 from recognizer.synth.tex import TYPEFACES, TexError, TexStyle, render_document
 
@@ -33,7 +31,6 @@ DPI = (72, 400)
 DEGRADED_SHARE = 0.45
 LEGIBLE_DPI = 110  # below, a blurred photograph can't be read any more
 _NOT_ALONE = frozenset(["{", "}", "^", "_", "&", "\\\\", "\\quad", "\\qquad", "\\ "])
-_HALVES = ("\\left", "\\right", "\\middle", "\\begin", "\\end", "\\math")
 COMMON = ("computer-modern", "latin-modern", "times", "newtx", "palatino", "stix2")  # half of all pictures
 
 
@@ -108,7 +105,7 @@ def singles(formulas: Iterable[Formula]) -> list[Formula]:
     found: set[tuple[str, ...]] = set()
     for formula in formulas:
         tokens = formula.tokens
-        found.update((token,) for token in tokens if token not in _NOT_ALONE and not token.startswith(_HALVES))
+        found.update((token,) for token in tokens if _stands_alone(token))
         found.update(
             tokens[at : at + 4]
             for at, token in enumerate(tokens)
@@ -116,6 +113,10 @@ def singles(formulas: Iterable[Formula]) -> list[Formula]:
         )
     labels = (tuple(tokenize(normalize(" ".join(tokens)))) for tokens in sorted(found))
     return [Formula("singles", " ".join(tokens), tokens) for tokens in labels if tokens and not problems(tokens)]
+
+
+def _stands_alone(token: str) -> bool:
+    return token not in _NOT_ALONE and not token.startswith("\\math") and not HALF.match(token)
 
 
 def write_corpus(
@@ -133,20 +134,14 @@ def write_corpus(
     """
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} holds other files; remove it or choose another folder")
-    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
-    try:
-        (partial / "images").mkdir(parents=True)
-        rows: list[Row] = []
-        with Progress(len(formulas), "corpus", True) as shown:
-            for done, count in _drawn(partial / "images", _documents(formulas, seed, dpi, clean), workers):
-                rows += done
-                shown.advance(count)
-        write_tables(partial, rows)
-        if folder.exists():
-            folder.rmdir()
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    documents = _documents(formulas, seed, dpi, clean)
+    rows: list[Row] = []
+    with whole_or_nothing(folder) as unfinished, Progress(len(formulas), "corpus", True) as shown:
+        drawn = in_processes(partial(_draw, unfinished / "images"), documents, workers)
+        for done, document in zip(drawn, documents, strict=True):
+            rows += done
+            shown.advance(len(document.formulas))
+        write_tables(unfinished, rows)
     return len(rows)
 
 
@@ -169,21 +164,6 @@ def _random_style(rng: np.random.Generator, dpi: tuple[int, int]) -> TexStyle:
         display=bool(rng.random() < 0.6),
         bold=bool(rng.random() < 0.06),
     )
-
-
-def _drawn(images: Path, documents: Sequence[_Document], workers: int) -> Iterator[tuple[list[Row], int]]:
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        jobs = [pool.submit(_draw, images, document) for document in documents]
-        try:
-            for job, document in zip(jobs, documents, strict=True):
-                yield job.result(), len(document.formulas)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-def _one_thread() -> None:
-    cv2.setNumThreads(1)
 
 
 def _draw(images: Path, document: _Document) -> list[Row]:

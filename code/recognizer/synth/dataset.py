@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -22,6 +25,9 @@ from recognizer.synth.style import random_style, render_any
 
 # Changes whenever the same seed would give other pictures: a data set on disk made by an older generator is made anew.
 GENERATOR_VERSION = 1
+
+Job = TypeVar("Job")
+Done = TypeVar("Done")
 
 MANIFEST = "manifest.json"
 LEVEL_SHARES = (0.2, 0.25, 0.2, 0.2, 0.15)
@@ -84,23 +90,46 @@ def write_dataset(
     manifest = {"generator": GENERATOR_VERSION, "count": count, "seed": seed, "shard": [part, parts]}
     if _is_written(folder, manifest):
         return folder
-    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
-    try:
-        (partial / "images").mkdir(parents=True)
-        indices = range(part - 1, count, parts)
-        with Progress(len(indices), "synth", progress) as shown:
-            rows = []
-            for done in _made(partial / "images", indices, seed, workers):
-                rows += done
-                shown.advance(len(done))
-        write_tables(partial, rows)
-        (partial / MANIFEST).write_text(json.dumps(manifest) + "\n", encoding="utf-8")
-        if folder.exists():
-            folder.rmdir()  # empty, as _is_written made sure
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    indices = range(part - 1, count, parts)
+    batches = [indices[start : start + BATCH] for start in range(0, len(indices), BATCH)]
+    with whole_or_nothing(folder) as unfinished, Progress(len(indices), "synth", progress) as shown:
+        rows = []
+        for done in in_processes(partial(_write_batch, unfinished / "images", seed), batches, workers):
+            rows += done
+            shown.advance(len(done))
+        write_tables(unfinished, rows)
+        (unfinished / MANIFEST).write_text(json.dumps(manifest) + "\n", encoding="utf-8")
     return folder
+
+
+@contextmanager
+def whole_or_nothing(folder: Path) -> Iterator[Path]:
+    """A folder, with `images/` in it, that takes the name of the missing or empty `folder` when all went well."""
+    unfinished = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+    try:
+        (unfinished / "images").mkdir(parents=True)
+        yield unfinished
+        if folder.exists():
+            folder.rmdir()
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def in_processes(function: Callable[[Job], Done], jobs: Sequence[Job], workers: int) -> Iterator[Done]:
+    """Results in the order of the jobs; what has not begun is cancelled when one fails or nobody wants the rest."""
+    if workers == 1:
+        yield from map(function, jobs)
+        return
+    # spawn, not fork: V8 and the thread pools of OpenCV and torch don't survive a fork of a process that has used them.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        futures = [pool.submit(function, job) for job in jobs]
+        try:
+            for future in futures:
+                yield future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def _is_written(folder: Path, manifest: dict[str, object]) -> bool:
@@ -119,29 +148,11 @@ def _is_written(folder: Path, manifest: dict[str, object]) -> bool:
     )
 
 
-def _made(images: Path, indices: range, seed: int, workers: int) -> Iterator[list[Row]]:
-    """Rows of the pictures, batch by batch in their order."""
-    batches = [indices[start : start + BATCH] for start in range(0, len(indices), BATCH)]
-    if workers == 1:
-        for batch in batches:
-            yield _write_batch(images, batch, seed)
-        return
-    # spawn, not fork: V8 and the thread pools of OpenCV and torch don't survive a fork of a process that has used them.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        jobs = [pool.submit(_write_batch, images, batch, seed) for batch in batches]
-        try:
-            for job in jobs:
-                yield job.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
 def _one_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def _write_batch(images: Path, indices: range, seed: int) -> list[Row]:
+def _write_batch(images: Path, seed: int, indices: range) -> list[Row]:
     return [_write_picture(images, index, seed) for index in indices]
 
 

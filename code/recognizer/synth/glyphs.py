@@ -24,7 +24,7 @@ from recognizer.synth.style import random_style, render_any
 EM = 25.0  # pixels: height of an em in the bank's pictures
 GLYPH_HEIGHT = 16.0  # pixels: height of a typical glyph there
 PRINTED, WRITTEN = 24, 120  # pictures of one symbol, at most
-_HALF = re.compile(r"\\(begin|end|left|right|middle)(?![A-Za-z])")  # what stands for nothing without its partner
+HALF = re.compile(r"\\(begin|end|left|right|middle)(?![A-Za-z])")  # what stands for nothing without its partner
 LARGEST = (5.0, 6.5)  # em: a picture that is higher or wider isn't one symbol
 
 Job = tuple[str, "Box", Strokes | None, int]  # symbol, its box, the strokes if it is written by hand, seed
@@ -70,7 +70,7 @@ def make_bank(tokens: Iterable[str], written: Iterable[tuple[str, Strokes]], see
 
 def symbol_box(token: str) -> Box | None:
     """Where LaTeX puts a token, or None if it is no symbol of its own."""
-    if token in SPECIALS or token in ("{", "}", "^", "_", "&", "\\\\") or _HALF.match(token):
+    if token in SPECIALS or token in ("{", "}", "^", "_", "&", "\\\\") or HALF.match(token):
         return None
     try:
         return Box(*glyph_box(token))

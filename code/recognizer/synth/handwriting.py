@@ -58,10 +58,14 @@ class WrittenFormula:
         return draw(write(self.bank, self.tokens, rng or np.random.default_rng(self.seed)), rng)
 
 
-def written_samples(formulas: Sequence[tuple[str, ...]], bank: StrokeBank, seed: int) -> list[Sample]:
-    """Formulas as samples, each named by its place in the sequence; those that the bank can't write are left out."""
-    samples = []
+def written_samples(
+    formulas: Sequence[tuple[str, ...]], bank: StrokeBank, seed: int, most: int | None = None
+) -> list[Sample]:
+    """The first `most` formulas (or all) that the bank can write, as samples named by their place in the sequence."""
+    samples: list[Sample] = []
     for number, tokens in enumerate(formulas):
+        if len(samples) == most:
+            break
         if can_write(bank, tokens):
             picture = WrittenFormula(bank, tokens, seed * 1_000_003 + number)
             name = f"written/{number}"

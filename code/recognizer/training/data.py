@@ -141,8 +141,8 @@ def _written(settings: Hyperparameters, samples: Sequence[Sample]) -> list[Sampl
         raise DataError(f"written={settings.written}, but no pen strokes of the data say which symbols they are")
     formulas = list(dict.fromkeys(sample.tokens for sample in samples))
     order = np.random.default_rng((settings.seed, 4)).permutation(len(formulas))
-    written = written_samples([formulas[index] for index in order[: 2 * settings.written]], strokes, settings.seed)
-    return written[: settings.written]
+    chosen = [formulas[index] for index in order[: 2 * settings.written]]
+    return written_samples(chosen, strokes, settings.seed, most=settings.written)
 
 
 def _strips(settings: Hyperparameters, vocabulary: Vocabulary, bank: GlyphBank) -> list[Sample]:

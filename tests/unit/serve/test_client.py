@@ -10,20 +10,11 @@ import pytest
 
 from container.serve import errors
 from container.serve.client import has_hung_up
+from tests.support.handlers import count_pictures
 from tests.support.server import Server
 from tests.support.tiny_model import formula_picture, png
 
 PICTURE = png(formula_picture())
-COUNT = """
-_quick_predict_fn = predict_fn
-
-
-def predict_fn(request, model, context=None):
-    import time
-    print("pictures:", len(request.pictures), file=sys.stderr, flush=True)
-    time.sleep(1)
-    return _quick_predict_fn(request, model)
-"""
 
 
 @pytest.fixture
@@ -51,8 +42,7 @@ def test_closed_is_gone(pair):
 
 
 def test_the_model_never_sees_what_nobody_waits_for(own_base_dir):
-    path = own_base_dir / "model" / "code" / "inference.py"
-    path.write_text(path.read_text() + COUNT)
+    count_pictures(own_base_dir, 1)
     with Server(own_base_dir, {"SAGEMAKER_TS_BATCH_SIZE": "2"}) as server, ThreadPoolExecutor(2) as pool:
         server.wait_until_ready()
         first = pool.submit(server.invoke, PICTURE)

@@ -60,6 +60,13 @@ def test_symbols_are_also_taken_alone_each_in_its_alphabets() -> None:
     assert {each.tokens for each in found} == {("x",), ("y",), ("2",), ("+",), ("\\mathbf", "{", "x", "}")}
 
 
+def test_an_arrow_is_no_half_of_a_pair() -> None:
+    """`\\leftarrow` begins as `\\left` does."""
+    found = singles([formula("book", "\\left(", "x", "\\right)", "\\leftarrow", "y", "\\rightarrow", "z")])
+
+    assert {each.tokens for each in found} == {(token,) for token in ("x", "y", "z", "\\leftarrow", "\\rightarrow")}
+
+
 def test_a_fault_belongs_to_the_page_it_is_reported_on() -> None:
     log = (
         "@page 0@\n[1]\n@page 1@\n! Undefined control sequence.\n@page 2@\nMissing character: There is no x\n@page 3@\n"
