@@ -127,3 +127,4 @@ def test_S12_a_client_that_does_not_read_keeps_nobody_waiting(own_base_dir):
             lazy.request("POST", "/invocations", PICTURE, {"Accept": "text/event-stream"})
             assert pool.submit(server.invoke, PICTURE).result(5).status == 200
             lazy.close()
+            server.wait_until_idle()

@@ -116,6 +116,13 @@ class Server:
             time.sleep(0.03)
         raise AssertionError(f"/ping answered {last}, not {status}; the log:\n{''.join(self._lines)}")
 
+    def wait_until_idle(self) -> None:
+        """Until no request is inside: a stream gives its room back a moment after its client has gone."""
+        deadline = time.monotonic() + START_SECONDS
+        while b"\nformula_requests_admitted 0.0\n" not in (last := self.request("GET", "/metrics").body):
+            assert time.monotonic() < deadline, last.decode()
+            time.sleep(0.03)
+
     def wait_for_log(self, text: str) -> str:
         """The first line of the log that holds the text."""
         deadline = time.monotonic() + START_SECONDS
