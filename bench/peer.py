@@ -2,18 +2,21 @@
 
 The peer is a package with weights of its own that runs on a plain machine. It is installed into an environment of its
 own and called as it calls itself, greedily. Both sides answer the same pictures one at a time; right is what has the
-label's tokens after normalisation of both. CPU seconds are of the answering processes, all threads, without loading.
+label's tokens after normalisation of both. CPU seconds are of the answering processes, without loading; the peer has
+one thread, which costs it least.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -81,21 +84,44 @@ def write_pictures(folder: Path, labels: Sequence[str]) -> dict[int, list[Path]]
     return paths
 
 
-def ask_us(model: Path, paths: Sequence[Path]) -> list[tuple[str, float]]:
+Answer = tuple[str, float]  # LaTeX, CPU seconds
+
+
+def our_side(model: Path) -> Callable[[Path], Answer]:
     recognizer = inference.Recognizer.load(model)
     recognizer.check_golden()  # warm
-    answers = []
-    for path in paths:
+
+    def ask(path: Path) -> Answer:
         began = time.process_time()
         answer = recognizer.predict([inference.read_image(path.read_bytes())])[0]
-        answers.append((answer.latex, time.process_time() - began))
-    return answers
+        return answer.latex, time.process_time() - began
+
+    return ask
 
 
-def ask_peer(python: Path, paths: Sequence[Path]) -> list[tuple[str, float]]:
-    lines = "".join(f"{path}\n" for path in paths)
-    done = subprocess.run([python, "-c", PEER], input=lines, stdout=subprocess.PIPE, text=True, check=True)
-    return [(row["latex"], row["seconds"]) for row in map(json.loads, done.stdout.splitlines())]
+@contextmanager
+def peer_side(python: Path) -> Iterator[Callable[[Path], Answer]]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # several threads would wait for each other, and that counts
+    with subprocess.Popen(
+        [python, "-c", PEER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdin and process.stdout
+        questions, answers = process.stdin, process.stdout
+
+        def ask(path: Path) -> Answer:
+            print(path, file=questions, flush=True)
+            row = json.loads(answers.readline())
+            return row["latex"], row["seconds"]
+
+        yield ask
+        questions.close()
+
+
+def score(ask: Callable[[Path], Answer], paths: Sequence[Path], labels: Sequence[str]) -> tuple[int, float]:
+    """How many answers are right, and the CPU seconds of one."""
+    answers = [ask(path) for path in paths]
+    right = sum(is_right(latex, label) for (latex, _), label in zip(answers, labels, strict=True))
+    return right, sum(seconds for _, seconds in answers) / len(paths)
 
 
 def is_right(latex: str, label: str) -> bool:
@@ -111,20 +137,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     labels = formulas(options.count)
     with tempfile.TemporaryDirectory() as name:
         paths = write_pictures(Path(name), labels)
-        flat = [path for dpi in DPI for path in paths[dpi]]
-        ours, peers = ask_us(options.model, flat), ask_peer(options.peer_python, flat)
-    print(f"{len(labels)} formulas of the embedded generator, levels 1 and 2, at most {LONGEST} tokens\n")
-    print("| dpi | ours right | peer right | ours, CPU s | peer, CPU s | ratio |\n|---|---|---|---|---|---|")
-    for place, dpi in enumerate(DPI):
-        part = slice(place * len(labels), (place + 1) * len(labels))
-        us, them = (
-            [is_right(latex, label) for (latex, _), label in zip(side[part], labels, strict=True)]
-            for side in (ours, peers)
-        )
-        our_time, their_time = (sum(seconds for _, seconds in side[part]) / len(labels) for side in (ours, peers))
+        print(f"{len(labels)} formulas of the embedded generator, levels 1 and 2, at most {LONGEST} tokens\n")
         print(
-            f"| {dpi} | {sum(us)} | {sum(them)} | {our_time:.3f} | {their_time:.2f} | 1/{their_time / our_time:.0f} |"
+            "| dpi | ours right | peer right | ours, CPU s | peer, CPU s | ratio |\n|---|---|---|---|---|---|",
+            flush=True,
         )
+        ask_us = our_side(options.model)
+        with peer_side(options.peer_python) as ask_peer:
+            for dpi in DPI:
+                us, our_time = score(ask_us, paths[dpi], labels)
+                them, their_time = score(ask_peer, paths[dpi], labels)
+                ratio = f"1/{their_time / our_time:.0f}"
+                print(f"| {dpi} | {us} | {them} | {our_time:.3f} | {their_time:.2f} | {ratio} |", flush=True)
     return 0
 
 
