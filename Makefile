@@ -181,6 +181,11 @@ bench-peer: $(READY) ## Our shipped model beside latex-ocr-junia, on the same re
 	@test -x .venv-peer/bin/python || { $(PYTHON) -m venv .venv-peer && .venv-peer/bin/pip install -q latex-ocr-junia==0.1.3; }
 	PYTHONPATH=.:code $(RUN) -m bench.peer --model weights --peer-python .venv-peer/bin/python
 
+.PHONY: bench-finetune
+MINUTES ?= 10
+bench-finetune: $(READY) ## What the shipped weights are worth on a new style: fine-tuned against from scratch (MINUTES=10)
+	PYTHONPATH=.:code $(RUN) -m bench.finetune --minutes $(MINUTES)
+
 # The order is the order of dependence: each lock is compiled under the versions of those before it.
 COMPILE = cd $(LOCKS) && env $${PIP_CERT:+SSL_CERT_FILE=$$PIP_CERT} UV_CUSTOM_COMPILE_COMMAND="make lock" \
 	  ../../$(VENV)/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes \
