@@ -146,7 +146,7 @@ class PreprocessSpec:
 def preprocess(rgb: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
     """(H, W, 3) uint8 RGB -> (h, w) float32 ink, normalised by mean and std, of any size within the spec's limits."""
     ink = extract_ink(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
-    (top, bottom, left, right), glyph = _measure(ink)
+    (top, bottom, left, right), glyph = measure_ink(ink)
     factor = float(np.clip(spec.glyph_height * spec.scale / glyph, 0.02, 6.0))
     border = math.ceil(spec.margin * spec.glyph_height * spec.scale / factor)
     top, left = max(0, top - border), max(0, left - border)
@@ -188,7 +188,7 @@ def _stretch(ink: np.ndarray) -> np.ndarray:
     return np.clip((ink - noise) / (full - noise), 0, 1)
 
 
-def _measure(ink: np.ndarray) -> tuple[tuple[int, int, int, int], float]:
+def measure_ink(ink: np.ndarray) -> tuple[tuple[int, int, int, int], float]:
     """The ink's bounding box (top, bottom, left, right) and the height of its typical glyph.
 
     Glyphs are connected components of an ordinary shape. Their median height is weighted by area, so that specks,
