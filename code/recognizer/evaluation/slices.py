@@ -29,7 +29,8 @@ def metrics_by_slice(results: Sequence[Result]) -> dict[str, dict[str, Metrics]]
     """Return {"source": {"printed": ..., "handwritten": ...}, "length": {"1-5": ...}, ...}.
 
     Slices are those that the results name, the reference's length, its lines ("1", "2", "3+") and its contents; a
-    formula with a fraction and a root counts in both. Kinds with one value only are left out: they say what the whole says.
+    formula with a fraction and a root counts in both. Kinds with one value only are left out: they say what the whole
+    says.
     """
     kinds = dict.fromkeys(kind for result in results for kind in result.slices)
     by_kind = {kind: _slice(results, [[result.slices.get(kind, "unknown")] for result in results]) for kind in kinds}

@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from recognizer.latex import normalize, tokenize
 from recognizer.latex.lines import count_lines, stack
 
-LINES = ["a + b", "x ^ { 2 }", r"\sum _ { \substack { i \\ j } } i", r"\left( \begin{matrix} a & b \\ c & d \end{matrix} \right)"]
+LINES = [
+    "a + b",
+    "x ^ { 2 }",
+    r"\sum _ { \substack { i \\ j } } i",
+    r"\left( \begin{matrix} a & b \\ c & d \end{matrix} \right)",
+]
 
 
 @given(st.lists(st.sampled_from(LINES), min_size=2, max_size=9))
