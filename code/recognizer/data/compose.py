@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -23,6 +23,7 @@ from recognizer.latex import CONTROL_SPACE, normalize, tokenize
 from recognizer.latex.lines import BEGIN, stack
 
 Kind = Literal["joined", "stacked"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 Gaps = tuple[bool, ...]  # for each gap whether it is wide
 
 FEWEST_TOKENS = 3  # a symbol alone doesn't tell how large the others beside it would be
@@ -80,7 +81,7 @@ def composed_samples(
         by_source.setdefault(sample.source, []).append(sample)
     composed: list[Sample] = []
     for number in range(count if usable else 0):
-        rng = np.random.default_rng((seed, tuple(SIZES).index(kind), number))
+        rng = np.random.default_rng((seed, KINDS.index(kind), number))
         first = usable[int(rng.integers(len(usable)))]
         parts, gaps = _chosen(kind, first, by_source[first.source], max_tokens, rng)
         if gaps:

@@ -1,7 +1,7 @@
 """Command line: a sheet of sample pictures over their labels, to look at before training on them.
 
 `python -m recognizer.synth.contact_sheet --out sheet.png --seed 1 --count 24` shows embedded pictures;
-`--data FOLDER --composed stacked` (or `joined`) what composition makes of a data set's.
+`--data FOLDER` what composition makes of a data set's, `--count` for each way of it.
 """
 
 from __future__ import annotations
@@ -11,16 +11,15 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 import cv2
 import numpy as np
 
 import inference
-from recognizer.data.compose import Kind, composed_samples
+from recognizer.data.compose import KINDS, composed_samples
 from recognizer.data.formats import read_dataset
 from recognizer.data.measure import PictureCache
-from recognizer.data.sample import DataError
+from recognizer.data.sample import DataError, Sample
 from recognizer.synth.dataset import sample
 
 CELL_WIDTH, CELL_HEIGHT, LABEL_LINES, LINE_HEIGHT = 420, 120, 2, 15
@@ -65,7 +64,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=24)
     parser.add_argument("--columns", type=int, default=3)
     parser.add_argument("--data", type=Path, help="labelled folder to compose pictures from")
-    parser.add_argument("--composed", choices=get_args(Kind), default="joined", help="how (default %(default)s)")
+    parser.add_argument("--composed", nargs="+", choices=KINDS, default=KINDS, help="how (default: all ways)")
     parser.add_argument("--max-tokens", type=int, default=200, help="bound of composed labels (default %(default)s)")
     options = parser.parse_args()
     try:
@@ -87,10 +86,13 @@ def _embedded(options: argparse.Namespace) -> list[tuple[np.ndarray, str]]:
 def _composed(options: argparse.Namespace) -> list[tuple[np.ndarray, str]]:
     """Composed pictures as training shows them in its first epoch, before augmentation."""
     members, last = read_dataset(options.data).samples, options.first + options.count
-    made = composed_samples(options.composed, members, last, options.seed, options.max_tokens, PictureCache(budget=0))
-    if not made[options.first :]:
+    shown: list[Sample] = []
+    for kind in options.composed:
+        made = composed_samples(kind, members, last, options.seed, options.max_tokens, PictureCache(budget=0))
+        shown += made[options.first :]
+    if not shown:
         raise DataError(f"{options.data}: no two labels together are shorter than {options.max_tokens} tokens")
-    return [(each.load(), inference.join_tokens(each.tokens)) for each in made[options.first :]]
+    return [(each.load(), inference.join_tokens(each.tokens)) for each in shown]
 
 
 if __name__ == "__main__":

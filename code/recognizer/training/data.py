@@ -13,7 +13,7 @@ import numpy as np
 import inference
 from recognizer.config import Hyperparameters
 from recognizer.data.batching import BatchLimits, plan_in_order, short_first
-from recognizer.data.compose import SIZES, composed_samples
+from recognizer.data.compose import KINDS, composed_samples
 from recognizer.data.dataset import FormulaDataset
 from recognizer.data.formats import Dataset, read_dataset
 from recognizer.data.ink import Strokes
@@ -151,7 +151,7 @@ def _written(settings: Hyperparameters, samples: Sequence[Sample]) -> list[Sampl
 def _composed(settings: Hyperparameters, samples: Sequence[Sample], cache: PictureCache) -> list[Sample]:
     """Pictures put together from the training side's: what is kept for validation has no part in them."""
     composed: list[Sample] = []
-    for kind in SIZES:
+    for kind in KINDS:
         if count := getattr(settings, kind):
             made = composed_samples(kind, samples, count, settings.seed, settings.max_tokens, cache)
             if not made:

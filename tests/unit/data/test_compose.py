@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import inference
 from recognizer.config import Hyperparameters
-from recognizer.data.compose import ComposedPicture, Kind, composed_samples
+from recognizer.data.compose import KINDS, ComposedPicture, Kind, composed_samples
 from recognizer.data.measure import PictureCache
 from recognizer.data.sample import DataError, FilePicture, Sample
 from recognizer.latex import CONTROL_SPACE, Vocabulary, normalize, problems, tokenize
@@ -31,7 +31,6 @@ from tests.support.tiny_dataset import write_tiny_dataset
 from tests.support.tiny_recognizer import SMALL
 
 SPEC = inference.PreprocessSpec()
-KINDS: tuple[Kind, ...] = ("joined", "stacked")
 BOTH = pytest.mark.parametrize("kind", KINDS)
 
 
