@@ -603,6 +603,12 @@ class Turning(inference.Recognizer):
         return inference.Prediction(self.latex, tokens, each ** (len(tokens) + 1), False, self.version)
 
 
+def turning(base_dir: Path) -> Turning:
+    model = Turning.load(base_dir / "model")
+    assert isinstance(model, Turning)
+    return model
+
+
 def heavy_on_the_left() -> np.ndarray:
     picture = formula()
     picture[30:90, 30:70] = 0
@@ -611,7 +617,7 @@ def heavy_on_the_left() -> np.ndarray:
 
 @pytest.mark.parametrize("degrees", [90, 270])
 def test_a_picture_on_its_side_is_read_turned(tiny_base_dir: Path, degrees: int) -> None:
-    model = Turning.load(tiny_base_dir / "model")
+    model = turning(tiny_base_dir)
     upright = heavy_on_the_left()
     lying = np.rot90(upright, degrees // 90)  # counter-clockwise; it must be turned back
     answers = model.predict([upright, lying, upright])
@@ -635,7 +641,7 @@ def test_a_picture_on_its_side_is_read_turned(tiny_base_dir: Path, degrees: int)
 def test_a_tall_formula_is_left_as_it_stands(
     tiny_base_dir: Path, sides: tuple[float, float], latex: str, turn: str
 ) -> None:
-    model = Turning.load(tiny_base_dir / "model")
+    model = turning(tiny_base_dir)
     model.sides, model.latex = sides, latex
     assert model.predict([np.rot90(heavy_on_the_left())], Options(turn=turn))[0].turned == 0
 
