@@ -146,7 +146,7 @@ class PreprocessSpec:
 def preprocess(rgb: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
     """(H, W, 3) uint8 RGB -> (h, w) float32 ink, normalised by mean and std, of any size within the spec's limits."""
     ink = extract_ink(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
-    (top, bottom, left, right), glyph = _measure(ink)
+    (top, bottom, left, right), glyph = measure_ink(ink)
     factor = float(np.clip(spec.glyph_height * spec.scale / glyph, 0.02, 6.0))
     border = math.ceil(spec.margin * spec.glyph_height * spec.scale / factor)
     top, left = max(0, top - border), max(0, left - border)
@@ -188,7 +188,7 @@ def _stretch(ink: np.ndarray) -> np.ndarray:
     return np.clip((ink - noise) / (full - noise), 0, 1)
 
 
-def _measure(ink: np.ndarray) -> tuple[tuple[int, int, int, int], float]:
+def measure_ink(ink: np.ndarray) -> tuple[tuple[int, int, int, int], float]:
     """The ink's bounding box (top, bottom, left, right) and the height of its typical glyph.
 
     Glyphs are connected components of an ordinary shape. Their median height is weighted by area, so that specks,
@@ -603,6 +603,7 @@ class Options:
     n_best: int = 1  # likeliest answers to give, 1 to 8
     tokens: bool = False  # a confidence for each token
     constrained: bool = False  # nothing but LaTeX: see Grammar
+    turn: str = "auto"  # "auto" also tries a tall picture as one that lies on its side; "off" takes it as it is
 
     def changed(self, values: Mapping[str, Any]) -> Options:
         """These options with others in their place, numbers or texts.
@@ -623,12 +624,16 @@ class Options:
 MAX_BEAM = 8
 
 
-def _option(name: str, value: Any) -> int | bool:
+def _option(name: str, value: Any) -> int | bool | str:
     text = str(value).lower() if isinstance(value, int | str) else ""
     if name in ("beam", "n_best"):
         if text.isdecimal() and 1 <= int(text[:9]) <= MAX_BEAM:
             return int(text)
         expected = f"a whole number from 1 to {MAX_BEAM}"
+    elif name == "turn":
+        if text in ("auto", "off"):
+            return text
+        expected = "auto or off"
     else:
         if text in ("true", "1", "false", "0"):
             return text in ("true", "1")
@@ -647,6 +652,7 @@ class Prediction:
     blank: bool = False  # the picture has no ink; nothing was guessed, and the confidence in that is 1
     token_confidences: tuple[float | None, ...] | None = None  # on request; None for a token that a repair put in
     n_best: tuple[Prediction, ...] = ()  # on request: this one and the next likeliest
+    turned: int = 0  # degrees clockwise, 90 or 270, by which the picture was turned to be read
 
     def to_dict(self) -> dict[str, Any]:
         row = {**asdict(self), "tokens": list(self.tokens), "confidence": round(self.confidence, 6)}
@@ -664,6 +670,12 @@ def _rounded(value: float | None) -> float | None:
 
 
 LEAST_CONFIDENCE = 1e-300  # a probability below has no logarithm
+
+# When a picture is tried as one that lies on its side; set on embedded pictures with the shipped weights.
+TALL = 1.5  # times as high as wide: 2% of upright pictures
+SURE = 0.9  # probability of a reading that needs no other
+BETTER = 0.15  # in log probability of a token: nothing that was right as it stood was lost by this
+FEWEST_TURNED = 3  # tokens: less has another meaning on its side, as `|` and `-`
 
 
 class Recognizer:
@@ -720,10 +732,26 @@ class Recognizer:
     def predict(self, pictures: Sequence[np.ndarray], options: Options = Options()) -> list[Prediction]:
         """(H, W, 3) uint8 RGB pictures -> their predictions, in the same order. One without ink gets an empty one."""
         inputs = [self.prepare(picture) for picture in pictures]
-        has_ink = [self._has_ink(image) for image in inputs]
-        written = [image for image, inked in zip(inputs, has_ink, strict=True) if inked]
-        predictions = iter(self.recognize(written, options))
-        return [self._finish(next(predictions)) if inked else self._blank(options) for inked in has_ink]
+        written = [place for place, image in enumerate(inputs) if self._has_ink(image)]
+        predictions = dict(zip(written, self.recognize([inputs[i] for i in written], options), strict=True))
+        if options.turn == "auto":
+            unsure = [i for i in written if _is_tall(inputs[i]) and predictions[i].confidence < SURE]
+            read = self._read_turned([pictures[i] for i in unsure], options)
+            for place, turned in zip(unsure, read, strict=True):
+                predictions[place] = _likelier(predictions[place], turned)
+        return [
+            self._finish(predictions[i]) if i in predictions else self._blank(options) for i in range(len(pictures))
+        ]
+
+    def _read_turned(self, pictures: Sequence[np.ndarray], options: Options) -> list[list[Prediction]]:
+        """What each picture is when turned by 90 and by 270 degrees; they go through the networks together.
+
+        They are prepared anew: what lies on its side was cropped and scaled by the bounds of an upright formula.
+        """
+        turns = (90, 270)
+        inputs = [self.prepare(np.rot90(picture, -turn // 90)) for picture in pictures for turn in turns]
+        read = iter(self.recognize(inputs, options))
+        return [[replace(next(read), turned=turn) for turn in turns] for _ in pictures]
 
     def _finish(self, prediction: Prediction) -> Prediction:
         return self._calibrate(_repair(prediction))
@@ -751,6 +779,11 @@ class Recognizer:
         image = self.prepare(picture)
         if not self._has_ink(image):
             yield self._blank(options)
+            return
+        if options.turn == "auto" and _is_tall(image):  # which way up is known at the end
+            (answer,) = self.predict([picture], options)
+            yield from answer.tokens
+            yield answer
             return
         search = self._search([image], options)
         while search.alive:
@@ -848,6 +881,21 @@ class Recognizer:
         if not expected:
             raise ModelError(f"{folder / 'golden.json'} lists no sample")
         return len(expected)
+
+
+def _is_tall(image: np.ndarray) -> bool:
+    return image.shape[0] > TALL * image.shape[1]
+
+
+def _likelier(upright: Prediction, turned: Sequence[Prediction]) -> Prediction:
+    """The upright reading unless a turned one is clearly better; by token, since wrong readings are often short."""
+
+    def by_token(prediction: Prediction) -> float:
+        return math.log(max(prediction.confidence, LEAST_CONFIDENCE)) / (len(prediction.tokens) + 1)  # and the end
+
+    whole = [each for each in turned if len(each.tokens) >= FEWEST_TURNED and not each.truncated]
+    best = max(whole, key=by_token, default=upright)
+    return best if upright.truncated or by_token(best) > by_token(upright) + BETTER else upright
 
 
 def _repair(prediction: Prediction) -> Prediction:

@@ -33,6 +33,8 @@ class Hyperparameters(BaseModel):
     synthetic: int | None = Field(None, ge=0, description="embedded pictures to add to the data")
     strips: int = Field(3000, ge=0, description="pictures of random symbols in a row to add to the training data")
     written: int = Field(0, ge=0, description="formulas of the data to add, written with its own pen strokes")
+    joined: int = Field(0, ge=0, description="pictures of two or three of the data's formulas side by side to add")
+    stacked: int = Field(0, ge=0, description="pictures of two to ten of the data's formulas below one another to add")
     symbol_steps: int = Field(1500, ge=0, description="steps in which the encoder first learns single symbols")
     on_bad_sample: Literal["error", "skip"] = Field("error", description="stop at a bad sample, or count and list it")
     validation_share: float = Field(0.1, gt=0, lt=1, description="part of the data kept apart, in whole groups")

@@ -23,7 +23,7 @@ import numpy as np
 from container.serve.settings import Settings
 
 WAITING = 64  # pictures that may wait to be written
-KEPT = ("latex", "confidence", "truncated", "repaired", "blank", "model_version")
+KEPT = ("latex", "confidence", "truncated", "repaired", "blank", "turned", "model_version")
 
 log = logging.getLogger(__name__)
 

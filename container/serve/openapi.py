@@ -29,6 +29,7 @@ class Prediction(BaseModel):
     model_version: str
     repaired: bool = Field(description=r"a brace, \left or \begin lacked its partner")
     blank: bool = Field(description="the picture has no ink, and the answer is empty")
+    turned: Literal[0, 90, 270] = Field(description="degrees clockwise by which the picture was turned to be read")
 
 
 class Reason(BaseModel):
@@ -127,8 +128,17 @@ def _invocations(settings: Settings) -> dict[str, Any]:
         **{kind: {"schema": {"type": "string"}} for kind in ("application/jsonlines", "text/csv", "text/plain")},
     }
     refusals = {str(status): _json(text, "Error") for status, text in REFUSALS.items()}
+    turn = {"type": "string", "enum": ["auto", "off"], "default": "auto"}
     return {
         "summary": "Recognize one picture or many",
+        "parameters": [
+            {
+                "name": "turn",
+                "in": "query",
+                "description": "auto also tries a tall picture as one that lies on its side",
+                "schema": turn,
+            }
+        ],
         "requestBody": {"required": True, "content": bodies},
         "responses": {
             "200": {"description": "As `Accept` asks.", "content": answers},

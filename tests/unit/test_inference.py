@@ -318,6 +318,7 @@ def test_json_answers_follow_the_form_of_the_request() -> None:
         "model_version": "m-1",
         "repaired": False,
         "blank": False,
+        "turned": 0,
     }
     many, _ = inference.output_fn(Answer((GOOD, BAD), "many"), "*/*")
     assert [row.get("latex", row.get("error", {}).get("code")) for row in json.loads(many)["predictions"]] == [
@@ -527,7 +528,9 @@ def test_options_come_in_the_body_or_beside_it() -> None:
     body = json.dumps({"image": base64_png(), "beam": 4, "tokens": True})
     request = inference.input_fn(body, "application/json")
     assert request.options == Options(beam=4, tokens=True)
-    assert request.with_options({"beam": "2", "constrained": "1"}).options == Options(2, 1, True, True)
+    assert request.with_options({"beam": "2", "constrained": "1", "turn": "off"}).options == Options(
+        2, 1, True, True, "off"
+    )
 
 
 @pytest.mark.parametrize(
@@ -538,7 +541,8 @@ def test_options_come_in_the_body_or_beside_it() -> None:
         ({"beam": True}, "invalid_option", "beam is True"),
         ({"n_best": 2.0}, "invalid_option", "n_best"),
         ({"tokens": "yes"}, "invalid_option", "tokens is 'yes', not true or false"),
-        ({"beams": 3}, "unknown_option", "'beams' is no option; there are beam, constrained, n_best, tokens"),
+        ({"beams": 3}, "unknown_option", "'beams' is no option; there are beam, constrained, n_best, tokens, turn"),
+        ({"turn": "left"}, "invalid_option", "turn is 'left', not auto or off"),
     ],
 )
 def test_a_wrong_option_is_named(values: dict[str, object], code: str, words: str) -> None:
@@ -577,6 +581,69 @@ def test_a_stream_gives_the_tokens_and_then_the_same_answer(tiny_base_dir: Path)
     assert isinstance(answer, inference.Prediction) and tuple(tokens) == answer.tokens
     with pytest.raises(RequestError, match="n_best must be 1"):
         next(model.stream(formula(), Options(n_best=2)))
+
+
+class Turning(inference.Recognizer):
+    """Reads the same in every picture, well only if that is wide and has most of its ink on the left."""
+
+    sides = (0.3, 0.9)  # probability of a token: in other pictures, and in such
+    latex = "a+b"
+    calls: tuple[int, ...] = ()  # how many inputs came together
+
+    def recognize(self, inputs: Sequence[np.ndarray], options: object = None) -> list[inference.Prediction]:
+        self.calls = (*self.calls, len(inputs))
+        return [self._seen(image) for image in inputs]
+
+    def _seen(self, image: np.ndarray) -> inference.Prediction:
+        height, width = image.shape
+        ink = image - image.min()
+        upside_down = ink[:, : width // 2].sum() < ink[:, width // 2 :].sum()
+        each = self.sides[0] if height > width or upside_down else self.sides[1]
+        tokens = tuple(self.latex)
+        return inference.Prediction(self.latex, tokens, each ** (len(tokens) + 1), False, self.version)
+
+
+def turning(base_dir: Path) -> Turning:
+    model = Turning.load(base_dir / "model")
+    assert isinstance(model, Turning)
+    return model
+
+
+def heavy_on_the_left() -> np.ndarray:
+    picture = formula()
+    picture[30:90, 30:70] = 0
+    return picture
+
+
+@pytest.mark.parametrize("degrees", [90, 270])
+def test_a_picture_on_its_side_is_read_turned(tiny_base_dir: Path, degrees: int) -> None:
+    model = turning(tiny_base_dir)
+    upright = heavy_on_the_left()
+    lying = np.rot90(upright, degrees // 90)  # counter-clockwise; it must be turned back
+    answers = model.predict([upright, lying, upright])
+    assert [answer.turned for answer in answers] == [0, degrees, 0]
+    assert [answer.to_dict()["turned"] for answer in answers] == [0, degrees, 0]
+    assert answers[1] == replace(answers[0], turned=degrees)
+    assert model.calls == (3, 2), "one try more, for that picture alone"
+    *tokens, answer = model.stream(lying)
+    assert tuple(tokens) == answers[1].tokens and answer == answers[1]
+
+
+@pytest.mark.parametrize(
+    ("sides", "latex", "turn"),
+    [
+        ((0.3, 0.9), "a+b", "off"),
+        ((0.98, 0.999), "a+b", "auto"),  # sure as it stands
+        ((0.8, 0.85), "a+b", "auto"),  # turned it is hardly better
+        ((0.3, 0.99), "-", "auto"),  # which stands for a bar
+    ],
+)
+def test_a_tall_formula_is_left_as_it_stands(
+    tiny_base_dir: Path, sides: tuple[float, float], latex: str, turn: str
+) -> None:
+    model = turning(tiny_base_dir)
+    model.sides, model.latex = sides, latex
+    assert model.predict([np.rot90(heavy_on_the_left())], Options(turn=turn))[0].turned == 0
 
 
 @pytest.mark.parametrize("value", [0, 128, 255])

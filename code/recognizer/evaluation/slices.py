@@ -1,4 +1,4 @@
-"""Rates of parts of a set: by source, level, size, length, and by what a formula is made of."""
+"""Rates of parts of a set: by source, level, size, length, lines, and by what a formula is made of."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import bisect
 from collections.abc import Iterable, Sequence
 
 from recognizer.evaluation.metrics import Metrics, Result, compute_metrics
+from recognizer.latex.lines import count_lines
 
 LENGTH_BOUNDS = (5, 12, 25, 50)  # reference tokens
 HEIGHT_BOUNDS = (32, 64, 128, 256, 512)  # pixels of the picture's height
@@ -27,12 +28,14 @@ CONTENTS: dict[str, frozenset[str]] = {
 def metrics_by_slice(results: Sequence[Result]) -> dict[str, dict[str, Metrics]]:
     """Return {"source": {"printed": ..., "handwritten": ...}, "length": {"1-5": ...}, ...}.
 
-    Slices are those that the results name, the reference's length, and its contents; a formula with a fraction and a
-    root counts in both. Kinds with one value only are left out: they say what the whole says.
+    Slices are those that the results name, the reference's length, its lines ("1", "2", "3+") and its contents; a
+    formula with a fraction and a root counts in both. Kinds with one value only are left out: they say what the whole
+    says.
     """
     kinds = dict.fromkeys(kind for result in results for kind in result.slices)
     by_kind = {kind: _slice(results, [[result.slices.get(kind, "unknown")] for result in results]) for kind in kinds}
     by_kind["length"] = _slice(results, [[bucket(len(result.reference), LENGTH_BOUNDS)] for result in results])
+    by_kind["lines"] = _slice(results, [[_lines(result.reference)] for result in results])
     by_kind["contents"] = _slice(results, [contents(result.reference) for result in results])
     return {kind: slices for kind, slices in by_kind.items() if len(slices) > 1}
 
@@ -41,6 +44,11 @@ def contents(tokens: Iterable[str]) -> list[str]:
     """Return which of CONTENTS a formula has; ["none of these"] if it has none."""
     present = set(tokens)
     return [name for name, marks in CONTENTS.items() if present & marks] or ["none of these"]
+
+
+def _lines(tokens: Sequence[str]) -> str:
+    count = count_lines(tokens)
+    return str(count) if count < 3 else "3+"
 
 
 def _slice(results: Sequence[Result], values: Sequence[Iterable[str]]) -> dict[str, Metrics]:

@@ -1,11 +1,13 @@
 """Command line: a sheet of sample pictures over their labels, to look at before training on them.
 
-`python -m recognizer.synth.contact_sheet --out sheet.png --seed 1 --count 24`
+`python -m recognizer.synth.contact_sheet --out sheet.png --seed 1 --count 24` shows embedded pictures;
+`--data FOLDER` what composition makes of a data set's, `--count` for each way of it.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +15,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+import inference
+from recognizer.data.compose import KINDS, composed_samples
+from recognizer.data.formats import read_dataset
+from recognizer.data.measure import PictureCache
+from recognizer.data.sample import DataError, Sample
 from recognizer.synth.dataset import sample
 
 CELL_WIDTH, CELL_HEIGHT, LABEL_LINES, LINE_HEIGHT = 420, 120, 2, 15
@@ -49,22 +56,44 @@ def _cell(picture: np.ndarray, label: str) -> np.ndarray:
     return cell
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m recognizer.synth.contact_sheet", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="PNG file to write")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="number of the first picture")
     parser.add_argument("--count", type=int, default=24)
     parser.add_argument("--columns", type=int, default=3)
+    parser.add_argument("--data", type=Path, help="labelled folder to compose pictures from")
+    parser.add_argument("--composed", nargs="+", choices=KINDS, default=KINDS, help="how (default: all ways)")
+    parser.add_argument("--max-tokens", type=int, default=200, help="bound of composed labels (default %(default)s)")
     options = parser.parse_args()
-    entries = []
-    for index in range(options.first, options.first + options.count):
-        picture, tokens, _, _ = sample(index, options.seed)
-        entries.append((picture, " ".join(tokens)))
+    try:
+        entries = _composed(options) if options.data else _embedded(options)
+    except DataError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     sheet = contact_sheet(entries, options.columns)
     _, data = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 9])
     options.out.write_bytes(data.tobytes())
+    return 0
+
+
+def _embedded(options: argparse.Namespace) -> list[tuple[np.ndarray, str]]:
+    drawn = (sample(index, options.seed) for index in range(options.first, options.first + options.count))
+    return [(picture, " ".join(tokens)) for picture, tokens, _, _ in drawn]
+
+
+def _composed(options: argparse.Namespace) -> list[tuple[np.ndarray, str]]:
+    """Composed pictures as training shows them in its first epoch, before augmentation."""
+    members, last = read_dataset(options.data).samples, options.first + options.count
+    shown: list[Sample] = []
+    for kind in options.composed:
+        made = composed_samples(kind, members, last, options.seed, options.max_tokens, PictureCache(budget=0))
+        shown += made[options.first :]
+    if not shown:
+        raise DataError(f"{options.data}: no two labels together are shorter than {options.max_tokens} tokens")
+    return [(each.load(), inference.join_tokens(each.tokens)) for each in shown]
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

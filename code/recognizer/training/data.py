@@ -13,6 +13,7 @@ import numpy as np
 import inference
 from recognizer.config import Hyperparameters
 from recognizer.data.batching import BatchLimits, plan_in_order, short_first
+from recognizer.data.compose import KINDS, composed_samples
 from recognizer.data.dataset import FormulaDataset
 from recognizer.data.formats import Dataset, read_dataset
 from recognizer.data.ink import Strokes
@@ -70,12 +71,14 @@ def prepare(
     else:
         split = split or split_by_group(samples, settings.validation_share, settings.seed)
         samples, held_out = split.apply(samples)
-    vocabulary = _vocabulary(sets, [*samples, *held_out])
+    cache = PictureCache(CACHE_BYTES)
+    written = _written(settings, samples)
+    composed = _composed(settings, [*samples, *written], cache)
+    vocabulary = _vocabulary(sets, [*samples, *held_out], composed)
     held_out = _at_most(held_out, settings.max_validation, settings.seed)
     bank = _bank(settings, vocabulary, samples) if settings.strips or settings.symbol_steps else None
     strips = _strips(settings, vocabulary, bank) if bank else []
-    samples = [*samples, *_written(settings, samples), *strips]
-    cache = PictureCache(CACHE_BYTES)
+    samples = [*samples, *written, *strips, *composed]
     trained, validated = (_measure(settings, part, spec, cache, ranks) for part in (samples, held_out))
     _report(trained, validated, vocabulary)
     workers = plan_workers(4 * settings.batch_pixels, settings.workers)
@@ -145,6 +148,20 @@ def _written(settings: Hyperparameters, samples: Sequence[Sample]) -> list[Sampl
     return written_samples(chosen, strokes, settings.seed, most=settings.written)
 
 
+def _composed(settings: Hyperparameters, samples: Sequence[Sample], cache: PictureCache) -> list[Sample]:
+    """Pictures put together from the training side's: what is kept for validation has no part in them."""
+    composed: list[Sample] = []
+    for kind in KINDS:
+        if count := getattr(settings, kind):
+            made = composed_samples(kind, samples, count, settings.seed, settings.max_tokens, cache)
+            if not made:
+                raise DataError(
+                    f"{kind}={count}, but no two labels together are shorter than max_tokens={settings.max_tokens}"
+                )
+            composed += made
+    return composed
+
+
 def _strips(settings: Hyperparameters, vocabulary: Vocabulary, bank: GlyphBank) -> list[Sample]:
     """Random layouts as samples. What they are depends on the seed and the number of the strip."""
     samples = []
@@ -170,12 +187,17 @@ def _short_enough(samples: Sequence[Sample], settings: Hyperparameters) -> list[
     return kept
 
 
-def _vocabulary(sets: Sequence[Dataset], samples: Sequence[Sample]) -> Vocabulary:
-    """The data set's own tokens.txt if that is all there is, else every token of the labels."""
+def _vocabulary(sets: Sequence[Dataset], samples: Sequence[Sample], composed: Sequence[Sample]) -> Vocabulary:
+    """The data set's own tokens.txt if that is all there is, else all tokens of the labels; and those of composing."""
     if len(sets) == 1 and sets[0].vocabulary:
-        return sets[0].vocabulary
-    listed = [token for each in sets if each.vocabulary for token in each.vocabulary.tokens if token not in SPECIALS]
-    return Vocabulary.from_labels([listed, *(sample.tokens for sample in samples)])
+        own = sets[0].vocabulary
+    else:
+        listed = [
+            token for each in sets if each.vocabulary for token in each.vocabulary.tokens if token not in SPECIALS
+        ]
+        own = Vocabulary.from_labels([listed, *(sample.tokens for sample in samples)])
+    added = sorted({token for sample in composed for token in sample.tokens if token not in own})
+    return Vocabulary([*own.tokens, *added], own.pad, own.bos, own.eos) if added else own
 
 
 def _at_most(samples: list[Sample], count: int, seed: int) -> list[Sample]:

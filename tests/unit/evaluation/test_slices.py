@@ -44,6 +44,16 @@ def test_a_formula_counts_with_everything_that_it_has():
     assert slices["root"].exprate == 0.5
 
 
+def test_two_lines_are_a_slice_of_their_own():
+    def lines(count):
+        return [r"\begin{matrix}", "a", *([r"\\", "a"] * (count - 1)), r"\end{matrix}"]
+
+    results = [result("a", "a"), result(lines(2), lines(2)), result(lines(2), "a"), result(lines(5), lines(5))]
+    slices = metrics_by_slice(results)["lines"]
+    assert [(name, metrics.samples) for name, metrics in slices.items()] == [("1", 1), ("2", 2), ("3+", 1)]
+    assert slices["2"].exprate == 0.5
+
+
 def test_lengths():
     assert [bucket(n, LENGTH_BOUNDS) for n in (1, 5, 6, 12, 13, 25, 26, 50, 51)] == [
         *("1-5", "1-5", "6-12", "6-12", "13-25", "13-25", "26-50", "26-50", "51+")

@@ -63,6 +63,14 @@ def test_the_ink_stays_legible(formula):
         assert np.percentile(np.abs(grey - ground), 97) > 25, seed
 
 
+def test_some_pictures_become_black_and_white_and_stay_legible_in_shadow(formula):
+    shadow = np.linspace(1, 0.4, formula.shape[1])[None, :, None]
+    changed = [augment((formula * shadow).astype(np.uint8), np.random.default_rng(seed)) for seed in range(200)]
+    binary = [picture for picture in changed if set(np.unique(picture)) == {0, 255}]
+    assert 2 <= len(binary) <= 25
+    assert all(0.01 < (picture == 0).mean() < 0.3 for picture in binary), "the shadow is no ink"
+
+
 def test_symbol_height_is_that_of_the_letters():
     picture = render("x x x x x", Style(x_height=20))
     assert symbol_height(picture) == pytest.approx(20, rel=0.2)  # thin serifs fall below the threshold
