@@ -361,11 +361,12 @@ class Grammar:
         self._tokens, self._specials, self._eos = tokens, frozenset(specials), eos
         self._known = frozenset(tokens)
         self._right = next((token for token in (r"\right.", *tokens) if token in self._known and _is_right(token)), "")
-        self._masks: dict[tuple[str, bool, str], np.ndarray] = {}
+        self._masks: dict[tuple[str, bool, str, bool], np.ndarray] = {}
 
     def mask(self, state: State) -> np.ndarray:
         """(V,) bool: which tokens may follow."""
-        key = (state.opened[-1].kind if state.opened else "", state.needed > 0, state.after)
+        inner = state.opened[-1].kind if state.opened else ""
+        key = (inner, state.needed > 0, state.after, _in_option(state.opened))
         if key not in self._masks:
             allowed = [self._allows(token, *key) for token in self._tokens]
             for special in self._specials:
@@ -408,7 +409,9 @@ class Grammar:
             state = self.follow(state, closing[-1])
         return closing
 
-    def _allows(self, token: str, inner: str, needed: bool, after: str) -> bool:
+    def _allows(self, token: str, inner: str, needed: bool, after: str, in_option: bool) -> bool:
+        if token == "]" and in_option:
+            return inner == "[" and not needed
         if needed:
             is_struck = after == "not" and not _arguments(token) and self._is_symbol(token)
             return token == "{" or is_struck or (token == "[" and after == "option")
@@ -454,6 +457,12 @@ class Grammar:
 
     def _closer(self, kind: str) -> str:
         return {"left": self._right, "[": "]"}.get(kind, kind if kind.startswith(r"\end") else "}")
+
+
+def _in_option(opened: Sequence[Opened]) -> bool:
+    r"""Whether a `]` would end an option: only braces hide it, not `\left` or an environment in between."""
+    kinds = (each.kind for each in reversed(opened))
+    return next((kind == "[" for kind in kinds if kind != "left" and not kind.startswith(r"\end")), False)
 
 
 def _is_right(token: str) -> bool:

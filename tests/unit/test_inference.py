@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -490,6 +490,7 @@ def constrained(logits: np.ndarray) -> tuple[list[str], bool]:
 
 
 @settings(deadline=None, max_examples=200)
+@example(175, 60, 1.0)  # a `]` within `\\left ... \\right` within an option ended the option
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 5, 20, 60]), st.floats(0, 4))
 def test_whatever_the_network_says_the_answer_is_latex(seed: int, length: int, hurry: float) -> None:
     logits = np.random.default_rng(seed).normal(size=(length, len(GRAMMAR_TOKENS))).astype(np.float32)
