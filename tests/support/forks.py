@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 def fork_context() -> ForkServerContext:
     """The standard library's fork server with torch and a tiny training in it; it has no threads that a fork loses."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.support.tiny_training"])
+    # torch loads the second, hundreds of modules, when the first optimizer is made
+    context.set_forkserver_preload(["tests.support.tiny_training", "torch._dynamo"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "code")]))  # it looks nowhere else
         forkserver.ensure_running()
