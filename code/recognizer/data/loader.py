@@ -40,7 +40,7 @@ class BatchLoader:
     ) -> None:
         self.dataset = dataset
         self.plan: Plan = lru_cache(maxsize=1)(plan)  # each step asks how long the epoch is, for its learning rate
-        self.rank, self.world_size = rank, world_size
+        self.rank, self.world_size, self.workers = rank, world_size, workers.workers
         self.wait_seconds = 0.0  # that the caller has waited for batches, in all
         self._keys = _EpochKeys()
         self._loader: DataLoader[Batch | DataError] = DataLoader(
