@@ -25,9 +25,9 @@ class Outcome(NamedTuple):
 
 def train(folder: Path, scale: float, pictures: int, epochs: int, symbol_steps: int) -> Outcome:
     """A whole job; what it prints goes to stderr."""
-    settings = Hyperparameters(
-        synthetic=pictures, epochs=epochs, scale=scale, symbol_steps=symbol_steps, strips=pictures // 2
-    )
+    chosen: dict[str, float] = {"synthetic": pictures, "strips": pictures // 2, "symbol_steps": symbol_steps}
+    chosen |= {"epochs": epochs, "scale": scale}
+    settings = Hyperparameters.from_strings({name: str(value) for name, value in chosen.items()})
     folders = Folders(folder / "model", folder / "output", folder / "checkpoints", None, None)
     with redirect_stdout(sys.stderr):
         run(settings, folders, StopSignal().listen())

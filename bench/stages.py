@@ -19,7 +19,6 @@ from torch.profiler import ProfilerActivity, profile
 
 import inference
 from recognizer.config import Hyperparameters
-from recognizer.data.batching import Batch as Indices
 from recognizer.data.dataset import Batch, FormulaDataset
 from recognizer.latex import tokenize
 from recognizer.models import build
@@ -139,7 +138,7 @@ def measure(folder: Path, count: int, steps: int) -> Stages:
     All steps are one epoch, however often it comes back to the same pictures, so that workers start only once.
     """
     write_formulas(folder / "data", count)
-    settings = Hyperparameters(epochs=1, strips=0, symbol_steps=0)
+    settings = Hyperparameters.from_strings({"epochs": "1", "strips": "0", "symbol_steps": "0"})
     torch.set_num_threads(inference.default_threads())
     torch.manual_seed(0)
     data = prepare(settings, folder / "data", None, inference.PreprocessSpec(), None, Ranks())
@@ -161,7 +160,7 @@ def measure(folder: Path, count: int, steps: int) -> Stages:
     return Stages(laps, formulas, loaded, pictures, loader.workers, operations)
 
 
-def load(dataset: FormulaDataset, batches: Sequence[Indices]) -> tuple[Laps, int]:
+def load(dataset: FormulaDataset, batches: Sequence[Sequence[int]]) -> tuple[Laps, int]:
     """The loader's stages, one after the other in this process, and how many pictures went through them."""
     laps, pictures = Laps(), 0
     assert dataset.augment is not None

@@ -24,7 +24,7 @@ BEAT_SECONDS = 2.0
 # more to end a rank that hangs.
 SILENT_BEATS = 10
 MEETING = timedelta(minutes=5)  # processes of one job start within a few minutes of each other
-LEFT = b"left"
+LEFT = "left"
 
 
 class LostRankError(Exception):
@@ -48,7 +48,8 @@ class Heartbeat:
         lost: Callable[[str], None] = end_process,
         seconds: float = BEAT_SECONDS,
     ) -> None:
-        self._store = PrefixStore("heartbeat", store.clone())  # a connection of its own: others block theirs
+        own: Store = store.clone()  # type: ignore[attr-defined]  # a connection: others block theirs as they wait
+        self._store = PrefixStore("heartbeat", own)
         self._store.set_timeout(timedelta(seconds=seconds * SILENT_BEATS))
         self._own, self._others = str(rank), [str(other) for other in range(world_size) if other != rank]
         self._lost, self._seconds = lost, seconds
@@ -61,7 +62,7 @@ class Heartbeat:
         Raises:
             LostRankError: some haven't in this time.
         """
-        self._store.set(self._own, b"0")
+        self._store.set(self._own, "0")
         try:
             self._store.wait(self._others, meeting)
         except RuntimeError as error:
@@ -82,15 +83,16 @@ class Heartbeat:
                 self._store.set(self._own, LEFT)
 
     def _run(self) -> None:
-        beats, heard, silent = 0, dict.fromkeys(self._others, b""), dict.fromkeys(self._others, 0)
+        beats, heard, silent = 0, dict.fromkeys(self._others, ""), dict.fromkeys(self._others, 0)
         while not self._leaving.wait(self._seconds):
             beats += 1
             try:
-                self._store.set(self._own, str(beats).encode())
-                now = dict(zip(self._others, self._store.multi_get(self._others), strict=True))
+                self._store.set(self._own, str(beats))
+                beaten = [value.decode() for value in self._store.multi_get(self._others)]
             except RuntimeError as error:
                 self._miss(f"the process where the ranks meet doesn't answer ({error})")
                 return
+            now = dict(zip(self._others, beaten, strict=True))
             silent = {rank: silent[rank] + 1 if beat == heard[rank] != LEFT else 0 for rank, beat in now.items()}
             heard = now
             longest = max(silent, key=lambda rank: silent[rank])
