@@ -175,6 +175,10 @@ bench-synth: $(READY) ## Pictures a second of the embedded data set, with one an
 bench-decoding: $(READY) ## What a step of decoding costs, and what cache and batching gain
 	PYTHONPATH=.:code $(RUN) -m bench.decoding
 
+.PHONY: bench-training
+bench-training: $(READY) ## Training: decoding in parallel, stages of a step, formulas an hour, picture sizes; BENCH="--quick --only stages"
+	PYTHONPATH=.:code $(RUN) -m bench.training $(BENCH)
+
 # The peer is for comparison only: it states no licence, and nothing of it goes into the project.
 .PHONY: bench-peer
 bench-peer: $(READY) ## Our shipped model beside latex-ocr-junia, on the same renderings; installs it into .venv-peer (6 GB)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from pathlib import Path
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no look-up of newer versions over the network
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave the core to the loader
@@ -20,8 +19,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave t
 from recognizer.config import ConfigError, Hyperparameters, parse_arguments
 from recognizer.data.sample import DataError
 from recognizer.training.checkpoint import CheckpointError
+from recognizer.training.heartbeat import LostRankError
 from recognizer.training.job import Folders, run
 from recognizer.training.precision import NotFiniteError
+from recognizer.training.reason import state_reason, tell_model_trainer
 from recognizer.training.stop import StopSignal
 
 
@@ -29,20 +30,13 @@ def main() -> int:
     try:
         settings = Hyperparameters.from_strings(parse_arguments(sys.argv[1:]))
         run(settings, Folders.from_environment(), StopSignal().listen())
-    except (ConfigError, DataError, CheckpointError, NotFiniteError) as error:
-        sys.stderr.write(f"error: {error}\n")  # in one piece: the ranks of a job share one stderr
-        _tell_model_trainer(f"error: {error}")
+    except (ConfigError, DataError, CheckpointError, LostRankError, NotFiniteError) as error:
+        state_reason(str(error))
         return 1
     except Exception as error:
-        _tell_model_trainer(f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
+        tell_model_trainer(f"{type(error).__name__}: {error}\n{traceback.format_exc()}\n")
         raise
     return 0
-
-
-def _tell_model_trainer(reason: str) -> None:
-    """SDK v3 bypasses the image's `train`, which writes the failure file, and names the file in this variable."""
-    if path := os.environ.get("SM_OUTPUT_FAILURE"):
-        Path(path).write_text(reason + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -99,9 +99,9 @@ def _headline(text: str, exit_code: int) -> str:
     stated = _stated_error(lines, traceback)
     if stated:
         return stated
-    if traceback:
+    if traceback and not (by_signal and LOST_PEER.search(traceback.message)):
         return traceback.message
-    if by_signal:
+    if by_signal:  # also where other ranks complain about the one that was killed
         return by_signal
     spoken = [line.strip() for line in lines if line.strip()]
     return spoken[-1] if spoken else f"the training script ended with exit code {exit_code} and said nothing on stderr"

@@ -1,7 +1,8 @@
 """Puts samples of similar size into one batch, within a bound of pixels.
 
 A plan for an epoch is a pure function of the sizes, the seed and the epoch's number. So it is the same for any number
-of workers and can be entered anywhere: the position of a resumed run is two integers, (epoch, batches done).
+of workers and of processes, and can be entered anywhere: the position of a resumed run is two integers, (epoch,
+batches done), also when it goes on with another number of processes.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class BatchLimits:
             raise ValueError(f"{self}: a batch needs at least one sample and one pixel")
 
 
-def plan_epoch(sizes: np.ndarray, limits: BatchLimits, seed: int, epoch: int, world_size: int = 1) -> list[Batch]:
+def plan_epoch(sizes: np.ndarray, limits: BatchLimits, seed: int, epoch: int) -> list[Batch]:
     """Divide all samples into batches, each sample exactly once.
 
     Args:
@@ -40,8 +41,6 @@ def plan_epoch(sizes: np.ndarray, limits: BatchLimits, seed: int, epoch: int, wo
             (`inference.canvas_size`), so that many samples are alike and chance decides who meets whom.
         limits: bounds of a batch. A single picture above `max_pixels` gets a batch of its own.
         seed, epoch: the order depends on these.
-        world_size: every batch has at least this many samples (if there are that many), so that each rank gets
-            one; for this alone the bound of pixels may be exceeded.
 
     Returns:
         Batches in the order of training.
@@ -53,17 +52,16 @@ def plan_epoch(sizes: np.ndarray, limits: BatchLimits, seed: int, epoch: int, wo
     for start in range(0, len(order), chunk):
         part = order[start : start + chunk]
         batches += _cut(part[_by_size(sizes[part])], sizes, limits)
-    batches = _join_small(batches, world_size)
     return [batches[place] for place in rng.permutation(len(batches))]
 
 
-def short_first(sizes: np.ndarray, limits: BatchLimits, seed: int, epoch: int, world_size: int = 1) -> list[Batch]:
+def short_first(sizes: np.ndarray, limits: BatchLimits, seed: int, epoch: int) -> list[Batch]:
     """`plan_epoch`, of the short samples alone in the first epochs: what they teach is soon learned, and cheap."""
     chosen = np.arange(len(sizes))
     if epoch < len(LONGEST_FIRST):
         short = np.flatnonzero(sizes[:, 2] <= LONGEST_FIRST[epoch])
         chosen = short if len(short) >= FEWEST_SHORT * len(sizes) else chosen
-    plan = plan_epoch(sizes[chosen], limits, seed, epoch, world_size)
+    plan = plan_epoch(sizes[chosen], limits, seed, epoch)
     return [tuple(chosen[list(batch)].tolist()) for batch in plan]
 
 
@@ -73,7 +71,7 @@ def plan_in_order(sizes: np.ndarray, limits: BatchLimits) -> list[Batch]:
 
 
 def share_of_rank(batch: Sequence[int], rank: int, world_size: int) -> Batch:
-    """Return the part of a global batch that one rank computes; the parts' sizes differ by one at most."""
+    """Return the part of a global batch that one rank computes, perhaps none; parts' sizes differ by one at most."""
     return tuple(batch[rank::world_size])
 
 
@@ -113,14 +111,3 @@ def _allowed(samples: int, canvas: int, drawn: int, limits: BatchLimits) -> bool
     """Whether so many samples on canvases of so many pixels, `drawn` of them all not padding, may be one batch."""
     pixels = samples * canvas
     return samples <= limits.max_samples and pixels <= limits.max_pixels and drawn >= (1 - MOST_PADDING) * pixels
-
-
-def _join_small(batches: list[Batch], world_size: int) -> list[Batch]:
-    """Join a batch with fewer samples than ranks to its neighbour, which is alike in size."""
-    joined: list[Batch] = []
-    for batch in batches:
-        if joined and min(len(batch), len(joined[-1])) < world_size:
-            joined[-1] += batch
-        else:
-            joined.append(batch)
-    return joined

@@ -41,7 +41,7 @@ class Batch:
     images  (B, 1, H, W) float32
     sizes   (B, 2) int64, height and width of each picture within H and W
     tokens  (B, T) int64, bos ... eos pad pad
-    samples the B samples
+    samples the B samples; none in a batch without weight
     epoch, position  which batch of which epoch; a run that has done it resumes at position + 1
     """
 
@@ -55,6 +55,10 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    def without_weight(self, pad: int) -> Batch:
+        """Return the batch without a token to learn from, for a rank that has no sample of its own in this step."""
+        return replace(self, tokens=torch.full_like(self.tokens, pad), indices=())
 
     def to(self, device: torch.device, **options: Any) -> Batch:
         """Return the batch on another device; options such as non_blocking=True or memory_format go to torch."""

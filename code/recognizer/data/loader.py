@@ -24,7 +24,9 @@ Plan = Callable[[int], Sequence[Sequence[int]]]  # epoch -> global batches of sa
 class BatchLoader:
     """Batches of an epoch, from any position on. Worker processes live for one epoch.
 
-    Every rank must be given the same plan; each takes its share of each batch, so all have equally many batches.
+    Every rank must be given the same plan; each takes its share of each batch, so all have equally many batches. Where
+    a batch has fewer samples than there are ranks, some compute a sample of it once more, without weight: all must
+    take part in the exchange of gradients, and the batches must not depend on how many ranks there are.
     """
 
     def __init__(
@@ -38,7 +40,7 @@ class BatchLoader:
     ) -> None:
         self.dataset = dataset
         self.plan: Plan = lru_cache(maxsize=1)(plan)  # each step asks how long the epoch is, for its learning rate
-        self.rank, self.world_size = rank, world_size
+        self.rank, self.world_size, self.workers = rank, world_size, workers.workers
         self.wait_seconds = 0.0  # that the caller has waited for batches, in all
         self._keys = _EpochKeys()
         self._loader: DataLoader[Batch | DataError] = DataLoader(
@@ -63,12 +65,15 @@ class BatchLoader:
         """
         global_batches = self.plan(epoch)[start:]
         shares = [share_of_rank(batch, self.rank, self.world_size) for batch in global_batches]
-        self._keys.batches = [[(epoch, index) for index in share] for share in shares]
+        computed = [share or batch[:1] for share, batch in zip(shares, global_batches, strict=True)]
+        self._keys.batches = [[(epoch, index) for index in indices] for indices in computed]
         began = time.perf_counter()
         for position, batch in enumerate(self._loader, start):
             self.wait_seconds += time.perf_counter() - began
             if isinstance(batch, DataError):
                 raise batch
+            if not shares[position - start]:
+                batch = batch.without_weight(self.dataset.vocabulary.pad)
             samples = tuple(self.dataset.samples[index] for index in batch.indices)
             yield replace(batch, samples=samples, epoch=epoch, position=position)
             began = time.perf_counter()

@@ -86,7 +86,7 @@ def prepare(
     change = augment if settings.augment else None
     training = BatchLoader(
         FormulaDataset(trained.samples, vocabulary, spec, settings.seed, change, cache, trained.sizes),
-        lambda epoch: short_first(trained.sizes, limits, settings.seed, epoch, ranks.world_size),
+        lambda epoch: short_first(trained.sizes, limits, settings.seed, epoch),
         workers,
         ranks.rank,
         ranks.world_size,

@@ -15,7 +15,11 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-TIMEOUT = timedelta(minutes=10)  # of one exchange: rank 0 alone validates and writes meanwhile
+from recognizer.training.heartbeat import MEETING, Heartbeat
+
+# Of one exchange. Others wait in it while rank 0 alone teaches symbols, validates or exports, which may take long; a
+# rank that is lost is found by its heartbeat.
+TIMEOUT = timedelta(hours=6)
 
 
 @dataclass(frozen=True)
@@ -59,18 +63,32 @@ class Ranks:
 
 @contextmanager
 def join() -> Iterator[Ranks]:
-    """Meets the other processes of the job, if there are any, and parts from them at the end."""
+    """Meets the other processes of the job, if there are any, and parts from them at the end.
+
+    Within, the process ends with the reason on stderr when another one falls silent.
+
+    Raises:
+        LostRankError: a process of the job hasn't come.
+    """
     ranks = Ranks(*(int(os.environ.get(name, default)) for name, default in _VARIABLES))
     if ranks.device.type == "cuda":
         torch.cuda.set_device(ranks.device)
     if ranks.world_size == 1:
         yield ranks
         return
-    dist.init_process_group("nccl" if ranks.device.type == "cuda" else "gloo", timeout=TIMEOUT)
+    store, rank, world_size = next(dist.rendezvous("env://", timeout=MEETING))
+    heartbeat = Heartbeat(store, rank, world_size)
+    heartbeat.start()
+    done = False
     try:
+        backend = "nccl" if ranks.device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=TIMEOUT)
         yield ranks
+        done = True
     finally:
-        dist.destroy_process_group()
+        heartbeat.stop(done)
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
 _VARIABLES = (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "1"))

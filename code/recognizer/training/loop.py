@@ -84,7 +84,6 @@ class Trainer:
                 self.save()
                 return False
             self._validate()
-            self._tick()
             self.progress.epoch, self.progress.position = self.progress.epoch + 1, 0
             self.save()
             self.ranks.wait()
@@ -97,7 +96,6 @@ class Trainer:
         for batch in self.training.epoch(self.progress.epoch, self.progress.position):
             loss, tokens, stopping = self._train_batch(batch.to(self.device, non_blocking=True), bool(stop))
             self.progress.position, self.progress.step = batch.position + 1, self.progress.step + 1
-            self._tick()
             self._meter.add(loss, tokens, len(batch) * self.ranks.world_size)
             if self._meter.seconds() > LOG_SECONDS and self.ranks.is_main:
                 self._log_step()
@@ -119,7 +117,9 @@ class Trainer:
             group["lr"] = rate
         logits = self._forward(self.network, batch)
         total, tokens = sequence_loss(logits, batch.tokens[:, 1:], self.vocabulary.pad, self.settings.label_smoothing)
-        all_tokens, all_loss, stopping = self.ranks.sum(tokens, float(total.detach()), float(stop))
+        sums = self.ranks.sum(tokens, float(total.detach()), float(stop), self._elapsed())
+        all_tokens, all_loss, stopping, seconds = sums
+        self.progress.seconds += seconds
         loss = total * (self.ranks.world_size / all_tokens)  # ranks' gradients are averaged, tokens weigh the same
         if self.precision.step(loss, self.network, self.optimizer, lambda: self._explain_skip(batch)):
             self.average.update(self.model, self.progress.step)
@@ -159,11 +159,12 @@ class Trainer:
             share = max(share, self.progress.seconds / (60 * self.settings.max_minutes))
         return min(1.0, share)
 
-    def _tick(self) -> None:
-        """Adds the time since the last tick to the run's: computing, waiting for data, validating."""
+    def _elapsed(self) -> float:
+        """Seconds since it was last asked: computing, waiting for data, validating. Only the main rank's clock counts,
+        or the ranks would end at different steps, and their learning rates drift apart."""
         now = time.monotonic()
-        self.progress.seconds += now - self._ticked
-        self._ticked = now
+        seconds, self._ticked = now - self._ticked, now
+        return seconds if self.ranks.is_main else 0.0
 
     def _out_of_time(self) -> bool:
         limit = self.settings.max_minutes
@@ -188,7 +189,8 @@ class Trainer:
     def _validate(self) -> None:
         """Validates on the main rank. The others learn the loss, as the learning rate may depend on it."""
         row = self._validate_here() if self.ranks.is_main else {"loss": 0.0}
-        (row["loss"],) = self.ranks.sum(row["loss"])
+        row["loss"], seconds = self.ranks.sum(row["loss"], self._elapsed())
+        self.progress.seconds += seconds
         self.history.append(row)
 
     def _validate_here(self) -> dict[str, float]:
@@ -230,8 +232,19 @@ class Trainer:
         """Takes the state of the last checkpoint, if there is one.
 
         Raises:
-            checkpoint.CheckpointError: it is of other sizes, another vocabulary or other data.
+            checkpoint.CheckpointError: it is of other sizes, another vocabulary or other data, or not the same on
+                every rank.
         """
+        found = self._restore()
+        steps = self.ranks.gather(self.progress.step)
+        if len(set(steps)) > 1:
+            raise checkpoint.CheckpointError(
+                f"the ranks would go on from steps {', '.join(map(str, steps))}: every host of the job needs the same "
+                f"{self.checkpoints}"
+            )
+        return found
+
+    def _restore(self) -> bool:
         state = checkpoint.read(self.checkpoints, checkpoint.LAST, self.settings.recognizer)
         if state is None:
             return False

@@ -86,6 +86,9 @@ def test_under_torchrun_a_rank_that_was_killed_counts_not_those_that_torchrun_en
         "Root Cause (first observed failure):\n[0]:\n  rank      : 1 (local_rank: 1)\n  exitcode  : -9 (pid: 2)\n"
     )
     assert headline(summary).startswith("the training script was ended by SIGKILL")
+    lost = PLAIN.replace("ValueError: bad", "RuntimeError: Connection closed by peer [127.0.0.1]:1")
+    assert headline(lost + summary).startswith("the training script was ended by SIGKILL")
+    assert headline(PLAIN + lost + summary) == "ValueError: bad"
 
 
 @pytest.mark.parametrize("between", ["", "error: no tab"])

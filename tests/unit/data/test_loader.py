@@ -36,7 +36,7 @@ def dataset_of(folder, **options):
 def loader_of(folder, workers=0, rank=0, world_size=1, **options):
     dataset = dataset_of(folder, **options)
     sizes = measure(dataset.samples, SPEC).sizes
-    plan = partial(plan_epoch, sizes, LIMITS, 5, world_size=world_size)
+    plan = partial(plan_epoch, sizes, LIMITS, 5)
     return BatchLoader(dataset, plan, WorkerPlan(workers, 2), rank, world_size)
 
 
@@ -115,6 +115,18 @@ def test_ranks_together_see_every_sample_once(competition):
     batches = [list(loader.epoch(0)) for loader in loaders]
     assert len(batches[0]) == len(batches[1])
     assert sorted(index for part in batches for batch in part for index in batch.indices) == list(range(12))
+
+
+def test_a_rank_without_a_share_computes_something_without_weight(competition):
+    alone, first, second = (
+        BatchLoader(dataset_of(competition), lambda epoch: [(0, 1), (2,)], WorkerPlan(0, 0), rank, world)
+        for rank, world in ((0, 1), (0, 2), (1, 2))
+    )
+    pad = alone.dataset.vocabulary.pad
+    last = [list(loader.epoch(0))[-1] for loader in (alone, first, second)]
+    assert same(last[0], last[1])
+    assert len(last[2]) == 0 and torch.equal(last[2].images, last[0].images)
+    assert set(last[2].tokens.flatten().tolist()) == {pad}
 
 
 def test_augmentation_depends_on_seed_epoch_and_sample(competition):

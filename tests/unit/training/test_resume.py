@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 import torch
-from PIL import Image
 
-import inference
 from recognizer.config import Hyperparameters
-from recognizer.data.dataset import Batch
-from recognizer.models import build
 from recognizer.training import checkpoint
-from recognizer.training.data import JobData, prepare
 from recognizer.training.determinism import deterministic
-from recognizer.training.distributed import Ranks
 from recognizer.training.loop import Trainer
 from recognizer.training.schedule import Schedule
 from recognizer.training.stop import StopSignal
-from tests.support.tiny_model import formula_picture
-from tests.support.tiny_recognizer import SMALL
-
-SPEC = inference.PreprocessSpec()
-LABELS = ("x + y", "a = 2", "x ^ { 2 }", "\\frac { a } { b }", "( x )")
+from tests.support.tiny_training import Recorded, settings, trainer, weights, write_pictures
 
 
 class StopAfter(StopSignal):
@@ -42,42 +31,7 @@ class StopAfter(StopSignal):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """20 pictures as JSON Lines."""
-    target: Path = tmp_path_factory.mktemp("data")
-    rows = []
-    for number in range(20):
-        Image.fromarray(formula_picture(number)).save(target / f"{number}.png")
-        rows.append({"image": f"{number}.png", "latex": LABELS[number % 5], "group": str(number)})
-    (target / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return target
-
-
-def settings(workers: int = 0, **more: object) -> Hyperparameters:
-    values = {
-        "epochs": 3,
-        "batch_size": 4,
-        "warmup_steps": 2,
-        "strips": 0,
-        "symbol_steps": 0,
-        "max_tokens": 20,
-        "workers": workers,
-        "sizes": {**SMALL["fast"], "dropout": 0.1},
-    }
-    return Hyperparameters.model_validate({**values, **more})
-
-
-def trainer(chosen: Hyperparameters, folder: Path, checkpoints: Path, kind: type[Trainer] = Trainer) -> Trainer:
-    data: JobData = prepare(chosen, folder, None, SPEC, None, Ranks())
-    torch.manual_seed(0)
-    model = build("fast", len(data.vocabulary), chosen.max_tokens, chosen.sizes)
-    made = kind(chosen, model, data.vocabulary, data.training, data.validation, checkpoints, Ranks(), {"seed": 0})
-    made.resume()
-    return made
-
-
-def weights(made: Trainer) -> torch.Tensor:
-    both = [*made.model.parameters(), *made.average.model.parameters()]
-    return torch.cat([parameter.detach().flatten() for parameter in both])
+    return write_pictures(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
@@ -107,24 +61,15 @@ def test_the_learning_rate_shows_no_step(uninterrupted: Trainer, folder: Path, t
     assert trainer(settings(), folder, tmp_path).learning_rate() == stopped.learning_rate()
 
 
-class Recorded(Trainer):
-    """Notes the learning rate of each step, and validates with a loss that never falls."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.rates: list[float] = []
-
-    def _train_batch(self, batch: Batch, stop: bool) -> tuple[float, int, bool]:
-        done = super()._train_batch(batch, stop)
-        self.rates.append(self.optimizer.param_groups[0]["lr"])
-        return done
+class NeverBetter(Recorded):
+    """Validates with a loss that never falls."""
 
     def _validate_here(self) -> dict[str, float]:
         return {"loss": 1.0}
 
 
 def recorded(chosen: Hyperparameters, folder: Path, checkpoints: Path) -> Recorded:
-    made = trainer(chosen, folder, checkpoints, Recorded)
+    made = trainer(chosen, folder, checkpoints, NeverBetter)
     assert isinstance(made, Recorded)
     return made
 

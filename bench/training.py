@@ -1,0 +1,73 @@
+"""Command line: `python -m bench.training` says what training costs, and what its design gains: `make bench-training`.
+
+* decoding all tokens at once against a loop over them, in `satrn`
+* where the time of a step of the default recognizer goes, and how many formulas of 25 tokens it learns from in an hour
+* pictures at full and at half size: time of an epoch, and accuracy
+
+Compare ratios of one run, not numbers of two: other work on the machine changes these.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+import inference
+from bench import input_size, stages, teacher_forcing
+
+AIM = 350_000  # formulas of 25 tokens an hour, on two cores
+LEAST_GAIN = 5.0
+
+
+def decoding(quick: bool) -> None:
+    torch.set_num_threads(inference.default_threads())
+    batch, length, turns = (4, stages.LENGTH, 2) if quick else (8, stages.LENGTH, 5)
+    all_at_once, one_by_one = teacher_forcing.compare(batch, length, turns)
+    print(
+        f"satrn, {length} tokens in training, batch {batch}: all at once {all_at_once:.1f} pictures a second, one by "
+        f"one {one_by_one:.1f}: {all_at_once / one_by_one:.1f} times (aim {LEAST_GAIN:.0f})",
+        flush=True,
+    )
+
+
+def default_recognizer(quick: bool) -> None:
+    count, steps = (32, 10) if quick else (512, 500)
+    with tempfile.TemporaryDirectory() as folder:
+        seen = stages.measure(Path(folder), count, steps)
+    print(
+        f"default recognizer, {stages.LENGTH} tokens, {inference.default_threads()} cores, {seen.workers} workers: "
+        f"{seen.an_hour:,.0f} formulas an hour, {seen.an_hour_alone:,.0f} by processor time on two cores without other "
+        f"work (aim {AIM:,}); {seen.waiting:.0%} of the time waited for the loader\n{seen.table()}\n{seen.operations}",
+        flush=True,
+    )
+
+
+def sizes(quick: bool) -> None:
+    pictures, epochs, symbol_steps = (120, 1, 5) if quick else (2000, 4, 600)
+    outcomes = []
+    for scale in input_size.SCALES:
+        with tempfile.TemporaryDirectory() as folder:
+            outcomes.append(input_size.train(Path(folder), scale, pictures, epochs, symbol_steps))
+    print(f"{pictures} embedded pictures, {epochs} epochs\n{input_size.table(outcomes)}", flush=True)
+
+
+PARTS = {"decoding": decoding, "stages": default_recognizer, "sizes": sizes}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.training", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--only", choices=PARTS, help="one part (default: all)")
+    parser.add_argument("--quick", action="store_true", help="a fraction of everything: shows that it runs, no more")
+    options = parser.parse_args(arguments)
+    for part in [options.only] if options.only else PARTS:
+        PARTS[part](options.quick)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""The training benchmark compares two ways to the same gradients, and adds up its stages."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import torch
+
+from bench.stages import Laps
+from bench.teacher_forcing import PAD, parallel, step_by_step
+from recognizer.models import build
+from recognizer.training.loss import sequence_loss
+from tests.support.tiny_recognizer import SMALL
+
+
+def test_both_ways_of_teacher_forcing_give_the_same_gradients():
+    torch.manual_seed(0)
+    model = build("satrn", 20, 6, SMALL["satrn"])
+    images, sizes = torch.rand(2, 1, 32, 64), torch.tensor([[32, 64], [32, 40]])
+    tokens = torch.randint(1, 20, (2, 6))
+    gradients = []
+    for forward in (parallel, step_by_step):
+        model.zero_grad()
+        loss, _ = sequence_loss(forward(model, images, sizes, tokens[:, :-1]), tokens[:, 1:], PAD)
+        loss.backward()
+        gradients.append([parameter.grad for parameter in model.parameters() if parameter.grad is not None])
+    for one, other in zip(*gradients, strict=True):
+        assert torch.allclose(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_each_lap_is_added_to_its_stage(monkeypatch):
+    monkeypatch.setattr(
+        "bench.stages.time", SimpleNamespace(perf_counter=iter([0, 1, 3, 7]).__next__, process_time=int)
+    )
+    laps = Laps()
+    for stage in ("first", "second", "first"):
+        laps.lap(stage)
+    assert laps.clock == {"first": 5, "second": 2}
