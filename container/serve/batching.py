@@ -73,7 +73,7 @@ class Batcher(Generic[Item, Result]):
             with suppress(InvalidStateError):
                 future.set_exception(error)
 
-    def close(self, seconds: float) -> bool:
+    def close(self, seconds: float | None) -> bool:
         """Ends the thread once nothing waits any more, and returns whether it has ended within `seconds`."""
         with self._changed:
             self._closed = True

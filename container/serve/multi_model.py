@@ -290,17 +290,24 @@ class MultiModel:
         if not is_idle:
             model.service.abandon(errors.unloaded())
         self._metrics.model_unloads.labels(why).inc()
-        if model.service.close(seconds):
-            model.folder.close()
-            model.service = None
-            _return_memory()
-            with self._changed:
-                self._leaving.discard(model)
-        else:  # stays counted, and /ping tells
+        if not self._release(model, seconds):  # it stays counted until then, and /ping tells
             log.error("%s is unloaded, but still at work on a batch", model.name)
-        self._count()
+            threading.Thread(target=self._release, args=[model], name="release", daemon=True).start()
         fields = {"model_name": model.name, "why": why, "memory_mb": model.memory // MB}
         log.info("unloaded", extra={"fields": fields})
+
+    def _release(self, model: Model, seconds: float | None = None) -> bool:
+        """Frees the memory of a model that nobody asks any more, if its last batch ends within `seconds`."""
+        assert model.service
+        if not model.service.close(seconds):
+            return False
+        model.folder.close()
+        with self._changed:
+            self._leaving.discard(model)
+            model.service = None
+        _return_memory()
+        self._count()
+        return True
 
     def _count(self) -> None:
         with self._changed:

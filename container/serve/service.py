@@ -189,7 +189,7 @@ class Service:
         if batcher := self._batcher:
             batcher.abandon(error)
 
-    def close(self, seconds: float) -> bool:
+    def close(self, seconds: float | None) -> bool:
         """Lets go of a model that no request is at any more; returns whether its thread ended within `seconds`."""
         self._is_closing = True
         handler, batcher = self._handler, self._batcher
