@@ -321,7 +321,7 @@ def test_S11_an_archive_is_unpacked_and_removed_again(own_base_dir, tmp_path):
 
 
 def test_S11_hostile_archives_write_nothing(tiny_base_dir, own_base_dir, tmp_path):
-    archives = {
+    archives: dict[str, dict[str, object]] = {
         "../out.txt": {},
         "/out.txt": {},
         "a.pkl": {},
