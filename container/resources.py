@@ -1,4 +1,4 @@
-"""How much of the machine this container may use: CPUs, memory for shared tensors, threads.
+"""How much of the machine this container may use: CPUs, memory, memory for shared tensors, threads.
 
 `os.cpu_count()` tells the cores of the HOST. A container limited to two of 64 cores that starts 64 threads is
 slower than with one (threads wait for each other's time slices), so both programs (`train`, `serve`) and
@@ -24,13 +24,20 @@ def cpu_limit(cgroup_root: Path | None = None) -> float:
     """
     root = CGROUP_ROOT if cgroup_root is None else cgroup_root
     available = float(len(os.sched_getaffinity(0)))
-    quotas = [quota for folder in _cgroup_folders(root) if (quota := _quota(folder)) is not None]
+    quotas = [quota for folder in _cgroup_folders(root, "cpu") if (quota := _quota(folder)) is not None]
     return min([available, *quotas])
 
 
 def suggested_threads(cgroup_root: Path | None = None) -> int:
     """Whole number of compute threads that fit into `cpu_limit()`: rounded down, at least 1."""
     return max(1, math.floor(cpu_limit(cgroup_root)))
+
+
+def memory_limit(cgroup_root: Path | None = None) -> int:
+    """Bytes of memory this process may use: the least of the cgroup's limit (v1 or v2) and what the machine has."""
+    root = CGROUP_ROOT if cgroup_root is None else cgroup_root
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min([machine, *(limit for folder in _cgroup_folders(root, "memory") for limit in _memory_limits(folder))])
 
 
 def shm_bytes(folder: Path | None = None) -> int:
@@ -45,13 +52,13 @@ def shm_bytes(folder: Path | None = None) -> int:
     return status.f_frsize * status.f_blocks
 
 
-def _cgroup_folders(root: Path) -> list[Path]:
-    """Folders that may hold this process's CPU quota: its own group and every parent of it, v2 then v1.
+def _cgroup_folders(root: Path, controller: str) -> list[Path]:
+    """Folders that may hold this process's limit of `cpu` or `memory`: its own group and its parents, v2 then v1.
 
-    Inside a container the own group is usually the root ("0::/"); outside, a quota may stand on any ancestor
+    Inside a container the own group is usually the root ("0::/"); outside, a limit may stand on any ancestor
     (a systemd slice), and the tightest one counts.
     """
-    folders = [root, root / "cpu", root / "cpu,cpuacct"]
+    folders = [root, root / controller, root / "cpu,cpuacct"]
     try:
         lines = PROC_SELF_CGROUP.read_text().splitlines()
     except OSError:
@@ -61,7 +68,7 @@ def _cgroup_folders(root: Path) -> list[Path]:
         controllers, _, group = rest.partition(":")
         if hierarchy == "0":
             base = root
-        elif "cpu" in controllers.split(","):
+        elif controller in controllers.split(","):
             base = root / controllers
         else:
             continue
@@ -85,3 +92,13 @@ def _quota(folder: Path) -> float | None:
     except (ValueError, ZeroDivisionError):  # "max"
         return None
     return cpus if cpus > 0 else None
+
+
+def _memory_limits(folder: Path) -> list[int]:
+    """The limits in one cgroup folder; v2 says "max" where there is none, v1 a number beyond any machine."""
+    texts = [
+        path.read_text().strip()
+        for name in ("memory.max", "memory.limit_in_bytes")
+        if (path := folder / name).is_file()
+    ]
+    return [int(text) for text in texts if text.isdigit()]

@@ -22,6 +22,7 @@ RUN --mount=type=cache,target=/var/cache/pip \
 
 FROM ${BASE_IMAGE}
 LABEL com.amazonaws.sagemaker.capabilities.accept-bind-to-port="true" \
+      com.amazonaws.sagemaker.capabilities.multi-models="true" \
       org.opencontainers.image.title="formula-recognizer-serve" \
       org.opencontainers.image.description="Serves a formula recognizer (picture -> LaTeX) on Amazon SageMaker or anywhere" \
       org.opencontainers.image.licenses="Apache-2.0"

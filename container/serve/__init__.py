@@ -1,10 +1,11 @@
-"""The `serve` program: answers SageMaker's /ping and /invocations with the model in /opt/ml/model.
+"""The `serve` program: answers SageMaker's /ping and /invocations with the model in /opt/ml/model, or with several.
 
 The path of a request, one file for each step:
 
     __main__ -> gunicorn_server   settings from the environment, then gunicorn with threads; drains on SIGTERM
     app                           routes and HTTP
     service                       admission, deadline, the running model
+    single_model, multi_model     the one model in /opt/ml/model; or several (model_routes), checked first (model_check)
     handler                       model_fn, input_fn, predict_fn, output_fn: ours, or those that the model brings
     streaming                     server-sent events, for those who ask for them
     batching                      pictures of concurrent requests share calls of the model

@@ -22,7 +22,7 @@ def main() -> int:
         return 2
     logs.configure(settings.log_level)
     # Read by libraries when they are loaded, which happens after the fork.
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, suggested_threads() // settings.workers)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, suggested_threads() // settings.worker_count)))
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # ONNX Runtime from 1.29 on reports to Microsoft and writes to the home
     from container.serve.gunicorn_server import Server
 

@@ -7,17 +7,19 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from container.serve import client, errors, logs, metrics, openapi, page
+from container.serve import client, errors, logs, metrics, model_routes, openapi, page
 from container.serve.handler import Call
 from container.serve.metrics import Metrics
+from container.serve.multi_model import MultiModel
 from container.serve.service import Service
 from container.serve.settings import Settings
+from container.serve.single_model import SingleModel
 from container.serve.streaming import EVENT_STREAM
 
 TRANSFORM_TOTAL_MB = 100  # batch transform: concurrent requests times their size may not exceed it
@@ -25,37 +27,20 @@ TRANSFORM_TOTAL_MB = 100  # batch transform: concurrent requests times their siz
 log = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings, service: Service, counted: Metrics) -> Flask:
+def create_app(settings: Settings, models: SingleModel | MultiModel, counted: Metrics) -> Flask:
     app = Flask("container.serve", static_folder=None)
     document = openapi.document(settings)
 
     @app.get("/ping")
     def ping() -> Response:
-        if problem := service.ping_problem():
+        if problem := models.ping_problem():
             raise errors.not_ready(problem)
         return Response(status=200, mimetype="text/plain")
 
-    @app.post("/invocations")
-    def invocations() -> Response:
-        with ExitStack() as admitted:
-            admitted.enter_context(service.admit())
-            call, is_wanted = _call(settings), _is_wanted()
-            if EVENT_STREAM in call.accept.lower():
-                events = service.stream(call, is_wanted)
-                response = Response(events, mimetype=EVENT_STREAM, headers={"Cache-Control": "no-cache"})
-                response.call_on_close(admitted.pop_all().close)
-                return response
-            body, content_type = service.answer(call, is_wanted)
-        return Response(body, content_type=content_type)
-
-    @app.get("/execution-parameters")
-    def execution_parameters() -> Response:
-        payload = min(settings.max_payload_mb, TRANSFORM_TOTAL_MB)
-        return jsonify(
-            MaxConcurrentTransforms=max(1, min(2 * settings.batch_size, TRANSFORM_TOTAL_MB // payload)),
-            BatchStrategy="MULTI_RECORD",
-            MaxPayloadInMB=payload,
-        )
+    if isinstance(models, MultiModel):
+        model_routes.add_to(app, models, partial(_invoke, settings))
+    else:
+        _add_single_model_routes(app, models, settings)
 
     if settings.shows_page:
         app.register_blueprint(page.page)
@@ -68,7 +53,7 @@ def create_app(settings: Settings, service: Service, counted: Metrics) -> Flask:
 
         @app.get("/metrics")
         def metrics_of_all_workers() -> Response:
-            service.ping_problem()  # so that `formula_model_ready` is of now
+            models.ping_problem()  # so that `formula_model_ready` is of now
             return Response(metrics.render(), content_type=metrics.CONTENT_TYPE)
 
     app.register_error_handler(HTTPException, _http_error)
@@ -78,6 +63,35 @@ def create_app(settings: Settings, service: Service, counted: Metrics) -> Flask:
         app.before_request(partial(_check_key, settings.api_key.get_secret_value().strip()))
     app.after_request(partial(_end, counted))
     return app
+
+
+def _add_single_model_routes(app: Flask, model: SingleModel, settings: Settings) -> None:
+    @app.post("/invocations")
+    def invocations() -> Response:
+        return _invoke(settings, model.admit())
+
+    @app.get("/execution-parameters")
+    def execution_parameters() -> Response:
+        payload = min(settings.max_payload_mb, TRANSFORM_TOTAL_MB)
+        return jsonify(
+            MaxConcurrentTransforms=max(1, min(2 * settings.batch_size, TRANSFORM_TOTAL_MB // payload)),
+            BatchStrategy="MULTI_RECORD",
+            MaxPayloadInMB=payload,
+        )
+
+
+def _invoke(settings: Settings, admission: AbstractContextManager[Service]) -> Response:
+    """Answers the request with the model that admits it; a stream stays admitted until its end."""
+    with ExitStack() as admitted:
+        service = admitted.enter_context(admission)
+        call, is_wanted = _call(settings), _is_wanted()
+        if EVENT_STREAM in call.accept.lower():
+            events = service.stream(call, is_wanted)
+            response = Response(events, mimetype=EVENT_STREAM, headers={"Cache-Control": "no-cache"})
+            response.call_on_close(admitted.pop_all().close)
+            return response
+        body, content_type = service.answer(call, is_wanted)
+    return Response(body, content_type=content_type)
 
 
 def _call(settings: Settings) -> Call:
@@ -126,6 +140,8 @@ def _begin() -> None:
     ids = {"request_id": uuid.uuid4().hex[:16]}
     if inference_id := request.headers.get("X-Amzn-SageMaker-Inference-Id"):
         ids["inference_id"] = inference_id
+    if target_model := request.headers.get("X-Amzn-SageMaker-Target-Model"):  # a multi-model endpoint's client named it
+        ids["target_model"] = target_model
     logs.REQUEST.set(ids)
 
 

@@ -51,7 +51,9 @@ class Capture:
     def from_settings(cls, settings: Settings) -> Capture | None:
         if settings.capture_dir is None:
             return None
-        return cls(settings.capture_dir, settings.capture_share, settings.capture_mb * 1024 * 1024, settings.workers)
+        return cls(
+            settings.capture_dir, settings.capture_share, settings.capture_mb * 1024 * 1024, settings.worker_count
+        )
 
     def offer(self, request_id: str, pictures: Sequence[Any], rows: Sequence[Any]) -> None:
         """Takes the request's answered pictures, if its turn has come. Never waits, never fails."""

@@ -38,6 +38,10 @@ def shutting_down() -> ServeError:
     return ServeError(503, "shutting_down", "the server is stopping; ask another one", retry_after=1)
 
 
+def unloaded() -> ServeError:
+    return ServeError(503, "unloaded", "the model was unloaded while this request was still arriving", retry_after=1)
+
+
 def client_gone() -> ServeError:
     """For the log and the metrics, with nginx's status: nobody reads this answer."""
     return ServeError(499, "client_gone", "the client closed the connection before its turn came")

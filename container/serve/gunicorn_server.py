@@ -27,8 +27,9 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 from container.serve import logs
 from container.serve.app import create_app
 from container.serve.metrics import Metrics, forget_worker, share_folder
-from container.serve.service import Service
+from container.serve.multi_model import MultiModel
 from container.serve.settings import Settings
+from container.serve.single_model import SingleModel
 
 STOP_SECONDS = 27  # SageMaker kills 30 s after SIGTERM (S4)
 GIVE_UP_SECONDS = 23  # by then, whatever is still inside gets its 503
@@ -44,7 +45,7 @@ class Server(BaseApplication):
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.service = Service(settings)
+        self.models = MultiModel(settings) if settings.multi_model else SingleModel(settings)
         self.metrics_folder = share_folder(memory_dir())
         super().__init__()
 
@@ -52,7 +53,7 @@ class Server(BaseApplication):
         threads = self.settings.queue_size + SPARE_THREADS
         options = {
             "bind": f"0.0.0.0:{self.settings.port}",
-            "workers": self.settings.workers,
+            "workers": self.settings.worker_count,
             "worker_class": Worker,
             "threads": threads,
             "worker_connections": connection_limit(threads + 1000),
@@ -71,8 +72,8 @@ class Server(BaseApplication):
     def load(self) -> Flask:
         sys.setswitchinterval(SWITCH_SECONDS)
         metrics = Metrics()
-        self.service.start(metrics)
-        return create_app(self.settings, self.service, metrics)
+        self.models.start(metrics)
+        return create_app(self.settings, self.models, metrics)
 
 
 class Connection(TConn):
@@ -113,7 +114,7 @@ class Worker(ThreadWorker):
         linger = time.monotonic() + STOP_KEEPALIVE_LINGER
         for connection in self.pending_conns:  # silent so far: not for long any more
             connection.timeout = min(connection.timeout, linger)
-        self.app.service.stop(GIVE_UP_SECONDS)
+        self.app.models.stop(GIVE_UP_SECONDS)
 
 
 def connection_limit(wanted: int) -> int:

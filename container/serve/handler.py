@@ -14,7 +14,9 @@ import importlib.util
 import inspect
 import logging
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
@@ -24,6 +26,9 @@ from container.serve.errors import ServeError
 BUILTIN = Path(__file__).resolve().parents[2] / "code" / "inference.py"
 TEXT_TYPES = ("application/json", "text/csv")
 ANY_ACCEPT = "application/json"  # what AWS's toolkit hands over for */*, so functions may know nothing else
+
+IMPORTING = threading.Lock()  # the tables of modules are the process's, and several models may be loaded at once
+OWN_CODE: set[Path] = set()  # folders of models from which functions were imported
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +73,7 @@ class Handler:
     """A loaded model with the functions around it."""
 
     def __init__(self, custom: ModuleType | None, builtin: ModuleType, model_dir: Path) -> None:
+        self.model_dir = model_dir
         context = SimpleNamespace(system_properties={"model_dir": str(model_dir), "gpu_id": None})
 
         def choose(name: str, count: int = 2) -> Callable[..., Any]:
@@ -151,25 +157,52 @@ class Handler:
         return _reply(self._output_fn(prediction, accept), accept)
 
 
-def load_handler(model_dir: Path, program: str = "inference.py") -> Handler:
+def own_program(model_dir: Path, program: str = "inference.py") -> Path | None:
+    """The file with functions that the model brings along: `code/<program>` or `code/inference.py`."""
+    code = model_dir / "code"
+    return next((code / name for name in (program, "inference.py") if (code / name).is_file()), None)
+
+
+def load_handler(model_dir: Path, program: str = "inference.py", runs_own_code: bool = True) -> Handler:
     """Imports the functions and loads the model, which may take long.
 
     Args:
         model_dir: folder that may hold `code/<program>` or `code/inference.py`.
         program: file name that SAGEMAKER_PROGRAM gives.
+        runs_own_code: whether the model's own functions are imported; else those of this project read it.
 
     Raises:
         HandlerError: the model's inference.py can't be imported, or defines functions that exclude each other.
         Exception: whatever its model_fn raises.
     """
-    code = model_dir / "code"
-    path = next((code / name for name in (program, "inference.py") if (code / name).is_file()), None)
-    custom = _import_custom(path) if path else None
+    path = own_program(model_dir, program) if runs_own_code else None
+    with IMPORTING:
+        custom = _import_custom(path) if path else None
+        builtin = _builtin()
     log.info("handler functions: %s", path or "built in")
-    return Handler(custom, _import(BUILTIN, "inference"), model_dir)
+    return Handler(custom, builtin, model_dir)
+
+
+def forget_code(model_dir: Path) -> None:
+    """Takes back what an import of the model's code has left: its folder in Python's path, its neighbours' modules."""
+    code = model_dir / "code"
+    with IMPORTING:
+        OWN_CODE.discard(code)
+        while str(code) in sys.path:
+            sys.path.remove(str(code))
+        for name, module in list(sys.modules.items()):
+            if _lies_in(module, code):
+                del sys.modules[name]
+
+
+@cache
+def _builtin() -> ModuleType:
+    return _import(BUILTIN, "inference")
 
 
 def _import_custom(path: Path) -> ModuleType:
+    _refuse_taken_names(path.parent)
+    OWN_CODE.add(path.parent)
     sys.path.append(str(path.parent))  # at the end: its neighbours can be imported, but replace nothing of ours
     try:
         return _import(path, "model_inference")
@@ -187,6 +220,19 @@ def _import(path: Path, name: str) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
+
+
+def _refuse_taken_names(code: Path) -> None:
+    """Python has one module of a name: a second model would get the first one's, and nobody would notice."""
+    for path in code.iterdir():
+        module = sys.modules.get(path.stem)
+        if any(_lies_in(module, other) for other in OWN_CODE - {code}):
+            raise HandlerError(f"{path}: another loaded model has a module {path.stem!r} too; give it another name")
+
+
+def _lies_in(module: object, folder: Path) -> bool:
+    file = getattr(module, "__file__", None)
+    return isinstance(file, str) and folder in Path(file).parents
 
 
 def _picture_types(module: ModuleType) -> PictureTypes | None:

@@ -55,11 +55,20 @@ class Metrics:
         )
         self.model_info = Gauge(
             "formula_model_info",
-            "1; the labels say what is served",
+            "How many models of this version are loaded",
             ["version"],
             multiprocess_mode="livemax",
             registry=own,
         )
+
+        self.models_loaded = Gauge(
+            "formula_models_loaded", "Models in the list", multiprocess_mode="livesum", registry=own
+        )
+        self.models_memory = Gauge(
+            "formula_models_memory_bytes", "Estimate for the models", multiprocess_mode="livesum", registry=own
+        )
+        self.model_loads = Counter("formula_model_loads", "By code; ok: loaded", ["code"], registry=own)
+        self.model_unloads = Counter("formula_model_unloads", "asked or evicted", ["why"], registry=own)
 
     def time(self, stage: str) -> Any:
         """A context manager that times one of the stages."""

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
+from container.serve.model_routes import LONGEST_PAGE, Load
 from container.serve.settings import Settings
 
 REF = "#/components/schemas/{model}"
@@ -69,7 +70,30 @@ class ExecutionParameters(BaseModel):
     MaxPayloadInMB: int = Field(ge=1, le=100)
 
 
-MODELS = (Prediction, Error, Predictions, Picture, Pictures, Instances, ExecutionParameters)
+class LoadedModel(BaseModel):
+    modelName: str  # noqa: N815  (SageMaker's names)
+    modelUrl: str  # noqa: N815
+
+
+class LoadedModels(BaseModel):
+    """A page of the list."""
+
+    models: list[LoadedModel]
+    nextPageToken: str = Field("", description="if there are more: `next_page_token` of the next page")  # noqa: N815
+
+
+MODELS = (
+    Load,
+    LoadedModel,
+    LoadedModels,
+    Prediction,
+    Error,
+    Predictions,
+    Picture,
+    Pictures,
+    Instances,
+    ExecutionParameters,
+)
 REFUSALS = {
     400: "The body can't be read; the code says why.",
     406: "`Accept` names no type that can be given.",
@@ -85,8 +109,7 @@ def document(settings: Settings) -> dict[str, Any]:
     _, schemas = models_json_schema([(model, "serialization") for model in MODELS], ref_template=REF)
     paths: dict[str, Any] = {
         "/ping": {"get": {**_get("Whether every request will be answered", {"description": "Yes."}), "security": []}},
-        "/invocations": {"post": _invocations(settings)},
-        "/execution-parameters": {"get": _get("For batch transform", _json("Limits.", "ExecutionParameters"))},
+        **(_multi_model_paths(settings) if settings.multi_model else _single_model_paths(settings)),
         "/openapi.json": {
             "get": _get("This document", _content("OpenAPI 3.1.", "application/json", {"type": "object"}))
         },
@@ -105,10 +128,56 @@ def document(settings: Settings) -> dict[str, Any]:
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         described["security"] = [{"key": []}]
         for operations in paths.values():
-            for operation in operations.values():
+            for operation in (each for name, each in operations.items() if name != "parameters"):
                 if "security" not in operation:
                     operation["responses"]["401"] = _json("The key is missing or wrong.", "Error")
     return described
+
+
+def _single_model_paths(settings: Settings) -> dict[str, Any]:
+    return {
+        "/invocations": {"post": _invocations(settings)},
+        "/execution-parameters": {"get": _get("For batch transform", _json("Limits.", "ExecutionParameters"))},
+    }
+
+
+def _multi_model_paths(settings: Settings) -> dict[str, Any]:
+    name = _parameter("name", "path", {"type": "string", "minLength": 1}, required=True)
+    limit = _parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": LONGEST_PAGE})
+    token = _parameter("next_page_token", "query", {"type": "string"})
+    one, missing = _json("The model.", "LoadedModel"), {"404": _json("No such model is loaded.", "Error")}
+    invoke = _invocations(settings)
+    load = {
+        "summary": "Load a model",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref("Load")}}},
+        "responses": {
+            "200": one,
+            "400": _json("The body, the url or the model can't be used; the code says why.", "Error"),
+            "404": _json("There is no model at the url.", "Error"),
+            "409": _json("A model of this name is loaded, or being loaded.", "Error"),
+            "413": _json("The body is too large.", "Error"),
+            "503": _unavailable(),
+            "507": _json("There is no room in memory. Nothing was unloaded.", "Error"),
+        },
+    }
+    listed = _get("Loaded models by name", _json("A page of them.", "LoadedModels"))
+    listed["responses"]["400"] = _json("The limit is none.", "Error")
+    return {
+        "/models": {"post": load, "get": {**listed, "parameters": [limit, token]}},
+        "/models/{name}": {
+            "parameters": [name],
+            "get": {"summary": "One loaded model", "responses": {"200": one, **missing}},
+            "delete": {"summary": "Unload a model", "responses": {"200": one, **missing}},
+        },
+        "/models/{name}/invoke": {
+            "parameters": [name],
+            "post": {**invoke, "responses": {**invoke["responses"], **missing}},
+        },
+    }
+
+
+def _parameter(name: str, place: str, schema: dict[str, Any], required: bool = False) -> dict[str, Any]:
+    return {"name": name, "in": place, "required": required, "schema": schema}
 
 
 def _invocations(settings: Settings) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The running model and the way to it: loaded in the background, requests admitted, waited for, given up in time."""
+"""A running model and the way to it: requests admitted, waited for, given up in time."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from container.resources import suggested_threads
@@ -15,10 +16,8 @@ from container.serve import errors, logs
 from container.serve.batching import Batcher
 from container.serve.capture import Capture
 from container.serve.errors import ServeError
-from container.serve.handler import Call, Handler, Reply, load_handler
+from container.serve.handler import Call, Handler, Reply, forget_code, load_handler
 from container.serve.metrics import Metrics
-from container.serve.model_location import find_model_or_shipped
-from container.serve.readiness import LoadedWorkers
 from container.serve.settings import Settings
 from container.serve.streaming import TokenQueue, stream_events
 
@@ -33,62 +32,85 @@ class Waiting(NamedTuple):
     is_wanted: Callable[[], bool]  # whether its client still waits
 
 
-class Service:
-    """One model, shared by all threads of this process.
+class Shared:
+    """What all models of one process share: the room for requests, metrics, the sample that is kept."""
 
-    Not before `start()` is anything of the model touched, and `start()` returns at once: gunicorn has forked by
-    then (CUDA can't be used across a fork), and /ping answers while the model is being loaded.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._loaded = LoadedWorkers(settings.workers)
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self.settings, self.metrics = settings, metrics
+        self.capture = Capture.from_settings(settings)
+        # One bound for all models: what it bounds, threads and bodies in memory, belongs to the process.
         self._slots = threading.BoundedSemaphore(settings.queue_size)
         # A crowd that comes at once decodes a few at a time: a hundred threads at it kept /ping waiting for seconds.
-        self._decoding = threading.BoundedSemaphore(max(1, suggested_threads() // settings.workers))
+        self.decoding = threading.BoundedSemaphore(max(1, suggested_threads() // settings.worker_count))
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Room for one request, from its first byte to its last.
+
+        Raises:
+            ServeError: 503 `overloaded`.
+        """
+        if not self._slots.acquire(blocking=False):
+            raise errors.overloaded(self.settings.queue_size)
+        try:
+            with self.metrics.requests_admitted.track_inprogress():
+                yield
+        finally:
+            self._slots.release()
+
+
+class Service:
+    """One model, shared by all threads of this process."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared, self._settings, self._metrics = shared, shared.settings, shared.metrics
         self._lock = threading.Lock()
         self._arriving = 0  # requests admitted that have not handed their pictures over yet
-        self._problem: str | None = "the model has not been loaded yet"
+        self._problem: str | None = "the model is being loaded"
+        self._is_closing = False
         self._handler: Handler | None = None
         self._batcher: Batcher[Waiting, Any] | None = None
 
-    def start(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-        self._capture = Capture.from_settings(self._settings)
-        self._problem = "the model is being loaded"
-        threading.Thread(target=self._load, name="load", daemon=True).start()
+    def load(self, find: Callable[[], Path], runs_own_code: bool = True) -> Path:
+        """Loads the model in the folder that `find` gives, and returns the folder.
+
+        Raises:
+            Exception, SystemExit: why the model can't be served; from then on `problem` says it.
+        """
+        started = time.monotonic()
+        try:
+            model_dir = find()
+            self._handler = load_handler(model_dir, self._settings.program, runs_own_code)
+        except (Exception, SystemExit) as error:
+            self._problem = f"the model can't be served: {error}"
+            raise
+        self._batcher = self._make_batcher(self._handler)
+        self._model_info(1)
+        self._problem = None
+        seconds = round(time.monotonic() - started, 3)
+        log.info("ready", extra={"fields": {"model_dir": str(model_dir), "load_seconds": seconds}})
+        return model_dir
 
     def problem(self) -> str | None:
         """Why no request can be answered now, or None. Takes no time and no lock."""
-        if self._problem is None and self._batcher:
-            if not self._batcher.is_alive():
+        if self._problem is None and (batcher := self._batcher):
+            if not batcher.is_alive() and not self._is_closing:
                 return "the model's thread has died"
-            if (busy := self._batcher.busy_seconds()) > self._settings.request_timeout:
+            if (busy := batcher.busy_seconds()) > self._settings.request_timeout:
                 return f"the model has been working on one batch for {busy:.0f} s"
         return self._problem
 
-    def ping_problem(self) -> str | None:
-        """Why /ping can't say yet that every request will be answered, or None."""
-        problem = self.problem()
-        self._metrics.model_ready.set(problem is None)
-        return problem or (None if self._loaded.are_all() else "another worker is still loading the model")
-
     @contextmanager
-    def admit(self) -> Iterator[None]:
-        """Room for one request, from its first byte to its last.
+    def admit(self) -> Iterator[Service]:
+        """Room for one request at this model, from its first byte to its last.
 
         Raises:
             ServeError: 503 `not_ready` or `overloaded`.
         """
         if problem := self.problem():
             raise errors.not_ready(problem)
-        if not self._slots.acquire(blocking=False):
-            raise errors.overloaded(self._settings.queue_size)
-        try:
-            with self._metrics.requests_admitted.track_inprogress():
-                yield
-        finally:
-            self._slots.release()
+        with self._shared.slot():
+            yield self
 
     def answer(self, call: Call, is_wanted: Callable[[], bool]) -> Reply:
         """Answers an admitted request.
@@ -100,25 +122,24 @@ class Service:
             ServeError: 503 `deadline_exceeded`, 499 `client_gone`, 400 `too_nested`.
             Exception: what the handler's functions raise.
         """
-        assert self._handler and self._batcher
-        deadline = time.monotonic() + self._settings.request_timeout
-        if not self._handler.joins_requests:
+        handler, deadline = self._loaded_handler(), time.monotonic() + self._settings.request_timeout
+        if not handler.joins_requests:
             (future,) = self._submit([call], is_wanted)
             self._wait([future], deadline)
             return future.result()
         with self._is_arriving(), self._metrics.time("decode"):
-            request = self._decode(call, deadline)
-        futures = self._submit(self._handler.items(request), is_wanted)
+            request = self._decode(handler, call, deadline)
+        futures = self._submit(handler.items(request), is_wanted)
         failures = self._wait(futures, deadline)
         rows = [
-            self._handler.error_row(_row_error(failure)) if failure else future.result()
+            handler.error_row(_row_error(failure)) if failure else future.result()
             for future, failure in zip(futures, failures, strict=True)
         ]
         with self._metrics.time("encode"):
-            reply = self._handler.encode(request, rows, call.accept)
+            reply = handler.encode(request, rows, call.accept)
         self._metrics.answered(rows)
-        if self._capture:
-            self._capture.offer(logs.REQUEST.get()["request_id"], request.pictures, rows)
+        if self._shared.capture:
+            self._shared.capture.offer(logs.REQUEST.get()["request_id"], request.pictures, rows)
         return reply
 
     def stream(self, call: Call, is_wanted: Callable[[], bool]) -> Iterator[str]:
@@ -129,12 +150,11 @@ class Service:
         Raises:
             RequestError, ServeError: what can be refused before the first event.
         """
-        assert self._handler and self._batcher
-        handler, deadline = self._handler, time.monotonic() + self._settings.request_timeout
+        handler, deadline = self._loaded_handler(), time.monotonic() + self._settings.request_timeout
         if not handler.can_stream:
             raise ServeError(406, "not_acceptable", "this model's own inference.py has no stream_fn; ask for JSON")
         with self._is_arriving(), self._metrics.time("decode"):
-            request = self._decode(call, deadline)
+            request = self._decode(handler, call, deadline)
         if request.form != "one":
             raise ServeError(406, "not_acceptable", "text/event-stream answers one picture; ask for JSON for several")
         tokens = TokenQueue()
@@ -160,26 +180,37 @@ class Service:
 
         Requests are still admitted: they come from connections that were accepted before the stop.
         """
-        if self._batcher:
-            timer = threading.Timer(seconds, self._batcher.abandon, [errors.shutting_down()])
-            timer.daemon = True
-            timer.start()
+        timer = threading.Timer(seconds, self.abandon, [errors.shutting_down()])
+        timer.daemon = True
+        timer.start()
 
-    def _load(self) -> None:
-        started = time.monotonic()
-        try:
-            model_dir = find_model_or_shipped(self._settings.model_root)
-            handler = load_handler(model_dir, self._settings.program)
-        except (Exception, SystemExit) as error:
-            self._problem = f"the model can't be served: {error}"
-            log.critical(self._problem, exc_info=True)
-            return
-        self._handler, self._batcher = handler, self._make_batcher(handler)
-        self._metrics.model_info.labels(getattr(handler.model, "version", "")).set(1)
-        self._problem = None
-        self._loaded.add_this_one()
-        seconds = round(time.monotonic() - started, 3)
-        log.info("ready", extra={"fields": {"model_dir": str(model_dir), "load_seconds": seconds}})
+    def abandon(self, error: ServeError) -> None:
+        """Answers what waits or runs with the error."""
+        if batcher := self._batcher:
+            batcher.abandon(error)
+
+    def close(self, seconds: float | None) -> bool:
+        """Lets go of a model that no request is at any more; returns whether its thread ended within `seconds`."""
+        self._is_closing = True
+        handler, batcher = self._handler, self._batcher
+        if not batcher or not handler:
+            return True
+        if not batcher.close(seconds):
+            return False
+        self._model_info(-1)
+        self._handler = self._batcher = None  # they hold the networks, and each other
+        forget_code(handler.model_dir)
+        return True
+
+    def _model_info(self, change: int) -> None:
+        assert self._handler
+        self._metrics.model_info.labels(getattr(self._handler.model, "version", "")).inc(change)
+
+    def _loaded_handler(self) -> Handler:
+        """The handler of an admitted request's model, which may have been given up while the request was arriving."""
+        if self._handler is None:
+            raise errors.unloaded()
+        return self._handler
 
     def _make_batcher(self, handler: Handler) -> Batcher[Waiting, Any]:
         joins = handler.joins_requests
@@ -197,24 +228,24 @@ class Service:
             self._settings.max_batch_delay / 1000,
             more_expected=lambda: self._arriving > 0,
             is_wanted=lambda waiting: waiting.is_wanted(),
-            on_waiting=self._metrics.items_waiting.set,
+            on_waiting=self._metrics.items_waiting.inc,
         )
 
-    def _decode(self, call: Call, deadline: float) -> Any:
-        assert self._handler
-        if not self._decoding.acquire(timeout=max(0.0, deadline - time.monotonic())):
+    def _decode(self, handler: Handler, call: Call, deadline: float) -> Any:
+        if not self._shared.decoding.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise errors.deadline_exceeded(self._settings.request_timeout)
         try:
-            return self._handler.decode(call)
+            return handler.decode(call)
         except RecursionError:  # Python's e-mail parser on a form's damaged header; a parser of the user's on deep JSON
             raise errors.too_nested() from None
         finally:
-            self._decoding.release()
+            self._shared.decoding.release()
 
     def _submit(self, items: Sequence[Any], is_wanted: Callable[[], bool]) -> list[Future[Any]]:
-        assert self._batcher
+        if (batcher := self._batcher) is None or self._is_closing:
+            raise errors.unloaded()
         now = time.monotonic()
-        return self._batcher.submit([Waiting(item, now, is_wanted) for item in items])
+        return batcher.submit([Waiting(item, now, is_wanted) for item in items])
 
     @contextmanager
     def _is_arriving(self) -> Iterator[None]:

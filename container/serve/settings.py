@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 
 class SettingsError(Exception):
@@ -42,16 +42,33 @@ class Settings(BaseModel):
     api_key: SecretStr | None = Field(None, alias="SERVE_API_KEY")  # outside SageMaker, whose requests can't bring one
     shows_page: bool = Field(False, alias="SERVE_PAGE")  # a web page at /
 
+    multi_model: bool = Field(False, alias="SAGEMAKER_MULTI_MODEL")  # models come and go at /models (S11)
+    models_memory_mb: int | None = Field(None, ge=1, alias="SERVE_MODELS_MEMORY_MB")  # MiB for all models together
+    evicts_models: bool = Field(False, alias="SERVE_MODELS_EVICT")  # makes room itself; SageMaker does so by unloading
+    # What happens to a model whose code/inference.py isn't this image's: refused, or read by ours, or its code is run
+    models_code: Literal["refuse", "ignore", "run"] = Field("refuse", alias="SERVE_MODELS_CODE")
+
     metrics: bool | None = Field(None, alias="SERVE_METRICS")  # whether /metrics is shown
     region: str | None = Field(None, alias="SAGEMAKER_REGION")  # SageMaker's SDK sends it to every endpoint
     capture_dir: Path | None = Field(None, alias="SERVE_CAPTURE_DIR")  # where sampled pictures are kept; none if unset
     capture_share: float = Field(0.01, ge=0, le=1, alias="SERVE_CAPTURE_SHARE")  # of the requests
     capture_mb: int = Field(1000, ge=1, alias="SERVE_CAPTURE_MB")  # MiB that the folder may hold
 
+    @model_validator(mode="after")
+    def _page_has_its_route(self) -> Settings:
+        if self.shows_page and self.multi_model:
+            raise ValueError("SERVE_PAGE asks /invocations, which SAGEMAKER_MULTI_MODEL replaces: set one of the two")
+        return self
+
     @property
     def shows_metrics(self) -> bool:
         """As told, else outside SageMaker, whose endpoints let nobody ask for them."""
         return self.region is None if self.metrics is None else self.metrics
+
+    @property
+    def worker_count(self) -> int:
+        """Processes that serve. One where models come and go: a load reaches one process, and the others lack it."""
+        return 1 if self.multi_model else self.workers
 
     @property
     def model_root(self) -> Path:
@@ -73,4 +90,6 @@ class Settings(BaseModel):
 def _describe(problem: object) -> str:
     assert isinstance(problem, dict)
     reason = str(problem["msg"]).removeprefix("Value error, ")
+    if not problem["loc"]:  # two variables that exclude each other
+        return reason
     return f"{problem['loc'][0]}={problem['input']!r}: {reason[:1].lower()}{reason[1:]}"

@@ -28,6 +28,11 @@ def test_serving_image_size(serve_image):
     assert config(serve_image)["Size"] <= SERVE_LIMIT
 
 
+def test_S11_label_multi_models(serve_image):
+    labels = config(serve_image)["Config"]["Labels"]
+    assert labels["com.amazonaws.sagemaker.capabilities.multi-models"] == "true"
+
+
 def test_S1_label_accept_bind_to_port(serve_image):
     labels = config(serve_image)["Config"]["Labels"]
     assert labels["com.amazonaws.sagemaker.capabilities.accept-bind-to-port"] == "true"

@@ -20,9 +20,9 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize("key", [None, "key"])
-def test_answers_are_as_promised(tiny_base_dir, tmp_path, key):
-    with Server(tiny_base_dir, {"SERVE_API_KEY": key} if key else {}) as server:
+@pytest.mark.parametrize(("key", "mode"), [(None, {}), ("key", {}), (None, {"SAGEMAKER_MULTI_MODEL": "true"})])
+def test_answers_are_as_promised(tiny_base_dir, tmp_path, key, mode):
+    with Server(tiny_base_dir, {**mode, **({"SERVE_API_KEY": key} if key else {})}) as server:
         url = f"http://127.0.0.1:{server.wait_until_ready().port}/openapi.json"
         command = [sys.executable, "-m", "schemathesis.cli", "run", url, *OPTIONS]
         if key:

@@ -61,6 +61,25 @@ def fail_for_narrow(base_dir: Path) -> Path:
     return base_dir
 
 
+HOLD_BACK = """
+_free_predict_fn = predict_fn
+
+
+def predict_fn(request, model, context=None):
+    import time
+    while not Path({path!r}).exists():
+        time.sleep(0.02)
+    return _free_predict_fn(request, model)
+"""
+
+
+def hold_back(base_dir: Path) -> Path:
+    """Makes each call of the model wait until a file exists, whose path is returned."""
+    path, go = base_dir / "model" / "code" / "inference.py", base_dir / "go"
+    path.write_text(path.read_text() + HOLD_BACK.format(path=str(go)))
+    return go
+
+
 def replace_handler(base_dir: Path, source: str) -> Path:
     (base_dir / "model" / "code" / "inference.py").write_text(source)
     return base_dir

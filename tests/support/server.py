@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30
@@ -68,7 +68,7 @@ class Server:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
@@ -99,10 +99,10 @@ class Server:
     def invoke(self, body: bytes | list[bytes], content_type: str = "image/png", **headers: str) -> Reply:
         return self.request("POST", "/invocations", body, {"Content-Type": content_type, **headers})
 
-    def wait_until_ready(self) -> Server:
+    def wait_until_ready(self) -> Self:
         return self.wait_for(200)
 
-    def wait_for(self, status: int) -> Server:
+    def wait_for(self, status: int) -> Self:
         """Until /ping answers with this status."""
         deadline, last = time.monotonic() + START_SECONDS, "nothing"
         while time.monotonic() < deadline and self.process.poll() is None:

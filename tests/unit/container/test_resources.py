@@ -68,3 +68,17 @@ def test_garbage_in_the_quota_file_is_no_limit(tmp_path):
 def test_shm_size_of_a_missing_folder_is_zero(tmp_path):
     assert resources.shm_bytes(tmp_path / "none") == 0
     assert resources.shm_bytes(tmp_path) > 0
+
+
+def test_memory_limit_of_either_version(tmp_path):
+    assert resources.memory_limit(write(tmp_path / "v2", memory__max="1048576")) == 2**20
+    v1 = write(tmp_path / "v1" / "memory", memory__limit_in_bytes="2097152")
+    assert resources.memory_limit(v1.parent) == 2**21
+
+
+def test_memory_without_a_limit_is_the_machines(tmp_path):
+    machine = resources.memory_limit(tmp_path)
+    assert machine > 2**25
+    assert resources.memory_limit(write(tmp_path / "v2", memory__max="max")) == machine
+    v1 = write(tmp_path / "v1" / "memory", memory__limit_in_bytes="9223372036854771712")
+    assert resources.memory_limit(v1.parent) == machine

@@ -139,3 +139,24 @@ def test_everyone_gets_own_answers(requests, max_size):
     assert answers == [[2 * item for item in items] for items in requests]
     assert sum(sizes) == sum(map(len, requests))
     assert max(sizes, default=0) <= max_size
+
+
+def test_closing_answers_what_waits_and_ends_the_thread(model):
+    batcher = Batcher(model, max_size=1)
+    futures = batcher.submit([1, 2, 3])
+    assert not batcher.close(0)
+    model.go.set()
+    assert batcher.close(10)
+    assert results(futures) == [2, 4, 6]
+    assert not batcher.is_alive()
+
+
+def test_changes_of_what_waits_add_up(model):
+    changes: list[int] = []
+    batcher = Batcher(model, max_size=2, on_waiting=changes.append)
+    batcher.submit([1, 2, 3, 4, 5])
+    assert model.started.wait(10)
+    batcher.submit([6])
+    assert sum(changes) == 4
+    batcher.abandon(RuntimeError("stop"))
+    assert sum(changes) == 0

@@ -9,21 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from container.serve.settings import Settings
 from tests.support.handlers import slow_down
+from tests.support.metrics import scrape
 from tests.support.server import Server
 from tests.support.tiny_model import formula_picture, png
 
 PICTURE = png(formula_picture())
-
-
-def scrape(server, **headers) -> dict[tuple[str, ...], float]:
-    """(name, label values in the order of their names) -> value."""
-    text = server.request("GET", "/metrics", headers=headers).body.decode()
-    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-    return {(s.name, *(value for _, value in sorted(s.labels.items()))): s.value for s in samples}
 
 
 def test_a_request_is_seen_at_every_stage(tiny_base_dir):

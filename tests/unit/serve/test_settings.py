@@ -58,3 +58,15 @@ def test_wrong_value_is_named(name, text):
 def test_all_wrong_values_are_named():
     with pytest.raises(SettingsError, match=r"BIND_TO_PORT.*; SAGEMAKER_TS_BATCH_SIZE"):
         Settings.from_environment({"SAGEMAKER_BIND_TO_PORT": "a", "SAGEMAKER_TS_BATCH_SIZE": "b"})
+
+
+def test_several_models_are_served_by_one_process():
+    """A load reaches one process; the others would lack the model."""
+    variables = {"SAGEMAKER_MODEL_SERVER_WORKERS": "4"}
+    assert Settings.from_environment(variables).worker_count == 4
+    assert Settings.from_environment({**variables, "SAGEMAKER_MULTI_MODEL": "true"}).worker_count == 1
+
+
+def test_the_page_and_several_models_exclude_each_other():
+    with pytest.raises(SettingsError, match=r"SERVE_PAGE.*SAGEMAKER_MULTI_MODEL"):
+        Settings.from_environment({"SERVE_PAGE": "1", "SAGEMAKER_MULTI_MODEL": "true"})

@@ -1,0 +1,51 @@
+"""The one model in /opt/ml/model: loaded in the background by each worker, and /ping speaks for all of them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import AbstractContextManager
+
+from container.serve.metrics import Metrics
+from container.serve.model_location import find_model_or_shipped
+from container.serve.readiness import LoadedWorkers
+from container.serve.service import Service, Shared
+from container.serve.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class SingleModel:
+    """What this process serves.
+
+    Not before `start()` is anything of the model touched, and `start()` returns at once: gunicorn has forked by
+    then (CUDA can't be used across a fork), and /ping answers while the model is being loaded.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._loaded = LoadedWorkers(settings.worker_count)
+
+    def start(self, metrics: Metrics) -> None:
+        self._metrics, self._service = metrics, Service(Shared(self._settings, metrics))
+        threading.Thread(target=self._load, name="load", daemon=True).start()
+
+    def ping_problem(self) -> str | None:
+        """Why /ping can't say yet that every request will be answered, or None."""
+        problem = self._service.problem()
+        self._metrics.model_ready.set(problem is None)
+        return problem or (None if self._loaded.are_all() else "another worker is still loading the model")
+
+    def admit(self) -> AbstractContextManager[Service]:
+        return self._service.admit()
+
+    def stop(self, seconds: float) -> None:
+        self._service.stop(seconds)
+
+    def _load(self) -> None:
+        try:
+            self._service.load(lambda: find_model_or_shipped(self._settings.model_root))
+        except (Exception, SystemExit):
+            log.critical(self._service.problem(), exc_info=True)
+            return
+        self._loaded.add_this_one()
