@@ -9,13 +9,16 @@ https://prometheus.github.io/client_python/multiprocess/
 from __future__ import annotations
 
 import os
+import struct
 import tempfile
+import time
 from collections.abc import Sequence
 from typing import Any
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 PICTURES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+RENDER_PAUSES = (0.01, 0.1, 0.5)  # seconds before another try
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -96,6 +99,11 @@ def render() -> bytes:
 
     registry = CollectorRegistry()
     MultiProcessCollector(registry)
+    for pause in RENDER_PAUSES:
+        try:
+            return generate_latest(registry)
+        except struct.error:  # a worker has just made its file, and it is still empty
+            time.sleep(pause)
     return generate_latest(registry)
 
 

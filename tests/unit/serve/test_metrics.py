@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from container.serve import metrics
 from container.serve.settings import Settings
 from tests.support.handlers import slow_down
 from tests.support.metrics import scrape
@@ -66,6 +68,17 @@ def test_workers_are_summed_and_a_dead_one_leaves_its_counts_only(tiny_base_dir)
             time.sleep(0.05)
         assert not list(folder.glob(f"gauge_live*_{killed}.db"))
         assert scrape(server.wait_until_ready())["formula_request_seconds_count", "/invocations", "200"] == 40
+
+
+def test_the_file_of_a_worker_that_starts_is_waited_for(tmp_path, monkeypatch):
+    """Between its making and its first bytes a file is empty, and prometheus-client fails on it."""
+    monkeypatch.setenv(metrics.FOLDER_VARIABLE, str(tmp_path))
+    new = tmp_path / "counter_1.db"
+    new.touch()
+    with pytest.raises(struct.error):
+        metrics.render()
+    monkeypatch.setattr(time, "sleep", lambda seconds: new.write_bytes(bytes(64)))
+    assert metrics.render() == b""
 
 
 def test_nothing_is_left_behind(tiny_base_dir):
