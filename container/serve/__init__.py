@@ -4,6 +4,7 @@ The path of a request, one file for each step:
 
     __main__ -> gunicorn_server   settings from the environment, then gunicorn with threads; drains on SIGTERM
     app                           routes and HTTP
+    bodies, records               a body is read to its end; one of many records again, a window of them at a time
     service                       admission, deadline, the running model
     handler                       model_fn, input_fn, predict_fn, output_fn: ours, or those that the model brings
     streaming                     server-sent events, for those who ask for them
