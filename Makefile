@@ -23,6 +23,7 @@ IMAGE      ?=
 IMAGES     ?=
 ANSWERS    ?= $(OUT)/answers.jsonl
 PORT       ?= 8080
+MINUTES    ?= 30
 # what train-local made; until then the shipped model
 TRAINED    := $(OUT)/ml/model
 MODEL      := $(if $(wildcard $(TRAINED)/model.json),$(TRAINED),weights)
@@ -166,6 +167,10 @@ lint: $(READY) ## ruff, mypy, hadolint
 .PHONY: bench-serving
 bench-serving: $(READY) ## Requests a second: bare model, our server, a usual one; MODEL=folder, BENCH="--clients 100"
 	PYTHONPATH=.:code $(RUN) -m bench.serving $(if $(filter command,$(origin MODEL)),--model "$(MODEL)") $(BENCH)
+
+.PHONY: bench-soak
+bench-soak: $(READY) ## Keep our server saturated for MINUTES=30, and say whether its memory grows; MODEL=folder
+	PYTHONPATH=.:code $(RUN) -m bench.soak --minutes $(MINUTES) $(if $(filter command,$(origin MODEL)),--model "$(MODEL)")
 
 .PHONY: bench-synth
 bench-synth: $(READY) ## Pictures a second of the embedded data set, with one and with two processes
