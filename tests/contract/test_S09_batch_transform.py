@@ -96,7 +96,10 @@ def test_S09_csv(tiny_server, end):
 
 
 def test_S09_a_record_that_breaks_the_model_spoils_no_other(own_base_dir):
-    """But where it breaks for every record, the request has failed, and can be sent again."""
+    """But where it breaks for every record, the request has failed, and can be sent again.
+
+    Of a large body the first records decide that: later ones can't change the status.
+    """
     pictures = [formula_picture(seed) for seed in range(12)]
     narrow = [picture.shape[1] < NARROW for picture in pictures]
     assert 0 < sum(narrow) < 12
@@ -110,7 +113,12 @@ def test_S09_a_record_that_breaks_the_model_spoils_no_other(own_base_dir):
         assert b"ZeroDivision" not in reply.body
         failing = "\n".join(line for line, is_narrow in zip(lines, narrow, strict=True) if is_narrow)
         failed = server.invoke(failing.encode(), "application/jsonlines")
+        wide, thin = (large_record(png(pictures[narrow.index(is_narrow)]), 100_000) * 8 for is_narrow in (False, True))
+        rows = answer_rows(server.invoke(wide + thin, "application/jsonlines").body)
+        large_failed = server.invoke(thin + wide, "application/jsonlines")
     assert (failed.status, failed.code) == (500, "internal_error")
+    assert ["latex" in row for row in rows] == [True] * 8 + [False] * 8
+    assert (large_failed.status, large_failed.code) == (500, "internal_error")
 
 
 MB = 1024 * 1024
