@@ -11,5 +11,5 @@ The path of a request, one file for each step:
     batching                      pictures of concurrent requests share calls of the model
 
 Beside it: page (the web page at /, off unless asked for), mathml (the formulas it shows), metrics (/metrics), openapi
-(/openapi.json), client (has it hung up?), capture (a sample kept on disk).
+(/openapi.json), client (has it hung up?), capture (a sample kept on disk), heap (memory that threads share).
 """
