@@ -96,14 +96,14 @@ def growth_percent(samples: Sequence[int]) -> float:
     return 100 * (after - before) / before
 
 
-def line(minute: int, outcomes: Sequence[Outcome], seconds: float, memory: int) -> str:
+def line(minute: float, outcomes: Sequence[Outcome], seconds: float, memory: int) -> str:
     """What happened in a minute. Latencies are of answers, refusals among them, not of who hung up."""
     took = sorted(1000 * outcome.seconds for outcome in outcomes if outcome.code != "hung up")
     p50, p99 = (took[min(len(took) - 1, len(took) * percent // 100)] if took else 0.0 for percent in (50, 99))
     errors = Counter(outcome.code for outcome in outcomes if outcome.code != "ok")
     counts = " ".join(f"{code}={count}" for code, count in sorted(errors.items()))
     rate = len(outcomes) / seconds
-    return f"{minute:6}{rate:12.1f}{p50:9.1f}{p99:9.1f}{memory / 2**20:9.1f}  {counts}"
+    return f"{minute:6.1f}{rate:12.1f}{p50:9.1f}{p99:9.1f}{memory / 2**20:9.1f}  {counts}"
 
 
 def soak(model_dir: Path, clients: int, minutes: float) -> list[int]:
@@ -127,7 +127,7 @@ def soak(model_dir: Path, clients: int, minutes: float) -> list[int]:
                     raise LoadError(f"the server ended with status {server.returncode}")
                 samples.append(resident_bytes(server.pid))
                 if now - last >= 60 or now + SAMPLE_SECONDS >= begin + 60 * minutes:
-                    print(line(round((now - begin) / 60), crowd.take(), now - last, samples[-1]), flush=True)
+                    print(line((now - begin) / 60, crowd.take(), now - last, samples[-1]), flush=True)
                     last = now
     return samples
 

@@ -106,7 +106,7 @@ def test_a_line_of_the_soak():
     outcomes = [mix.Outcome("picture", "ok", 0.1)] * 98 + [mix.Outcome("bad", "invalid_json", 0.3)] * 2
     outcomes += [mix.Outcome("hang up", "hung up", 9.0)] * 20
     words = soak.line(3, outcomes, 60, 300 * 2**20).split()
-    assert words[:5] == ["3", "2.0", "100.0", "300.0", "300.0"]
+    assert words[:5] == ["3.0", "2.0", "100.0", "300.0", "300.0"]
     assert "hung up=20" in soak.line(3, outcomes, 60, 0) and "invalid_json=2" in words
 
 
