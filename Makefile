@@ -23,6 +23,7 @@ IMAGE      ?=
 IMAGES     ?=
 ANSWERS    ?= $(OUT)/answers.jsonl
 PORT       ?= 8080
+MINUTES    ?= 30
 # what train-local made; until then the shipped model
 TRAINED    := $(OUT)/ml/model
 MODEL      := $(if $(wildcard $(TRAINED)/model.json),$(TRAINED),weights)
@@ -38,6 +39,7 @@ export TRAIN_IMAGE SERVE_IMAGE
 
 LOCKS   := docker/locks
 READY   := $(VENV)/.locked
+TOOLKIT := $(VENV)-aws-toolkit/.locked
 RUN     := $(VENV)/bin/python
 BUILD   := DOCKER_BUILDKIT=1 $(DOCKER) build $(DOCKER_BUILD_FLAGS) --build-arg BASE_IMAGE=$(BASE_IMAGE)
 # PyTorch's own CPU index, if you have set it
@@ -72,10 +74,17 @@ $(VENV)-sdk%/.locked: docker/install-locked $(LOCKS)/build.txt $(LOCKS)/launch-s
 	docker/install-locked $(@D)/bin/python launch-sdk$*
 	@touch $@
 
-.PHONY: venv venv-sdk
+$(TOOLKIT): docker/install-locked $(LOCKS)/build.txt $(LOCKS)/aws-toolkit.txt
+	$(make_venv)
+	docker/install-locked $(@D)/bin/python aws-toolkit
+	@touch $@
+
+.PHONY: venv venv-sdk venv-aws-toolkit
 venv: $(READY) ## Set up .venv from the locks (the other targets do it when they need it)
 
 venv-sdk: $(VENV)-sdk2/.locked $(VENV)-sdk3/.locked ## Set up .venv-sdk2 and .venv-sdk3: SageMaker's SDKs, for launch/
+
+venv-aws-toolkit: $(TOOLKIT) ## Set up .venv-aws-toolkit: AWS's inference toolkit, under which a test runs our inference.py
 
 .PHONY: build build-train build-serve
 build: build-train build-serve ## Build both images
@@ -142,7 +151,7 @@ evaluate: ## Measure a model on a labelled set, with a report: DATA=folder; MODE
 
 ##@ Develop
 .PHONY: test
-test: $(READY) ## All tests; those of the images where there are an engine and built images
+test: $(READY) $(TOOLKIT) ## All tests; those of the images where there are an engine and built images
 	$(RUN) -m pytest $(PYTEST_ARGS)
 
 .PHONY: test-container
@@ -166,6 +175,10 @@ lint: $(READY) ## ruff, mypy, hadolint
 .PHONY: bench-serving
 bench-serving: $(READY) ## Requests a second: bare model, our server, a usual one; MODEL=folder, BENCH="--clients 100"
 	PYTHONPATH=.:code $(RUN) -m bench.serving $(if $(filter command,$(origin MODEL)),--model "$(MODEL)") $(BENCH)
+
+.PHONY: bench-soak
+bench-soak: $(READY) ## Keep our server saturated for MINUTES=30, and say whether its memory grows; MODEL=folder
+	PYTHONPATH=.:code $(RUN) -m bench.soak --minutes $(MINUTES) $(if $(filter command,$(origin MODEL)),--model "$(MODEL)")
 
 .PHONY: bench-synth
 bench-synth: $(READY) ## Pictures a second of the embedded data set, with one and with two processes
@@ -205,6 +218,7 @@ lock: $(READY) ## Write the lock files anew from docker/locks/*.in (newer versio
 	$(COMPILE) $(LINUX) -c train.txt serve.in -o serve.txt
 	$(COMPILE) $(LINUX) -c serve.txt serve-cuda.in -o serve-cuda.txt
 	$(COMPILE) $(LINUX) -c torch-cuda.txt -c train.txt -c serve.txt dev.in -o dev.txt
+	$(COMPILE) $(LINUX) -c serve.txt aws-toolkit.in -o aws-toolkit.txt
 	$(COMPILE) $(LINUX) launch-sdk2.in -o launch-sdk2.txt
 	$(COMPILE) $(LINUX) launch-sdk3.in -o launch-sdk3.txt
 

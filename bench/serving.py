@@ -62,7 +62,7 @@ def ask(name: str, port: int, picture: Path, clients: int, seconds: int) -> Row:
 
 
 @contextmanager
-def running(command: Sequence[str], port: int, environment: Mapping[str, str]) -> Iterator[None]:
+def running(command: Sequence[str], port: int, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """A server process that answers /ping.
 
     Raises:
@@ -75,7 +75,7 @@ def running(command: Sequence[str], port: int, environment: Mapping[str, str]) -
             if not _answers(port, process):
                 output.seek(0)
                 raise load.LoadError(f"{' '.join(command)} did not start:\n{output.read()[-2000:]}")
-            yield
+            yield process
         finally:
             process.terminate()
             process.wait(60)

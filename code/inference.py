@@ -41,6 +41,8 @@ MAX_SOURCE_PIXELS = 120_000_000  # a larger picture is refused before it is deco
 WORKING_SIDE = 1600  # larger pictures are reduced to this many pixels a side when they are read
 FAINTEST_INK = 0.05  # less everywhere is the grain of blank paper; writing of 15 gray levels, with noise, reaches 0.1
 LONGEST_CYCLE, LOOP_REPEATS, LOOP_TOKENS = 8, 6, 32  # in 70,000 real formulas: at most 8 repeats, 32 tokens in all
+JSON_LINES = ("application/jsonlines", "application/x-jsonlines", "application/jsonl")
+RECORD_TYPES = (*JSON_LINES, "text/csv")  # each line is a record: `input_fn` may be given a few lines at a time
 RESAMPLE = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 
 
@@ -1001,7 +1003,7 @@ def input_fn(body: bytes | str, content_type: str, context: Any = None) -> Reque
         return _one(data)
     if kind == "application/json":
         return _json_request(data)
-    if kind in ("application/jsonlines", "application/x-jsonlines", "application/jsonl"):
+    if kind in JSON_LINES:
         return Request(tuple(_picture_or_error(line) for line in data.splitlines() if line.strip()), "lines")
     if kind == "text/csv":
         return Request(tuple(_csv_record_or_error(line) for line in data.splitlines() if line.strip()), "lines")
@@ -1041,7 +1043,7 @@ def output_fn(answer: Answer, accept: str, context: Any = None) -> tuple[str, st
     """
     for wanted in (accept or "*/*").lower().split(","):
         kind = wanted.partition(";")[0].strip()
-        if kind in ("application/jsonlines", "application/x-jsonlines", "application/jsonl"):
+        if kind in JSON_LINES:
             return _json_lines(answer), kind
         if kind == "text/csv":
             return _csv(answer), kind

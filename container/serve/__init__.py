@@ -4,6 +4,7 @@ The path of a request, one file for each step:
 
     __main__ -> gunicorn_server   settings from the environment, then gunicorn with threads; drains on SIGTERM
     app                           routes and HTTP
+    bodies, records               a body is read to its end; one of many records again, a window of them at a time
     service                       admission, deadline, the running model
     single_model, multi_model     the one model in /opt/ml/model; or several (model_routes), checked first (model_check)
     handler                       model_fn, input_fn, predict_fn, output_fn: ours, or those that the model brings
@@ -11,5 +12,5 @@ The path of a request, one file for each step:
     batching                      pictures of concurrent requests share calls of the model
 
 Beside it: page (the web page at /, off unless asked for), mathml (the formulas it shows), metrics (/metrics), openapi
-(/openapi.json), client (has it hung up?), capture (a sample kept on disk).
+(/openapi.json), client (has it hung up?), capture (a sample kept on disk), heap (memory that threads share).
 """

@@ -13,6 +13,7 @@ def main() -> int:
     sys.dont_write_bytecode = True  # the model's code is imported, and its folder is not ours to write to
     from container.resources import suggested_threads
     from container.serve import logs
+    from container.serve.heap import share_heaps
     from container.serve.settings import Settings, SettingsError
 
     try:
@@ -21,6 +22,7 @@ def main() -> int:
         print(f"serve: {error}", file=sys.stderr)
         return 2
     logs.configure(settings.log_level)
+    share_heaps()
     # Read by libraries when they are loaded, which happens after the fork.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, suggested_threads() // settings.worker_count)))
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # ONNX Runtime from 1.29 on reports to Microsoft and writes to the home

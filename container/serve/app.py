@@ -6,14 +6,17 @@ import hmac
 import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
+from io import BytesIO
+from itertools import chain
+from typing import IO, Any
 
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from container.serve import client, errors, logs, metrics, model_routes, openapi, page
+from container.serve import bodies, client, errors, logs, metrics, model_routes, openapi, page
 from container.serve.handler import Call
 from container.serve.metrics import Metrics
 from container.serve.multi_model import MultiModel
@@ -81,26 +84,51 @@ def _add_single_model_routes(app: Flask, model: SingleModel, settings: Settings)
 
 
 def _invoke(settings: Settings, admission: AbstractContextManager[Service]) -> Response:
-    """Answers the request with the model that admits it; a stream stays admitted until its end."""
+    """Answers the request with the model that admits it; an answer in parts stays admitted until its end."""
     with ExitStack() as admitted:
         service = admitted.enter_context(admission)
         call, is_wanted = _call(settings), _is_wanted()
+        if service.takes_records(call.content_type):
+            return _answer_records(settings, service, call, is_wanted, admitted)
+        _read_body(body := BytesIO(), settings.max_payload_mb)
+        call = call._replace(body=body.getvalue())
         if EVENT_STREAM in call.accept.lower():
-            events = service.stream(call, is_wanted)
-            response = Response(events, mimetype=EVENT_STREAM, headers={"Cache-Control": "no-cache"})
-            response.call_on_close(admitted.pop_all().close)
+            response = _in_parts(service.stream(call, is_wanted), f"{EVENT_STREAM}; charset=utf-8", admitted)
+            response.headers["Cache-Control"] = "no-cache"
             return response
-        body, content_type = service.answer(call, is_wanted)
-    return Response(body, content_type=content_type)
+        answer, content_type = service.answer(call, is_wanted)
+    return Response(answer, content_type=content_type)
+
+
+def _answer_records(
+    settings: Settings, service: Service, call: Call, is_wanted: Callable[[], bool], admitted: ExitStack
+) -> Response:
+    """A small body's answer is sent when it is complete; a large one's begins with the first window of records."""
+    body = admitted.enter_context(bodies.spool())
+    is_small = _read_body(body, settings.max_payload_mb) <= bodies.IN_MEMORY
+    parts = service.answer_records(call, body, is_wanted, at_once=is_small)
+    admitted.callback(parts.close)
+    first = next(parts)  # what is refused with a status of its own is refused by now
+    if is_small:
+        return Response(first.body, content_type=first.content_type)
+    return _in_parts(chain([first.body], (part.body for part in parts)), first.content_type, admitted)
+
+
+def _in_parts(parts: Iterator[Any], content_type: str, admitted: ExitStack) -> Response:
+    """A chunked answer, whose request is inside until it has been sent."""
+    response = Response(parts, content_type=content_type)
+    response.call_on_close(admitted.pop_all().close)
+    return response
 
 
 def _call(settings: Settings) -> Call:
+    """The request without its body."""
     accept = request.headers.get("Accept", "")
     if accept in ("", "*/*"):
         accept = settings.default_accept
     content_type = request.content_type or "application/octet-stream"
     attributes = _pairs(request.headers.get("X-Amzn-SageMaker-Custom-Attributes", ""))
-    return Call(_read_body(settings.max_payload_mb), content_type, accept, request.args.to_dict(), attributes)
+    return Call(b"", content_type, accept, request.args.to_dict(), attributes)
 
 
 def _pairs(text: str) -> dict[str, str]:
@@ -114,25 +142,8 @@ def _is_wanted() -> Callable[[], bool]:
     return lambda: not client.has_hung_up(connection)
 
 
-def _read_body(limit_mb: int) -> bytes:
-    """The whole body, of known length or chunked.
-
-    Flask's own limit isn't used: it cuts a chunked body off at the limit and passes the rest for the whole.
-    """
-    limit = limit_mb * 1024 * 1024
-    if (request.content_length or 0) > limit:
-        raise errors.payload_too_large(limit_mb)
-    try:
-        body: bytes = request.environ["wsgi.input"].read(limit + 1)
-    except TimeoutError:
-        raise errors.ServeError(408, "body_timeout", "the body stopped arriving") from None
-    except OSError as error:
-        raise errors.ServeError(400, "incomplete_body", f"the body ended early: {error}") from None
-    if len(body) > limit:
-        raise errors.payload_too_large(limit_mb)
-    if len(body) < (request.content_length or 0):
-        raise errors.ServeError(400, "incomplete_body", f"the body ended after {len(body)} bytes")
-    return body
+def _read_body(sink: IO[bytes], limit_mb: int) -> int:
+    return bodies.read_into(sink, request.environ["wsgi.input"], request.content_length or 0, limit_mb)
 
 
 def _begin() -> None:

@@ -61,6 +61,15 @@ def payload_too_large(limit_mb: int) -> ServeError:
     )
 
 
+def record_too_large(limit_mb: int) -> ServeError:
+    """For the row of one record of many."""
+    return ServeError(413, "record_too_large", f"the record is over {limit_mb} MB, the most that one of many may have")
+
+
+def no_space(folder: str, reason: OSError) -> ServeError:
+    return ServeError(503, "no_space", f"{folder} has no room for the body ({reason.strerror}); send less at once")
+
+
 def from_exception(error: Exception) -> ServeError | None:
     """The client's error that an exception stands for, or None for a fault of ours.
 

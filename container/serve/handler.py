@@ -21,7 +21,9 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 
+from container.serve import errors
 from container.serve.errors import ServeError
+from container.serve.records import RECORD_MB
 
 BUILTIN = Path(__file__).resolve().parents[2] / "code" / "inference.py"
 TEXT_TYPES = ("application/json", "text/csv")
@@ -89,6 +91,7 @@ class Handler:
         whole = {0: builtin, 3: custom}.get(len(own))
         self._types = _picture_types(whole) if whole and not transform_fn else None
         self._stream_fn = getattr(whole, "stream_fn", None) if self._types else None
+        self._record_types: tuple[str, ...] = getattr(whole, "RECORD_TYPES", ()) if self._types else ()
         self.model = choose("model_fn", 1)(str(model_dir))
 
     @property
@@ -100,8 +103,26 @@ class Handler:
     def can_stream(self) -> bool:
         return self._stream_fn is not None
 
+    def takes_records(self, content_type: str) -> bool:
+        """Whether each line of such a body is a record of its own, so that it can be decoded in parts."""
+        return _kind(content_type) in self._record_types
+
+    def gives_lines(self, content_type: str) -> bool:
+        """Whether an answer of this type is one line after the other, so that it can be given in parts."""
+        return _kind(content_type) in (*self._record_types, "text/plain")
+
     def decode(self, call: Call) -> Any:
         return _with_options(self._input_fn(call.body, call.content_type), call)
+
+    def decode_records(self, call: Call, records: Sequence[bytes | None]) -> Any:
+        """The request of a few lines; one left out (None) for its size has its error in its place."""
+        request = self.decode(call._replace(body=b"\n".join(record for record in records if record is not None)))
+        if None not in records:
+            return request
+        pictures, too_large = iter(request.pictures), self.error_row(errors.record_too_large(RECORD_MB))
+        return dataclasses.replace(
+            request, pictures=tuple(too_large if record is None else next(pictures) for record in records)
+        )
 
     def items(self, request: Any, emit: Callable[[int, str], None] | None = None) -> list[Item]:
         return [Item(picture, getattr(request, "options", None), emit) for picture in request.pictures]
@@ -141,10 +162,15 @@ class Handler:
         assert self._types
         return _reply(self._output_fn(self._types.answer(tuple(rows), request.form), accept), accept)
 
+    def encode_no_rows(self, accept: str) -> Reply:
+        """What an answer in lines begins with: the head of a table, or nothing."""
+        assert self._types
+        return _reply(self._output_fn(self._types.answer((), "lines"), accept), accept)
+
     def transform(self, call: Call) -> Reply:
         """The whole way for one request, for functions that nothing is known about."""
         body: bytes | str = call.body
-        if call.content_type.partition(";")[0].strip().lower() in TEXT_TYPES:
+        if _kind(call.content_type) in TEXT_TYPES:
             try:
                 body = call.body.decode()
             except UnicodeDecodeError as error:
@@ -243,6 +269,10 @@ def _picture_types(module: ModuleType) -> PictureTypes | None:
     if found[0][2:] == ["options"]:
         del found[0][2:]
     return PictureTypes(*types) if found == wanted else None  # type: ignore[arg-type]
+
+
+def _kind(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 def _with_options(request: Any, call: Call) -> Any:

@@ -91,6 +91,10 @@ class Metrics:
         if code:
             self.refused.labels(code).inc()
 
+    def broken_off(self, code: str) -> None:
+        """An answer ended before its end, with a status that was sent long before."""
+        self.refused.labels(code).inc()
+
 
 def render() -> bytes:
     """The numbers of all workers in Prometheus's text format (CONTENT_TYPE)."""

@@ -15,7 +15,7 @@ from container.serve.model_routes import LONGEST_PAGE, Load
 from container.serve.settings import Settings
 
 REF = "#/components/schemas/{model}"
-LINES = "A row of the answer for each line, an error in the place of a bad one."
+LINES = "A row of the answer for each line, an error in the place of a bad one. Over 1 MB: answered as it goes."
 # One black dot on white: the smallest picture with ink
 DOT = "iVBORw0KGgoAAAANSUhEUgAAAAQAAAAEAQAAAACBiqPTAAAAEElEQVR42mP4wCzBxMDwAQAIGgH+XZ/zJAAAAABJRU5ErkJggg=="
 

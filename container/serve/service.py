@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from container.resources import suggested_threads
-from container.serve import errors, logs
+from container.serve import errors, logs, records
 from container.serve.batching import Batcher
 from container.serve.capture import Capture
 from container.serve.errors import ServeError
@@ -30,6 +33,22 @@ class Waiting(NamedTuple):
     item: Any
     since: float  # time.monotonic()
     is_wanted: Callable[[], bool]  # whether its client still waits
+
+
+class Sent(NamedTuple):
+    """Pictures on their way to the model, of a whole request or of a window of its records."""
+
+    request: Any
+    futures: list[Future[Any]]
+    deadline: float  # time.monotonic()
+
+
+class Answered(NamedTuple):
+    """Rows of the answer, errors among them, and the model's failure behind each such row (else None)."""
+
+    request: Any
+    rows: list[Any]
+    failures: list[Exception | None]
 
 
 class Shared:
@@ -122,25 +141,57 @@ class Service:
             ServeError: 503 `deadline_exceeded`, 499 `client_gone`, 400 `too_nested`.
             Exception: what the handler's functions raise.
         """
-        handler, deadline = self._loaded_handler(), time.monotonic() + self._settings.request_timeout
-        if not handler.joins_requests:
+        deadline = self._deadline()
+        if not self._loaded_handler().joins_requests:
             (future,) = self._submit([call], is_wanted)
-            self._wait([future], deadline)
-            return future.result()
-        with self._is_arriving(), self._metrics.time("decode"):
-            request = self._decode(handler, call, deadline)
-        futures = self._submit(handler.items(request), is_wanted)
-        failures = self._wait(futures, deadline)
-        rows = [
-            handler.error_row(_row_error(failure)) if failure else future.result()
-            for future, failure in zip(futures, failures, strict=True)
-        ]
-        with self._metrics.time("encode"):
-            reply = handler.encode(request, rows, call.accept)
-        self._metrics.answered(rows)
-        if self._shared.capture:
-            self._shared.capture.offer(logs.REQUEST.get()["request_id"], request.pictures, rows)
-        return reply
+            _raise_if_all_failed(self._wait([future], deadline))
+            result: Reply = future.result()
+            return result
+        sent = self._send(lambda handler: handler.decode(call), deadline, is_wanted)
+        answered = self._receive(sent, logs.REQUEST.get()["request_id"])
+        _raise_if_all_failed(answered.failures)
+        return self._encode(answered, call.accept)
+
+    def takes_records(self, content_type: str) -> bool:
+        """Whether bodies of this type are for `answer_records`."""
+        return self._loaded_handler().takes_records(content_type)
+
+    def answer_records(
+        self, call: Call, body: IO[bytes], is_wanted: Callable[[], bool], at_once: bool
+    ) -> Generator[Reply, None, None]:
+        """Answers an admitted request with a record on each line of `body`, in parts of one content type.
+
+        Only a window of records is decoded and one more with the model at a time: memory doesn't grow with the body,
+        and other requests wait for no more than that.
+
+        Args:
+            at_once: gives one part, the whole answer, with the errors of `answer`. Else, if `call.accept` asks for
+                lines, a part for each window: the first raises those errors, and further ones have an error row for
+                each record that the model fails for.
+
+        Raises:
+            ConnectionResetError: the answer that has begun can't be ended: late, stopping, or its client gone. The
+                connection must be cut, so that nobody takes what was sent for the whole.
+        """
+        handler = self._loaded_handler()
+        start = handler.encode_no_rows(call.accept)  # refuses a type that can't be given, before any work
+        with closing(self._windows(call, body, is_wanted)) as windows:
+            first = next(windows)
+            if at_once or not handler.gives_lines(start.content_type):
+                whole = Answered(first.request, list(first.rows), list(first.failures))
+                for window in windows:
+                    whole.rows.extend(window.rows)
+                    whole.failures.extend(window.failures)
+                _raise_if_all_failed(whole.failures)
+                yield self._encode(whole, call.accept)
+                return
+            _raise_if_all_failed(first.failures)
+            yield self._encode(first, call.accept)
+            try:
+                for window in windows:
+                    yield _without_start(self._encode(window, call.accept), start)
+            except Exception as error:
+                raise self._broken_off(error) from None
 
     def stream(self, call: Call, is_wanted: Callable[[], bool]) -> Iterator[str]:
         """Answers an admitted request with server-sent events, each token as soon as it is decided.
@@ -150,11 +201,11 @@ class Service:
         Raises:
             RequestError, ServeError: what can be refused before the first event.
         """
-        handler, deadline = self._loaded_handler(), time.monotonic() + self._settings.request_timeout
+        handler, deadline = self._loaded_handler(), self._deadline()
         if not handler.can_stream:
             raise ServeError(406, "not_acceptable", "this model's own inference.py has no stream_fn; ask for JSON")
         with self._is_arriving(), self._metrics.time("decode"):
-            request = self._decode(handler, call, deadline)
+            request = self._decode(lambda: handler.decode(call), deadline)
         if request.form != "one":
             raise ServeError(406, "not_acceptable", "text/event-stream answers one picture; ask for JSON for several")
         tokens = TokenQueue()
@@ -231,11 +282,65 @@ class Service:
             on_waiting=self._metrics.items_waiting.inc,
         )
 
-    def _decode(self, handler: Handler, call: Call, deadline: float) -> Any:
+    def _deadline(self) -> float:
+        return time.monotonic() + self._settings.request_timeout
+
+    def _windows(self, call: Call, body: IO[bytes], is_wanted: Callable[[], bool]) -> Generator[Answered, None, None]:
+        """The answered windows of records, in order: one is decoded while the model works on the one before.
+
+        The request has its time as any other; under batch transform, which waits for up to an hour, each window has.
+        """
+        request_id, deadline = logs.REQUEST.get()["request_id"], self._deadline()
+        sent: deque[Sent] = deque()
+        number = 0
+        try:
+            for window in records.windows(body, self._settings.batch_size):
+                if self._settings.is_batch:
+                    deadline = self._deadline()
+                sent.append(self._send(partial(Handler.decode_records, call=call, records=window), deadline, is_wanted))
+                if len(sent) > 1:
+                    yield self._receive(sent.popleft(), f"{request_id}-{number}")
+                    number += 1
+            yield self._receive(sent.popleft(), f"{request_id}-{number}")
+        finally:
+            for waiting in sent:
+                _cancel(waiting.futures)
+
+    def _send(self, decode: Callable[[Handler], Any], deadline: float, is_wanted: Callable[[], bool]) -> Sent:
+        handler = self._loaded_handler()
+        with self._is_arriving(), self._metrics.time("decode"):
+            request = self._decode(partial(decode, handler), deadline)
+        return Sent(request, self._submit(handler.items(request), is_wanted), deadline)
+
+    def _receive(self, sent: Sent, name: str) -> Answered:
+        """Waits for the rows of what was sent, which is captured under `name`."""
+        handler = self._loaded_handler()
+        failures = self._wait(sent.futures, sent.deadline)
+        rows = [
+            handler.error_row(_row_error(failure)) if failure else future.result()
+            for future, failure in zip(sent.futures, failures, strict=True)
+        ]
+        self._metrics.answered(rows)
+        if self._shared.capture:
+            self._shared.capture.offer(name, sent.request.pictures, rows)
+        return Answered(sent.request, rows, failures)
+
+    def _encode(self, answered: Answered, accept: str) -> Reply:
+        with self._metrics.time("encode"):
+            return self._loaded_handler().encode(answered.request, answered.rows, accept)
+
+    def _broken_off(self, error: Exception) -> ConnectionResetError:
+        """Says why an answer ends in its middle. gunicorn takes the error for a client's, and closes the connection."""
+        known = _row_error(error)
+        log.warning("answer broken off: %s", known.message, extra={"fields": {"code": known.code}})
+        self._metrics.broken_off(known.code)
+        return ConnectionResetError(errno.ECONNRESET, known.message)
+
+    def _decode(self, decode: Callable[[], Any], deadline: float) -> Any:
         if not self._shared.decoding.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise errors.deadline_exceeded(self._settings.request_timeout)
         try:
-            return handler.decode(call)
+            return decode()
         except RecursionError:  # Python's e-mail parser on a form's damaged header; a parser of the user's on deep JSON
             raise errors.too_nested() from None
         finally:
@@ -258,18 +363,17 @@ class Service:
                 self._arriving -= 1
 
     def _wait(self, futures: Sequence[Future[Any]], deadline: float) -> list[Exception | None]:
-        """Where the model failed, for each future; raised instead if it failed for all, or the server gives up."""
+        """Where the model failed, for each future. Raises what the server gives up with."""
         try:
             failures = [_failure(future, deadline) for future in futures]
         except TimeoutError:
-            for future in futures:
-                future.cancel()
+            _cancel(futures)
             raise errors.deadline_exceeded(self._settings.request_timeout) from None
         except CancelledError:  # by the batcher, as nobody wants it
             raise errors.client_gone() from None
-        raised = [failure for failure in failures if failure]
-        if raised and (len(raised) == len(failures) or any(isinstance(failure, ServeError) for failure in raised)):
-            raise next((failure for failure in raised if isinstance(failure, ServeError)), raised[0])
+        for failure in failures:
+            if isinstance(failure, ServeError):
+                raise failure
         return failures
 
 
@@ -277,6 +381,21 @@ def _failure(future: Future[Any], deadline: float) -> Exception | None:
     failure = future.exception(max(0.0, deadline - time.monotonic()))
     assert failure is None or isinstance(failure, Exception)  # the batcher sets nothing else
     return failure
+
+
+def _raise_if_all_failed(failures: Sequence[Exception | None]) -> None:
+    if failures and failures[0] and all(failures):
+        raise failures[0]
+
+
+def _without_start(reply: Reply, start: Reply) -> Reply:
+    size = len(start.body)
+    return reply._replace(body=reply.body[size:]) if reply.body[:size] == start.body else reply
+
+
+def _cancel(futures: Sequence[Future[Any]]) -> None:
+    for future in futures:
+        future.cancel()
 
 
 def _row_error(failure: Exception) -> ServeError:

@@ -34,6 +34,7 @@ class Settings(BaseModel):
     workers: int = Field(1, ge=1, le=64, alias="SAGEMAKER_MODEL_SERVER_WORKERS")  # each holds a model of its own
     request_timeout: float = Field(55, gt=0, le=3600, alias="SAGEMAKER_MODEL_SERVER_TIMEOUT")  # seconds
     log_level: Annotated[int, BeforeValidator(_log_level)] = Field(logging.INFO, alias="SAGEMAKER_CONTAINER_LOG_LEVEL")
+    is_batch: bool = Field(False, alias="SAGEMAKER_BATCH")  # batch transform: a large request may take long
     max_payload_mb: int = Field(25, ge=1, le=1024, alias="SAGEMAKER_MAX_PAYLOAD_IN_MB")  # MiB
     default_accept: str = Field("*/*", alias="SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT")
     batch_size: int = Field(8, ge=1, le=256, alias="SAGEMAKER_TS_BATCH_SIZE")  # pictures in one call of the model

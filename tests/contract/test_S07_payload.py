@@ -17,10 +17,11 @@ def test_S07_default_limit():
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_S07_limit_from_the_environment(tiny_base_dir, chunked):
+@pytest.mark.parametrize("content_type", ["image/png", "application/jsonlines"])  # kept in memory, and in a file
+def test_S07_limit_from_the_environment(tiny_base_dir, chunked, content_type):
     def send(size):
         body = PICTURE.ljust(size, b"\0")
-        return server.invoke([body[:MB], body[MB:]] if chunked else body)
+        return server.invoke([body[:MB], body[MB:]] if chunked else body, content_type)
 
     with Server(tiny_base_dir, {"SAGEMAKER_MAX_PAYLOAD_IN_MB": "2"}) as server:
         server.wait_until_ready()

@@ -118,8 +118,12 @@ class Server:
 
     def wait_until_idle(self) -> None:
         """Until no request is inside: a stream gives its room back a moment after its client has gone."""
+        self.wait_for_metric("formula_requests_admitted 0.0")
+
+    def wait_for_metric(self, sample: str) -> None:
+        """Until /metrics has this line."""
         deadline = time.monotonic() + START_SECONDS
-        while b"\nformula_requests_admitted 0.0\n" not in (last := self.request("GET", "/metrics").body):
+        while f"\n{sample}\n".encode() not in (last := self.request("GET", "/metrics").body):
             assert time.monotonic() < deadline, last.decode()
             time.sleep(0.03)
 

@@ -1,4 +1,4 @@
-"""The serving benchmark: hey's summary is read right, and without hey it says what to install."""
+"""The serving benchmark: hey's summary is read right, without hey it says what to install; and the soak's verdict."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
-from bench import load, serving
+from bench import load, mix, serving, soak
+from tests.support.server import free_port
+from tests.support.tiny_model import formula_picture, png
 
 SUMMARY = """
 Summary:
@@ -62,3 +64,60 @@ def test_without_hey_it_says_what_to_install():
     )
     assert done.returncode == 1
     assert "apt-get install hey" in done.stderr and "Traceback" not in done.stderr
+
+
+KINDS = {
+    "picture": {"ok"},
+    "json": {"ok"},
+    "lines": {"ok"},
+    "stream": {"ok"},
+    "bad": {"undecodable_image", "empty_body", "invalid_json", "unsupported_content_type", "no_picture"},
+    "hang up": {"hung up"},
+}
+
+
+def test_every_kind_of_a_soaks_requests(tiny_server):
+    """Over one connection, which a hang-up doesn't end: the seeds draw each variant of a kind."""
+    picture = png(formula_picture())
+    for kind, codes in KINDS.items():
+        seen = set()
+        for seed in range(30):
+            client = mix.Client(tiny_server.port, [picture], seed)
+            seen.add(client.ask(kind).code)
+            client.close()
+        assert seen == codes, kind
+    assert set(KINDS) == set(mix.WEIGHTS)
+
+
+def test_a_client_counts_a_server_that_is_not_there():
+    outcome = mix.Client(free_port(), [b""], 0).ask("picture")
+    assert outcome.code == "ConnectionRefusedError"
+
+
+def test_growth_is_measured_after_the_warm_up():
+    warming = [10 * step for step in range(20)]
+    assert soak.growth_percent([*warming, *[200] * 80]) == 0
+    assert soak.growth_percent([*warming, *[200] * 40, *[300] * 40]) == 50
+    with pytest.raises(load.LoadError, match="too few"):
+        soak.growth_percent([1] * 9)
+
+
+def test_a_line_of_the_soak():
+    outcomes = [mix.Outcome("picture", "ok", 0.1)] * 98 + [mix.Outcome("bad", "invalid_json", 0.3)] * 2
+    outcomes += [mix.Outcome("hang up", "hung up", 9.0)] * 20
+    words = soak.line(3, outcomes, 60, 300 * 2**20).split()
+    assert words[:5] == ["3.0", "2.0", "100.0", "300.0", "300.0"]
+    assert "hung up=20" in soak.line(3, outcomes, 60, 0) and "invalid_json=2" in words
+
+
+def test_the_memory_of_a_process_tree():
+    """A child's memory counts with its parent's."""
+    grandchild = "x = bytearray(50 << 20); print('there', flush=True); import sys; sys.stdin.read()"
+    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {grandchild!r}])"
+    command = [sys.executable, "-c", child]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout and process.stdout.readline() == b"there\n"
+        assert soak.resident_bytes(process.pid) > 50 << 20
+        assert process.stdin
+        process.stdin.close()
+    assert soak.resident_bytes(process.pid) == 0
