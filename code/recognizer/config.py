@@ -29,6 +29,8 @@ class Hyperparameters(BaseModel):
     recognizer: str = Field("fast", description="which recognizer to train")
     sizes: dict[str, Any] = Field(default_factory=dict, description="the recognizer's own sizes")
     init: str | None = Field(None, description="model to begin with: a directory, or `default`, the shipped one")
+    teacher: str | None = Field(None, description="model to learn from as well: a directory, or `default`")
+    distill_weight: float = Field(1.0, gt=0, description="of the divergence from the teacher, added to the loss")
 
     synthetic: int | None = Field(None, ge=0, description="embedded pictures to add to the data")
     strips: int = Field(3000, ge=0, description="pictures of random symbols in a row to add to the training data")

@@ -22,6 +22,7 @@ from recognizer.latex import Vocabulary
 from recognizer.models import FormulaRecognizer
 from recognizer.training import checkpoint
 from recognizer.training.diagnose import describe, find_culprit
+from recognizer.training.distill import Teacher
 from recognizer.training.distributed import Ranks
 from recognizer.training.ema import Average
 from recognizer.training.events import Events
@@ -59,9 +60,10 @@ class Trainer:
         ranks: Ranks,
         identity: dict[str, Any],
         events: Events | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
         """`identity` is what a checkpoint must share with the run that resumes from it, beside the recognizer."""
-        self.events = events or Events()
+        self.events, self.teacher = events or Events(), teacher
         self.settings, self.vocabulary, self.ranks = settings, vocabulary, ranks
         self.training, self.validation = training, validation
         self.checkpoints, self.identity = checkpoints, identity
@@ -117,8 +119,7 @@ class Trainer:
         rate = self.learning_rate()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        logits = self._forward(self.network, batch)
-        total, tokens = sequence_loss(logits, batch.tokens[:, 1:], self.vocabulary.pad, self.settings.label_smoothing)
+        total, tokens = self._loss(self._forward(self.network, batch), batch)
         all_tokens, all_loss, stopping = self.ranks.sum(tokens, float(total.detach()), float(stop))
         loss = total * (self.ranks.world_size / all_tokens)  # ranks' gradients are averaged, tokens weigh the same
         if self.precision.step(loss, self.network, self.optimizer, lambda: self._explain_skip(batch)):
@@ -131,6 +132,14 @@ class Trainer:
         with self.precision.autocast():
             logits: Tensor = network(batch.images, batch.sizes, batch.tokens[:, :-1])
         return logits
+
+    def _loss(self, logits: Tensor, batch: Batch) -> tuple[Tensor, int]:
+        """The loss summed over this rank's tokens, and how many these are."""
+        total, tokens = sequence_loss(logits, batch.tokens[:, 1:], self.vocabulary.pad, self.settings.label_smoothing)
+        if self.teacher:
+            with self.precision.autocast():
+                total = total + self.settings.distill_weight * self.teacher.loss(logits, batch)
+        return total, tokens
 
     def _explain_skip(self, batch: Batch) -> str:
         """Looks for what isn't finite, and prints it on the main rank and on those that have found something."""
