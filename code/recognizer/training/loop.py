@@ -1,7 +1,8 @@
 """The training loop, in the order in which things happen.
 
 All state that a resumed run needs is in `Trainer.state`. What isn't there is a pure function of it: the learning rate
-of the progress and the validations so far, the order of the data of (seed, epoch), dropout of (seed, step, rank).
+of the progress and the validations so far, the order of the data of (seed, epoch), dropout and the choice of true
+tokens of (seed, step, rank).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from recognizer.training.events import Events
 from recognizer.training.loss import sequence_loss
 from recognizer.training.optimizer import make_optimizer
 from recognizer.training.precision import Precision
-from recognizer.training.schedule import learning_rate
+from recognizer.training.schedule import learning_rate, true_tokens
 from recognizer.training.stop import StopSignal
 from recognizer.training.validate import Validation, validate
 
@@ -128,9 +129,14 @@ class Trainer:
 
     def _forward(self, network: nn.Module, batch: Batch) -> Tensor:
         """Logits (B, T, V); the same again when it is called again in the same step, dropout included."""
-        torch.manual_seed(hash((self.settings.seed, self.progress.step, self.ranks.rank)) % 2**63)  # of dropout
+        torch.manual_seed(hash((self.settings.seed, self.progress.step, self.ranks.rank)) % 2**63)
+        tokens = batch.tokens[:, :-1]
+        inputs = [batch.images, batch.sizes, tokens]
+        if self.settings.teacher_forcing < 1:
+            share = true_tokens(self.share_done(), self.settings.teacher_forcing)
+            inputs.append(torch.rand(tokens.shape, device=self.device) < share)
         with self.precision.autocast():
-            logits: Tensor = network(batch.images, batch.sizes, batch.tokens[:, :-1])
+            logits: Tensor = network(*inputs)
         return logits
 
     def _loss(self, logits: Tensor, batch: Batch) -> tuple[Tensor, int]:
