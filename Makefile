@@ -23,6 +23,7 @@ IMAGE      ?=
 IMAGES     ?=
 ANSWERS    ?= $(OUT)/answers.jsonl
 PORT       ?= 8080
+MINUTES    ?= 5
 # what train-local made; until then the shipped model
 TRAINED    := $(OUT)/ml/model
 MODEL      := $(if $(wildcard $(TRAINED)/model.json),$(TRAINED),weights)
@@ -174,6 +175,13 @@ bench-synth: $(READY) ## Pictures a second of the embedded data set, with one an
 .PHONY: bench-decoding
 bench-decoding: $(READY) ## What a step of decoding costs, and what cache and batching gain
 	PYTHONPATH=.:code $(RUN) -m bench.decoding
+
+.PHONY: bench-switches bench-recognizers
+bench-switches: $(READY) ## What label smoothing, average, distillation, own tokens, beam, ensemble bring; MINUTES=5 a training
+	PYTHONPATH=.:code $(RUN) -m bench.switches --minutes $(MINUTES) $(BENCH)
+
+bench-recognizers: $(READY) ## The four recognizers, of alike size, after the same MINUTES=5 of training
+	PYTHONPATH=.:code $(RUN) -m bench.recognizers --minutes $(MINUTES) $(BENCH)
 
 # The peer is for comparison only: it states no licence, and nothing of it goes into the project.
 .PHONY: bench-peer
