@@ -16,7 +16,7 @@ HEAD = ["recognizer", "parameters", "images/s", "CPU min", *ACCURACY, "directory
 
 def rows(jobs: Jobs) -> Iterator[list[str]]:
     for name, width in WIDTHS.items():
-        trained = jobs.train(name, recognizer=name, width=str(width))
+        trained = jobs.train(name, {"recognizer": name, "width": str(width)})
         yield [
             f"`{name}`, width {width}",
             f"{trained.parameters() / 1e6:.2f} M",

@@ -28,11 +28,11 @@ HEAD = ["recognizer", "switch", *ACCURACY]
 def rows(jobs: Jobs) -> Iterator[list[str]]:
     models = {}
     for name, (recognizer, what, hyperparameters) in SWITCHES.items():
-        models[name] = jobs.train(name, recognizer=recognizer, **hyperparameters).model
+        models[name] = jobs.train(name, {"recognizer": recognizer, **hyperparameters}).model
         yield [recognizer, what, *accuracy(jobs.measure(models[name]))]
-    teacher = jobs.train("teacher", TEACHER_TIMES).model
+    teacher = jobs.train("teacher", {}, TEACHER_TIMES).model
     yield ["fast", f"the teacher: {TEACHER_TIMES} times the minutes", *accuracy(jobs.measure(teacher))]
-    taught = jobs.train("taught", teacher=str(teacher)).model
+    taught = jobs.train("taught", {"teacher": str(teacher)}).model
     yield ["fast", "`teacher`: that one", *accuracy(jobs.measure(taught))]
     yield ["fast", "`beam` 4", *accuracy(jobs.measure(models["fast"], Options(beam=4)))]
     both = jobs.folder / "ensemble"

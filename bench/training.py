@@ -98,7 +98,7 @@ class Jobs:
         tests = write_dataset(options.out / f"test-{options.tests}", options.tests, TEST_SEED, workers)
         self._tests = read_dataset(tests).samples
 
-    def train(self, name: str, times: float = 1, **hyperparameters: str) -> Trained:
+    def train(self, name: str, hyperparameters: dict[str, str], times: float = 1) -> Trained:
         """Trains, for `times` the minutes. Ends the program if the job fails."""
         base, log = self.folder / name, self.folder / name / "log.txt"
         if not (base / "model" / "model.json").is_file():

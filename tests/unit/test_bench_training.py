@@ -44,7 +44,7 @@ def test_a_job_that_is_done_is_not_done_again(tmp_path: Path, monkeypatch: pytes
     rates = "".join(f"train:images_per_second={rate}; x\n" for rate in (10.0, 30.0, 99.0))
     (job / "log.txt").write_text(f"{rates}cpu_minutes=1.25;\ncpu_minutes=1.50;\n")
 
-    trained = training.Jobs(options).train("fast")
+    trained = training.Jobs(options).train("fast", {})
 
     assert (trained.model, trained.images_per_second, trained.cpu_minutes) == (job / "model", 30.0, 2.75)
 
