@@ -103,7 +103,7 @@ class Jobs:
         base, log = self.folder / name, self.folder / name / "log.txt"
         if not (base / "model" / "model.json").is_file():
             minutes = {"max_minutes": f"{times * self._minutes:g}"}
-            self._run(base, {**SETTINGS, **minutes, **hyperparameters, **self._hyperparameters})
+            self._run(base, {**SETTINGS, **self._hyperparameters, **minutes, **hyperparameters})
         rates, cpu_minutes = (
             [float(value) for value in re.findall(rf"{key}=([0-9.]+);", log.read_text())]
             for key in ("train:images_per_second", "cpu_minutes")
