@@ -23,7 +23,6 @@ IMAGE      ?=
 IMAGES     ?=
 ANSWERS    ?= $(OUT)/answers.jsonl
 PORT       ?= 8080
-MINUTES    ?= 30
 # what train-local made; until then the shipped model
 TRAINED    := $(OUT)/ml/model
 MODEL      := $(if $(wildcard $(TRAINED)/model.json),$(TRAINED),weights)
@@ -178,7 +177,7 @@ bench-serving: $(READY) ## Requests a second: bare model, our server, a usual on
 
 .PHONY: bench-soak
 bench-soak: $(READY) ## Keep our server saturated for MINUTES=30, and say whether its memory grows; MODEL=folder
-	PYTHONPATH=.:code $(RUN) -m bench.soak --minutes $(MINUTES) $(if $(filter command,$(origin MODEL)),--model "$(MODEL)")
+	PYTHONPATH=.:code $(RUN) -m bench.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(filter command,$(origin MODEL)),--model "$(MODEL)")
 
 .PHONY: bench-synth
 bench-synth: $(READY) ## Pictures a second of the embedded data set, with one and with two processes
@@ -192,6 +191,13 @@ bench-decoding: $(READY) ## What a step of decoding costs, and what cache and ba
 bench-training: $(READY) ## Training: decoding in parallel, stages of a step, formulas an hour, picture sizes; BENCH="--quick --only stages"
 	PYTHONPATH=.:code $(RUN) -m bench.training $(BENCH)
 
+.PHONY: bench-switches bench-recognizers
+bench-switches: $(READY) ## What label smoothing, average, distillation, own tokens, beam, ensemble bring; MINUTES=5 a training
+	PYTHONPATH=.:code $(RUN) -m bench.switches $(if $(MINUTES),--minutes $(MINUTES)) $(BENCH)
+
+bench-recognizers: $(READY) ## The four recognizers, of alike size, after the same MINUTES=5 of training
+	PYTHONPATH=.:code $(RUN) -m bench.recognizers $(if $(MINUTES),--minutes $(MINUTES)) $(BENCH)
+
 # The peer is for comparison only: it states no licence, and nothing of it goes into the project.
 .PHONY: bench-peer
 bench-peer: $(READY) ## Our shipped model beside latex-ocr-junia, on the same renderings; installs it into .venv-peer (6 GB)
@@ -199,9 +205,8 @@ bench-peer: $(READY) ## Our shipped model beside latex-ocr-junia, on the same re
 	PYTHONPATH=.:code $(RUN) -m bench.peer --model weights --peer-python .venv-peer/bin/python
 
 .PHONY: bench-finetune
-MINUTES ?= 10
 bench-finetune: $(READY) ## What the shipped weights are worth on a new style: fine-tuned against from scratch (MINUTES=10)
-	PYTHONPATH=.:code $(RUN) -m bench.finetune --minutes $(MINUTES)
+	PYTHONPATH=.:code $(RUN) -m bench.finetune $(if $(MINUTES),--minutes $(MINUTES))
 
 # The order is the order of dependence: each lock is compiled under the versions of those before it.
 COMPILE = cd $(LOCKS) && env $${PIP_CERT:+SSL_CERT_FILE=$$PIP_CERT} UV_CUSTOM_COMPILE_COMMAND="make lock" \

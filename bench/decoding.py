@@ -81,10 +81,7 @@ class Bench:
         self.line = noise.normal(0, 1, LINE).clip(0, 4).astype(np.float32)
 
     def encode(self, batch: int) -> tuple[np.ndarray, inference.Memory]:
-        images, sizes = inference.make_batch([self.line] * batch, self.served.spec)
-        names = [output.name for output in self.served.encoder.get_outputs()]
-        memory = dict(zip(names, self.served.encoder.run(names, {"images": images, "sizes": sizes}), strict=True))
-        return memory.pop("prefix"), memory
+        return self.served.encode([self.line] * batch)
 
     def step(self, batch: int, past_tokens: int) -> Callable[[], object]:
         prefix, memory = self.encode(batch)

@@ -494,34 +494,59 @@ class Hypothesis(NamedTuple):
         return sum(self.scores)
 
 
-class BeamSearch:
-    """The likeliest readings of a batch of pictures; with a beam of 1, greedy decoding.
+class Reader:
+    """One network that reads a batch: what it saw, and the state that its steps emitted.
 
-    At each step the best continuations are kept, `beam` for a picture less those that have ended. What has ended, or
-    goes round in a loop (of which the first round is kept), leaves the batch. A step emits one row of state, which is
-    written into a buffer that was allocated once: nothing is computed twice.
+    A step emits one row of state, which is written into a buffer that was allocated once: nothing is computed twice.
 
     Args:
         step: tokens (B,), past (P + steps so far, B, ...), memory -> logits (B, V), present (B, ...).
         prefix: state before the first token, (P, B, ...).
+        max_tokens: steps that will be taken, at most.
+    """
+
+    def __init__(self, step: Step, prefix: np.ndarray, memory: Memory, max_tokens: int) -> None:
+        self._step, self._memory, self.max_tokens = step, memory, max_tokens
+        self._filled, self.batch, *state = prefix.shape
+        self._past = np.empty((self._filled + max_tokens, self.batch, *state), dtype=np.float32)
+        self._past[: self._filled] = prefix
+
+    def read(self, tokens: np.ndarray) -> np.ndarray:
+        """The last token of each row (B,) -> logits of the next (B, V)."""
+        logits, self._past[self._filled] = self._step(tokens, self._past[: self._filled], self._memory)
+        self._filled += 1
+        return logits
+
+    def keep(self, rows: list[int], other_pictures: bool) -> None:
+        """Brings past and memory to these rows; memory is the same for all hypotheses of a picture."""
+        past = np.empty((len(self._past), len(rows), *self._past.shape[2:]), dtype=np.float32)
+        past[: self._filled] = self._past[: self._filled, rows]
+        self._past = past
+        if other_pictures:
+            self._memory = {name: array[rows] for name, array in self._memory.items()}
+
+
+class BeamSearch:
+    """The likeliest readings of a batch of pictures; with a beam of 1, greedy decoding.
+
+    At each step the best continuations are kept, `beam` for a picture less those that have ended. What has ended, or
+    goes round in a loop (of which the first round is kept), leaves the batch.
+
+    Args:
+        readers: networks that read the same pictures with the same tokens; each step averages their log probabilities.
         grammar: with the tokens by id, what may follow what; None allows everything.
     """
 
     def __init__(
         self,
-        step: Step,
-        prefix: np.ndarray,
-        memory: Memory,
+        readers: Sequence[Reader],
         bos: int,
         eos: int,
-        max_tokens: int,
         beam: int = 1,
         grammar: tuple[Grammar, Sequence[str]] | None = None,
     ) -> None:
-        self._step, self._memory, self._eos, self._beam, self._grammar = step, memory, eos, beam, grammar
-        self._filled, batch, *state = prefix.shape
-        self._past = np.empty((self._filled + max_tokens, batch, *state), dtype=np.float32)
-        self._past[: self._filled] = prefix
+        self._readers, self._eos, self._beam, self._grammar = readers, eos, beam, grammar
+        self._max_tokens, batch = readers[0].max_tokens, readers[0].batch
         self._tokens = np.full(batch, bos, dtype=np.int64)
         self.alive = [Hypothesis(picture) for picture in range(batch)]
         self._ended: list[list[Hypothesis]] = [[] for _ in range(batch)]
@@ -534,14 +559,14 @@ class BeamSearch:
 
     def advance(self) -> None:
         """One token more for every hypothesis in `alive`."""
-        logits, self._past[self._filled] = self._step(self._tokens, self._past[: self._filled], self._memory)
-        self._filled += 1
+        # Normalised, the mean of logits is that of log probabilities: the two differ by a constant in each row.
+        logits = np.mean([reader.read(self._tokens) for reader in self._readers], axis=0)
         scores = logits - _log_sum_exp(logits)[:, None]  # (B, V)
         parents: list[int] = []
         grown: list[Hypothesis] = []
         for row, token in self._continuations(scores):
             hypothesis, is_over = self._grow(self.alive[row], token, float(scores[row, token]))
-            if is_over or self._filled == len(self._past):
+            if is_over or len(hypothesis.ids) == self._max_tokens:
                 self._ended[hypothesis.picture].append(hypothesis)
             else:
                 parents.append(row)
@@ -576,14 +601,12 @@ class BeamSearch:
         return Hypothesis(picture, ids, scores, state), token == self._eos
 
     def _keep(self, parents: list[int]) -> None:
-        """Brings past and memory to the rows that go on; memory is the same for all hypotheses of a picture."""
+        """Brings the networks to the rows that go on."""
         if parents == list(range(len(self.alive))):
             return
-        past = np.empty((len(self._past), len(parents), *self._past.shape[2:]), dtype=np.float32)
-        past[: self._filled] = self._past[: self._filled, parents]
-        self._past = past
-        if [self.alive[row].picture for row in parents] != [hypothesis.picture for hypothesis in self.alive]:
-            self._memory = {name: array[parents] for name, array in self._memory.items()}
+        before = [hypothesis.picture for hypothesis in self.alive]
+        for reader in self._readers:
+            reader.keep(parents, [before[row] for row in parents] != before)
 
     def _rank(self, hypothesis: Hypothesis) -> tuple[bool, float]:
         return hypothesis.ids[-1] == self._eos, hypothesis.total / len(hypothesis.ids)
@@ -681,6 +704,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 LEAST_CONFIDENCE = 1e-300  # a probability below has no logarithm
+Prepared = Any  # what `prepare` makes of a picture: (h, w) float32, in an ensemble one for each member
 
 # When a picture is tried as one that lies on its side; set on embedded pictures with the shipped weights.
 TALL = 1.5  # times as high as wide: 2% of upright pictures
@@ -692,25 +716,35 @@ FEWEST_TURNED = 3  # tokens: less has another meaning on its side, as `|` and `-
 class Recognizer:
     """A model directory, loaded: `predict` turns RGB pictures into LaTeX. Safe to call from several threads."""
 
+    tokens: list[str]
+    bos: int
+    eos: int
+    pad: int
+    max_tokens: int
+
     def __init__(self, model_dir: Path, description: dict[str, Any], threads: int) -> None:
         self.model_dir = model_dir
-        self.spec = PreprocessSpec.from_dict(description["preprocess"])
         self.version: str = description["version"]
-        vocabulary = description["vocabulary"]
-        self.tokens: list[str] = vocabulary["tokens"]
-        self.bos, self.eos, self.pad = vocabulary["bos"], vocabulary["eos"], vocabulary["pad"]
-        self.max_tokens: int = description["limits"]["max_tokens"]
         stored = description.get("calibration")  # older models have none
         self.calibration = (float(stored["slope"]), float(stored["offset"])) if stored else None
-        self.encoder = _session(model_dir / "encoder.onnx", threads)
-        self.decoder = _session(model_dir / "decoder.onnx", threads)
         self.batch_size = 8  # pictures that go through the networks together, at most
-        self._encoder_outputs = [output.name for output in self.encoder.get_outputs()]
+        self._open(description, threads)
         self._grammar = Grammar(self.tokens, (self.pad, self.bos, self.eos), self.eos)
+
+    def _open(self, description: dict[str, Any], threads: int) -> None:
+        """Loads the networks, and what they can write."""
+        self.spec = PreprocessSpec.from_dict(description["preprocess"])
+        vocabulary = description["vocabulary"]
+        self.tokens = vocabulary["tokens"]
+        self.bos, self.eos, self.pad = vocabulary["bos"], vocabulary["eos"], vocabulary["pad"]
+        self.max_tokens = description["limits"]["max_tokens"]
+        self.encoder = _session(self.model_dir / "encoder.onnx", threads)
+        self.decoder = _session(self.model_dir / "decoder.onnx", threads)
+        self._encoder_outputs = [output.name for output in self.encoder.get_outputs()]
 
     @classmethod
     def load(cls, model_dir: str | os.PathLike[str], threads: int | None = None) -> Recognizer:
-        """Loads `model.json` and the two networks.
+        """Loads `model.json` and the two networks, or those of an ensemble's members.
 
         Raises:
             ModelError: a file or key is missing, or the format is newer than this code.
@@ -729,16 +763,21 @@ class Recognizer:
                 "use the inference.py that came with the model, or export the model again"
             )
         try:
-            return cls(folder, description, threads or default_threads())
+            kind = Ensemble if "members" in description else cls
+            return kind(folder, description, threads or default_threads())
         except (KeyError, TypeError, AttributeError) as error:
             problem = (
                 f"lacks the key {error}" if isinstance(error, KeyError) else f"has a value of a wrong kind: {error}"
             )
             raise ModelError(f"{folder / 'model.json'} {problem}") from None
 
-    def prepare(self, rgb: np.ndarray) -> np.ndarray:
+    def prepare(self, rgb: np.ndarray) -> Prepared:
         """(H, W, 3) uint8 RGB -> the network's input (h, w) float32."""
         return preprocess(rgb, self.spec)
+
+    def pixels(self, prepared: Prepared) -> np.ndarray:
+        """All that the networks see of a picture, as golden samples store it."""
+        return np.asarray(prepared)
 
     def predict(self, pictures: Sequence[np.ndarray], options: Options = Options()) -> list[Prediction]:
         """(H, W, 3) uint8 RGB pictures -> their predictions, in the same order. One without ink gets an empty one."""
@@ -746,7 +785,7 @@ class Recognizer:
         written = [place for place, image in enumerate(inputs) if self._has_ink(image)]
         predictions = dict(zip(written, self.recognize([inputs[i] for i in written], options), strict=True))
         if options.turn == "auto":
-            unsure = [i for i in written if _is_tall(inputs[i]) and predictions[i].confidence < SURE]
+            unsure = [i for i in written if _is_tall(self._shape(inputs[i])) and predictions[i].confidence < SURE]
             read = self._read_turned([pictures[i] for i in unsure], options)
             for place, turned in zip(unsure, read, strict=True):
                 predictions[place] = _likelier(predictions[place], turned)
@@ -791,7 +830,7 @@ class Recognizer:
         if not self._has_ink(image):
             yield self._blank(options)
             return
-        if options.turn == "auto" and _is_tall(image):  # which way up is known at the end
+        if options.turn == "auto" and _is_tall(self._shape(image)):  # which way up is known at the end
             (answer,) = self.predict([picture], options)
             yield from answer.tokens
             yield answer
@@ -803,10 +842,10 @@ class Recognizer:
                 yield self.tokens[hypothesis.ids[-1]]
         yield self._finish(self._prediction(search.run()[0], options))
 
-    def recognize(self, inputs: Sequence[np.ndarray], options: Options = Options()) -> list[Prediction]:
+    def recognize(self, inputs: Sequence[Prepared], options: Options = Options()) -> list[Prediction]:
         """Prepared inputs -> what the networks say, in the same order; batches hold inputs of like size."""
         answers: list[Prediction | None] = [None] * len(inputs)
-        by_size = sorted(range(len(inputs)), key=lambda i: (inputs[i].shape[1], inputs[i].shape[0]))
+        by_size = sorted(range(len(inputs)), key=lambda i: self._shape(inputs[i])[::-1])
         for start in range(0, len(by_size), self.batch_size):
             rows = by_size[start : start + self.batch_size]
             readings = self._search([inputs[i] for i in rows], options).run()
@@ -814,16 +853,24 @@ class Recognizer:
                 answers[row] = self._prediction(hypotheses, options)
         return [answer for answer in answers if answer is not None]
 
-    def _search(self, inputs: Sequence[np.ndarray], options: Options) -> BeamSearch:
+    def _search(self, inputs: Sequence[Prepared], options: Options) -> BeamSearch:
+        beam = max(options.beam, options.n_best)
+        grammar = (self._grammar, self.tokens) if options.constrained else None
+        return BeamSearch(self._readers(inputs), self.bos, self.eos, beam, grammar)
+
+    def _readers(self, inputs: Sequence[Prepared]) -> list[Reader]:
+        prefix, memory = self.encode(inputs)
+        return [Reader(self.step, prefix, memory, self.max_tokens)]
+
+    def encode(self, inputs: Sequence[np.ndarray]) -> tuple[np.ndarray, Memory]:
+        """Prepared inputs -> the state before the first token (P, B, ...), and what the encoder saw."""
         images, sizes = make_batch(inputs, self.spec)
         arrays = self.encoder.run(self._encoder_outputs, {"images": images, "sizes": sizes})
         memory = dict(zip(self._encoder_outputs, arrays, strict=True))
-        prefix = memory.pop("prefix")
-        beam = max(options.beam, options.n_best)
-        grammar = (self._grammar, self.tokens) if options.constrained else None
-        return BeamSearch(self._step, prefix, memory, self.bos, self.eos, self.max_tokens, beam, grammar)
+        return memory.pop("prefix"), memory
 
-    def _step(self, tokens: np.ndarray, past: np.ndarray, memory: Memory) -> tuple[np.ndarray, np.ndarray]:
+    def step(self, tokens: np.ndarray, past: np.ndarray, memory: Memory) -> tuple[np.ndarray, np.ndarray]:
+        """See `Reader`."""
         logits, present = self.decoder.run(["logits", "present"], {"tokens": tokens, "past": past, **memory})
         return logits, present
 
@@ -853,7 +900,11 @@ class Recognizer:
             token_confidences=confidences,
         )
 
-    def _has_ink(self, image: np.ndarray) -> bool:
+    def _shape(self, image: Prepared) -> tuple[int, int]:
+        height, width = image.shape
+        return height, width
+
+    def _has_ink(self, image: Prepared) -> bool:
         return float(image.max()) > (FAINTEST_INK - self.spec.mean) / self.spec.std
 
     def _blank(self, options: Options) -> Prediction:
@@ -877,7 +928,7 @@ class Recognizer:
         for sample in expected:
             name = sample["file"]
             seen = self.prepare(read_image((folder / name).read_bytes()))
-            difference = _input_difference(seen, inputs[name])
+            difference = _input_difference(self.pixels(seen), inputs[name])
             if difference > 0.02:
                 raise ModelError(
                     f"golden sample {name}: the prepared input differs from the one at export (by {difference:.3f} "
@@ -894,8 +945,66 @@ class Recognizer:
         return len(expected)
 
 
-def _is_tall(image: np.ndarray) -> bool:
-    return image.shape[0] > TALL * image.shape[1]
+class Ensemble(Recognizer):
+    """Several models that decide on each token together: `members` of model.json names their folders.
+
+    Each prepares pictures in its own way and has its own state. Tokens are matched by spelling, and one that a member
+    lacks is never written.
+    """
+
+    def _open(self, description: dict[str, Any], threads: int) -> None:
+        names, file = description["members"], self.model_dir / "model.json"
+        if not (isinstance(names, list) and len(names) > 1 and all(map(_is_folder_name, names))):
+            raise ModelError(f"{file}: members is {names!r}, not a list of two sub-folders' names or more")
+        self.members = [Recognizer.load(self.model_dir / name, threads) for name in names]
+        if nested := [name for name, one in zip(names, self.members, strict=True) if isinstance(one, Ensemble)]:
+            raise ModelError(f"{file}: member {nested[0]} is an ensemble; list its members instead")
+        specials = {tuple(one.tokens[i] for i in (one.bos, one.eos, one.pad)) for one in self.members}
+        if len(specials) > 1:
+            raise ModelError(f"{file}: the members begin, end and pad their answers with other tokens: {specials}")
+        places = [{token: i for i, token in enumerate(one.tokens)} for one in self.members]
+        self.tokens = [token for token in self.members[0].tokens if all(token in known for known in places)]
+        self._ids = [np.array([known[token] for token in self.tokens]) for known in places]
+        self.bos, self.eos, self.pad = map(self.tokens.index, specials.pop())
+        self.max_tokens = min(one.max_tokens for one in self.members)
+
+    def prepare(self, rgb: np.ndarray) -> Prepared:
+        """(H, W, 3) uint8 RGB -> the input of each member."""
+        by_spec = {spec: preprocess(rgb, spec) for spec in {one.spec for one in self.members}}
+        return [by_spec[one.spec] for one in self.members]
+
+    def pixels(self, prepared: Prepared) -> np.ndarray:
+        return np.concatenate([image.ravel() for image in prepared])
+
+    def _readers(self, inputs: Sequence[Prepared]) -> list[Reader]:
+        return [
+            Reader(_translated(one.step, ids), *one.encode(images), self.max_tokens)
+            for one, ids, images in zip(self.members, self._ids, zip(*inputs, strict=True), strict=True)
+        ]
+
+    def _shape(self, image: Prepared) -> tuple[int, int]:
+        return self.members[0]._shape(image[0])
+
+    def _has_ink(self, image: Prepared) -> bool:
+        return self.members[0]._has_ink(image[0])
+
+
+def _is_folder_name(name: object) -> bool:
+    return isinstance(name, str) and name not in ("", ".", "..") and Path(name).name == name
+
+
+def _translated(step: Step, ids: np.ndarray) -> Step:
+    """The step of a network that calls our token i ids[i]."""
+
+    def translated(tokens: np.ndarray, past: np.ndarray, memory: Memory) -> tuple[np.ndarray, np.ndarray]:
+        logits, present = step(ids[tokens], past, memory)
+        return logits[:, ids], present
+
+    return translated
+
+
+def _is_tall(shape: tuple[int, int]) -> bool:
+    return shape[0] > TALL * shape[1]
 
 
 def _likelier(upright: Prediction, turned: Sequence[Prediction]) -> Prediction:

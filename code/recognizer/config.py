@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from recognizer.models import REGISTRY
+from recognizer.models import RECURRENT, REGISTRY
 from recognizer.training.schedule import Schedule
 
 
@@ -29,6 +29,8 @@ class Hyperparameters(BaseModel):
     recognizer: str = Field("fast", description="which recognizer to train")
     sizes: dict[str, Any] = Field(default_factory=dict, description="the recognizer's own sizes")
     init: str | None = Field(None, description="model to begin with: a directory, or `default`, the shipped one")
+    teacher: str | None = Field(None, description="model to learn from as well: a directory, or `default`")
+    distill_weight: float = Field(1.0, gt=0, description="of the divergence from the teacher, added to the loss")
 
     synthetic: int | None = Field(None, ge=0, description="embedded pictures to add to the data")
     strips: int = Field(3000, ge=0, description="pictures of random symbols in a row to add to the training data")
@@ -54,6 +56,7 @@ class Hyperparameters(BaseModel):
     weight_decay: float = Field(0.05, ge=0)
     clip_norm: float = Field(1.0, gt=0, description="largest norm of the gradient")
     label_smoothing: float = Field(0.05, ge=0, lt=1)
+    teacher_forcing: float = Field(1.0, ge=0, le=1, description="share of true tokens fed at the end; falls from 1")
     ema_decay: float = Field(0.998, ge=0, lt=1, description="average of the weights that is validated; 0 is off")
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     seed: int = Field(0, ge=0)
@@ -69,6 +72,15 @@ class Hyperparameters(BaseModel):
             raise ValueError(
                 "deterministic=true with max_minutes: the learning rate and the end would follow the clock, never the "
                 "same twice; set epochs instead"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _forcing_can_fall(self) -> Hyperparameters:
+        if self.teacher_forcing < 1 and self.recognizer not in RECURRENT:
+            raise ValueError(
+                f"teacher_forcing={self.teacher_forcing}: recognizer {self.recognizer!r} sees all tokens of a label at "
+                f"once and can't be fed its own; leave it at 1, or set recognizer={' or '.join(RECURRENT)}"
             )
         return self
 

@@ -84,9 +84,9 @@ def export(trained: Trained, pictures: Sequence[np.ndarray], target: Path) -> in
         )
         _write_onnx(trained.model, folder)
         _write_description(trained, folder)
-        _write_code(folder)
+        write_code(folder)
         _verify(trained, pictures[0], folder)
-        _write_golden(folder, _golden_pictures(pictures))
+        write_golden(folder, _golden_pictures(pictures))
         inference.Recognizer.load(folder).check_golden()
         (folder / "weights.safetensors").chmod(0o644)  # safetensors makes it its owner's alone
         for path in sorted(folder.iterdir(), key=lambda path: path.name == "model.json"):
@@ -195,7 +195,8 @@ def _write_description(trained: Trained, folder: Path) -> None:
     (folder / "model.json").write_text(text, encoding="utf-8")
 
 
-def _write_code(folder: Path) -> None:
+def write_code(folder: Path) -> None:
+    """Writes what the model directory carries of our code."""
     code = folder / "code"
     code.mkdir()
     shutil.copyfile(inference.__file__, code / "inference.py")
@@ -246,7 +247,8 @@ def _golden_pictures(pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
     return [*pictures[:GOLDEN_SAMPLES], blue_on_yellow, enlarged]
 
 
-def _write_golden(folder: Path, pictures: Sequence[np.ndarray]) -> None:
+def write_golden(folder: Path, pictures: Sequence[np.ndarray]) -> None:
+    """Writes RGB pictures, what the networks see of them, and the answers of the model in this folder."""
     golden = folder / "golden"
     golden.mkdir()
     recognizer = inference.Recognizer.load(folder)
@@ -254,8 +256,9 @@ def _write_golden(folder: Path, pictures: Sequence[np.ndarray]) -> None:
     for number, picture in enumerate(pictures):
         name = f"{number:02}.png"
         Image.fromarray(picture).save(golden / name)
-        inputs[name] = recognizer.prepare(inference.read_image((golden / name).read_bytes()))
-        answer = recognizer.recognize([inputs[name]])[0]
+        prepared = recognizer.prepare(inference.read_image((golden / name).read_bytes()))
+        inputs[name] = recognizer.pixels(prepared)
+        answer = recognizer.recognize([prepared])[0]
         expected.append({"file": name, "latex": answer.latex, "confidence": round(answer.confidence, 6)})
     halves: dict[str, Any] = {name: array.astype(np.float16) for name, array in inputs.items()}
     np.savez_compressed(golden / "inputs.npz", **halves)

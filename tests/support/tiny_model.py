@@ -77,7 +77,7 @@ def _write_golden(folder: Path) -> None:
         answer = model.recognize([inputs[name]])[0]
         expected.append({"file": name, "latex": answer.latex, "confidence": answer.confidence})
     (folder / "golden" / "golden.json").write_text(json.dumps(expected))
-    np.savez(folder / "golden" / "inputs.npz", **inputs)  # type: ignore[arg-type]
+    np.savez(folder / "golden" / "inputs.npz", **inputs)
 
 
 def _encoder() -> onnx.ModelProto:

@@ -68,7 +68,7 @@ def trainer(
     ranks = ranks or Ranks()
     data: JobData = prepare(chosen, folder, None, SPEC, None, ranks)
     torch.manual_seed(0)
-    model = build("fast", len(data.vocabulary), chosen.max_tokens, chosen.sizes)
+    model = build(chosen.recognizer, len(data.vocabulary), chosen.max_tokens, chosen.sizes)
     made = kind(chosen, model, data.vocabulary, data.training, data.validation, checkpoints, ranks, {"seed": 0})
     made.resume()
     return made

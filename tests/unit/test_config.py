@@ -26,6 +26,10 @@ def test_names_of_sagemaker_itself_are_passed_over() -> None:
     assert settings("--sagemaker_program", "train.py", "--_tuning_objective_metric", "x") == settings()
 
 
+def test_a_recurrent_decoder_may_be_fed_its_own_tokens() -> None:
+    assert settings("--recognizer", "attention", "--teacher-forcing", "0.5").teacher_forcing == 0.5
+
+
 def test_an_empty_value_means_the_default() -> None:
     assert settings("--max-minutes", "") == settings()
 
@@ -41,6 +45,8 @@ def test_an_empty_value_means_the_default() -> None:
         (["--width", "50"], "width 50 must be a multiple of heads"),
         (["--deterministic", "--max-minutes", "4"], r"deterministic=true with max_minutes: .*set epochs instead"),
         (["--schedule", "linear"], r"schedule='linear': .*'cosine', 'step', 'plateau', 'one_cycle' or 'constant'"),
+        (["--teacher-forcing", "0.5"], r"teacher_forcing=0.5: recognizer 'fast' sees .* set recognizer=attention"),
+        (["--teacher-forcing", "0.5", "--recognizer", "srn"], r"recognizer 'srn' sees all tokens"),
         (["3"], r"argument '3': expected --name value"),
     ],
 )

@@ -382,7 +382,7 @@ def decode(*scripts: list[int], max_tokens: int = 200) -> list[list[int]]:
         return np.eye(50, dtype=np.float32)[wanted], np.zeros((len(wanted), 1), np.float32)
 
     prefix, rows = np.zeros((0, len(scripts), 1), np.float32), np.arange(len(scripts))
-    search = inference.BeamSearch(step, prefix, {"rows": rows}, BOS, EOS, max_tokens)
+    search = inference.BeamSearch([inference.Reader(step, prefix, {"rows": rows}, max_tokens)], BOS, EOS)
     return [list(hypotheses[0].ids) for hypotheses in search.run()]
 
 
@@ -444,7 +444,8 @@ def test_a_beam_wide_enough_finds_the_best_of_all(seed: int) -> None:
         ]
         return np.stack([scores[ids] for ids in seen]).astype(np.float32), tokens[:, None].astype(np.float32)
 
-    search = inference.BeamSearch(step, np.zeros((0, 2, 1), np.float32), {}, BOS, EOS, length, beam=64)
+    reader = inference.Reader(step, np.zeros((0, 2, 1), np.float32), {}, length)
+    search = inference.BeamSearch([reader], BOS, EOS, beam=64)
     for hypotheses in search.run():
         ended = [one.ids for one in hypotheses if one.ids[-1] == EOS]
         assert ended == brute_force(scores, length)
@@ -459,7 +460,8 @@ def test_a_beam_finds_what_greedy_decoding_walks_past() -> None:
         return np.log(odds + 1e-9), np.zeros((len(tokens), 1), np.float32)
 
     def best(beam: int) -> inference.Hypothesis:
-        return inference.BeamSearch(step, np.zeros((0, 1, 1), np.float32), {}, BOS, EOS, 5, beam).run()[0][0]
+        reader = inference.Reader(step, np.zeros((0, 1, 1), np.float32), {}, 5)
+        return inference.BeamSearch([reader], BOS, EOS, beam).run()[0][0]
 
     assert (best(1).ids, best(2).ids) == ((2, EOS), (3, EOS))
     assert np.exp(best(2).scores) == pytest.approx([0.4, 0.98], abs=1e-4)
@@ -482,8 +484,8 @@ def constrained(logits: np.ndarray) -> tuple[list[str], bool]:
     def step(tokens: np.ndarray, past: np.ndarray, memory: inference.Memory) -> tuple[np.ndarray, np.ndarray]:
         return logits[len(past)][None], np.zeros((1, 1), np.float32)
 
-    prefix = np.zeros((0, 1, 1), np.float32)
-    search = inference.BeamSearch(step, prefix, {}, 1, 2, len(logits), grammar=(grammar, GRAMMAR_TOKENS))
+    reader = inference.Reader(step, np.zeros((0, 1, 1), np.float32), {}, len(logits))
+    search = inference.BeamSearch([reader], 1, 2, grammar=(grammar, GRAMMAR_TOKENS))
     ids = search.run()[0][0].ids
     tokens = [GRAMMAR_TOKENS[i] for i in ids if i != 2]
     return tokens + grammar.completion(tokens), ids[-1] == 2

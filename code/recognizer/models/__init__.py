@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from recognizer.models.attention import AttentionRecognizer, AttentionSizes
-from recognizer.models.base import FormulaRecognizer, Memory
+from recognizer.models.base import FormulaRecognizer, Memory, RecurrentRecognizer
 from recognizer.models.fast import FastRecognizer, FastSizes
 from recognizer.models.satrn import SatrnRecognizer, SatrnSizes
 from recognizer.models.srn import SrnRecognizer, SrnSizes
@@ -19,7 +19,9 @@ REGISTRY: dict[str, tuple[type[FormulaRecognizer], type[BaseModel]]] = {
     "srn": (SrnRecognizer, SrnSizes),
 }
 
-__all__ = ["REGISTRY", "FormulaRecognizer", "Memory", "build"]
+RECURRENT = sorted(name for name, (network, _) in REGISTRY.items() if issubclass(network, RecurrentRecognizer))
+
+__all__ = ["RECURRENT", "REGISTRY", "FormulaRecognizer", "Memory", "build"]
 
 
 def build(name: str, vocabulary: int, max_tokens: int, sizes: dict[str, Any]) -> FormulaRecognizer:

@@ -12,7 +12,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor, nn
 
-from recognizer.models.base import Memory
+from recognizer.models.base import Memory, RecurrentRecognizer
 from recognizer.models.common import ConvRecognizer
 from recognizer.models.conv import CellEncoder
 from recognizer.models.layers import AdditiveAttention, additive_mask, grid_positions, size_mask
@@ -87,12 +87,16 @@ class AttentionDecoder(nn.Module):
         mean = (even[:, None] @ memory["memory_values"])[:, 0]  # (B, D)
         return torch.tanh(self.first(mean)).unflatten(1, (-1, mean.shape[1]))
 
-    def forward(self, tokens: Tensor, memory: Memory) -> Tensor:
-        """tokens (B, T) -> logits (B, T, V)."""
+    def forward(self, tokens: Tensor, memory: Memory, given: Tensor | None = None) -> Tensor:
+        """tokens (B, T), bool mask (B, T) of those that are fed (None: all) -> logits (B, T, V)."""
         embedded, state = self.embedding(tokens), self.first_state(memory)
-        outputs = []
+        outputs: list[Tensor] = []
         for position in range(tokens.shape[1]):
-            state = self._next_state(embedded[:, position], state, memory)
+            fed = embedded[:, position]
+            if given is not None and outputs:
+                own = self.embedding(self.output(outputs[-1]).argmax(dim=1))
+                fed = torch.where(given[:, position, None], fed, own)
+            state = self._next_state(fed, state, memory)
             outputs.append(state[:, -1])
         return self._logits(torch.stack(outputs, dim=1))
 
@@ -115,7 +119,7 @@ class AttentionDecoder(nn.Module):
         return self.output(self.dropout(x))
 
 
-class AttentionRecognizer(ConvRecognizer):
+class AttentionRecognizer(ConvRecognizer, RecurrentRecognizer):
     stride = (16, 8)
 
     def __init__(self, vocabulary: int, max_tokens: int, sizes: AttentionSizes) -> None:
@@ -136,8 +140,8 @@ class AttentionRecognizer(ConvRecognizer):
         keep = size_mask(sizes, height, width, self.stride).flatten(1)  # (B, N)
         return self.decoder.memory(x.flatten(1, 2), keep)
 
-    def decode(self, memory: Memory, tokens: Tensor) -> Tensor:
-        return self.decoder(tokens, memory)
+    def decode(self, memory: Memory, tokens: Tensor, given: Tensor | None = None) -> Tensor:
+        return self.decoder(tokens, memory, given)
 
     def prefix(self, memory: Memory) -> Tensor:
         return self.decoder.first_state(memory)[None]

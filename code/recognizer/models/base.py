@@ -52,3 +52,15 @@ class FormulaRecognizer(nn.Module, ABC):
     def forward(self, images: Tensor, sizes: Tensor, tokens: Tensor) -> Tensor:
         """Teacher forcing: logits (B, T, V) for the token after each of `tokens` (B, T)."""
         return self.decode(self.encode(images, sizes), tokens)
+
+
+class RecurrentRecognizer(FormulaRecognizer):
+    """Goes token by token in training too, so that it can be fed its own tokens there, as it is when it is served."""
+
+    @abstractmethod
+    def decode(self, memory: Memory, tokens: Tensor, given: Tensor | None = None) -> Tensor:
+        """As above; where the bool mask `given` (B, T) is false, the step is fed the likeliest token of the one before
+        instead of that of `tokens` (scheduled sampling, Bengio et al., 2015, arXiv:1506.03099)."""
+
+    def forward(self, images: Tensor, sizes: Tensor, tokens: Tensor, given: Tensor | None = None) -> Tensor:
+        return self.decode(self.encode(images, sizes), tokens, given)

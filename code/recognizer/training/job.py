@@ -24,6 +24,7 @@ from recognizer.models import FormulaRecognizer, build
 from recognizer.training import checkpoint
 from recognizer.training.data import JobData, prepare
 from recognizer.training.determinism import deterministic
+from recognizer.training.distill import Teacher, read_teacher
 from recognizer.training.distributed import Ranks, join
 from recognizer.training.events import Events
 from recognizer.training.loop import Trainer
@@ -84,6 +85,7 @@ def run(settings: Hyperparameters, folders: Folders, stop: StopSignal) -> None:
     with deterministic(settings.deterministic), join() as ranks:
         torch.manual_seed(settings.seed)  # of the first weights
         spec = inference.PreprocessSpec(glyph_height=settings.glyph_height, scale=settings.scale)
+        taught = read_teacher(start_path(settings.teacher, "teacher"), spec) if settings.teacher else None
         data = prepare(settings, folders.train, folders.validation, spec, _split_to_resume(folders), ranks)
         if ranks.is_main:
             folders.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -93,7 +95,7 @@ def run(settings: Hyperparameters, folders: Folders, stop: StopSignal) -> None:
         if start:
             _take_over(job, start, model)
         learned = _learn_symbols(job, model, stop)
-        trainer = _trainer(job, model)
+        trainer = _trainer(job, model, Teacher(taught, data.vocabulary, ranks.device) if taught else None)
         if start:
             trainer.progress.init = start.version
         finished = learned and trainer.run(stop)
@@ -150,7 +152,7 @@ def _learn_symbols(job: _Job, model: FormulaRecognizer, stop: StopSignal) -> boo
     return ranks.sum(float(not finished))[0] == 0
 
 
-def _trainer(job: _Job, model: FormulaRecognizer) -> Trainer:
+def _trainer(job: _Job, model: FormulaRecognizer, teacher: Teacher | None) -> Trainer:
     settings, data, ranks = job.settings, job.data, job.ranks
     identity: dict[str, Any] = {
         "sizes": settings.sizes,
@@ -168,7 +170,10 @@ def _trainer(job: _Job, model: FormulaRecognizer) -> Trainer:
         ranks,
         identity,
         _events(settings, job.folders),
+        teacher,
     )
+    if teacher and ranks.is_main:
+        print(f"learns from {teacher.version} too, which knows {len(teacher.shared)} of the tokens", flush=True)
     if trainer.resume() and ranks.is_main:
         at = trainer.progress
         print(f"resumed at epoch {at.epoch + 1}, batch {at.position}, step {at.step}", flush=True)
@@ -208,6 +213,7 @@ def _finish(job: _Job, trainer: Trainer) -> None:
         provenance={
             "hyperparameters": settings.to_dict(),
             "init": trainer.progress.init,
+            "teacher": trainer.teacher.version if trainer.teacher else None,
             "job": os.environ.get("TRAINING_JOB_NAME", ""),
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "best_epoch": best["epoch"],

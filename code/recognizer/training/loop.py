@@ -1,7 +1,8 @@
 """The training loop, in the order in which things happen.
 
 All state that a resumed run needs is in `Trainer.state`. What isn't there is a pure function of it: the learning rate
-of the progress and the validations so far, the order of the data of (seed, epoch), dropout of (seed, step, rank).
+of the progress and the validations so far, the order of the data of (seed, epoch), dropout and the choice of true
+tokens of (seed, step, rank).
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ from recognizer.latex import Vocabulary
 from recognizer.models import FormulaRecognizer
 from recognizer.training import checkpoint
 from recognizer.training.diagnose import describe, find_culprit
+from recognizer.training.distill import Teacher
 from recognizer.training.distributed import Ranks
 from recognizer.training.ema import Average
 from recognizer.training.events import Events
 from recognizer.training.loss import sequence_loss
 from recognizer.training.optimizer import make_optimizer
 from recognizer.training.precision import Precision
-from recognizer.training.schedule import learning_rate
+from recognizer.training.schedule import learning_rate, true_tokens
 from recognizer.training.stop import StopSignal
 from recognizer.training.validate import Validation, validate
 
@@ -59,9 +61,10 @@ class Trainer:
         ranks: Ranks,
         identity: dict[str, Any],
         events: Events | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
         """`identity` is what a checkpoint must share with the run that resumes from it, beside the recognizer."""
-        self.events = events or Events()
+        self.events, self.teacher = events or Events(), teacher
         self.settings, self.vocabulary, self.ranks = settings, vocabulary, ranks
         self.training, self.validation = training, validation
         self.checkpoints, self.identity = checkpoints, identity
@@ -115,8 +118,7 @@ class Trainer:
         rate = self.learning_rate()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        logits = self._forward(self.network, batch)
-        total, tokens = sequence_loss(logits, batch.tokens[:, 1:], self.vocabulary.pad, self.settings.label_smoothing)
+        total, tokens = self._loss(self._forward(self.network, batch), batch)
         sums = self.ranks.sum(tokens, float(total.detach()), float(stop), self._elapsed())
         all_tokens, all_loss, stopping, seconds = sums
         self.progress.seconds += seconds
@@ -127,10 +129,23 @@ class Trainer:
 
     def _forward(self, network: nn.Module, batch: Batch) -> Tensor:
         """Logits (B, T, V); the same again when it is called again in the same step, dropout included."""
-        torch.manual_seed(hash((self.settings.seed, self.progress.step, self.ranks.rank)) % 2**63)  # of dropout
+        torch.manual_seed(hash((self.settings.seed, self.progress.step, self.ranks.rank)) % 2**63)
+        tokens = batch.tokens[:, :-1]
+        inputs = [batch.images, batch.sizes, tokens]
+        if self.settings.teacher_forcing < 1:
+            share = true_tokens(self.share_done(), self.settings.teacher_forcing)
+            inputs.append(torch.rand(tokens.shape, device=self.device) < share)
         with self.precision.autocast():
-            logits: Tensor = network(batch.images, batch.sizes, batch.tokens[:, :-1])
+            logits: Tensor = network(*inputs)
         return logits
+
+    def _loss(self, logits: Tensor, batch: Batch) -> tuple[Tensor, int]:
+        """The loss summed over this rank's tokens, and how many these are."""
+        total, tokens = sequence_loss(logits, batch.tokens[:, 1:], self.vocabulary.pad, self.settings.label_smoothing)
+        if self.teacher:
+            with self.precision.autocast():
+                total = total + self.settings.distill_weight * self.teacher.loss(logits, batch)
+        return total, tokens
 
     def _explain_skip(self, batch: Batch) -> str:
         """Looks for what isn't finite, and prints it on the main rank and on those that have found something."""

@@ -1,4 +1,4 @@
-"""The learning rate as a pure function of how far the run is, so that resuming can't shift it.
+"""The learning rate, and the share of true tokens, as pure functions of how far the run is: resuming can't shift them.
 
 Nothing here counts or remembers: torch's schedulers hold a state of their own, which a resumed run has to restore.
 """
@@ -41,6 +41,12 @@ def learning_rate(
     warmup = min(1.0, (step + 1) / (warmup_steps + 1))
     share = _plateau(losses) if schedule == "plateau" else _SHAPES[schedule](min(progress, 1.0))
     return highest * warmup * share
+
+
+def true_tokens(progress: float, last: float) -> float:
+    """Share of true tokens that a recurrent decoder is fed: from 1 down to `last` (the linear decay of
+    arXiv:1506.03099), the rest being its own."""
+    return 1 - (1 - last) * progress
 
 
 def _cosine(progress: float) -> float:

@@ -57,5 +57,6 @@ def decode(
 
     arrays = {name: tensor.float().cpu().numpy() for name, tensor in memory.items()}
     prefix = model.prefix(memory).float().cpu().numpy()
-    search = inference.BeamSearch(step, prefix, arrays, vocabulary.bos, vocabulary.eos, max_tokens)
+    reader = inference.Reader(step, prefix, arrays, max_tokens)
+    search = inference.BeamSearch([reader], vocabulary.bos, vocabulary.eos)
     return [(list(best.ids), best.total) for best, *_ in search.run()]

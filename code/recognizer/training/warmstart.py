@@ -39,11 +39,13 @@ SHIPPED = (Path(__file__).resolve().parents[3] / "weights", Path("/opt/program/w
 
 @dataclass(frozen=True)
 class Start:
-    """A trained model to begin with."""
+    """A trained model to begin with, or to learn from."""
 
     version: str
+    recognizer: str
     sizes: dict[str, Any]
     vocabulary: Vocabulary
+    max_tokens: int
     preprocess: dict[str, Any]
     weights: dict[str, Tensor]
 
@@ -70,17 +72,19 @@ class TakenOver:
         )
 
 
-def start_path(init: str) -> Path:
-    """The folder that hyperparameter `init` means: a path, or `default` for the shipped model.
+def start_path(value: str, option: str = "init") -> Path:
+    """The folder that hyperparameter `option` means: a path, or `default` for the shipped model.
 
     Raises:
         ConfigError: there is no shipped model here.
     """
-    if init != DEFAULT:
-        return Path(init)
+    if value != DEFAULT:
+        return Path(value)
     found = next((folder for folder in SHIPPED if (folder / DESCRIPTION).is_file()), None)
     if found is None:
-        raise ConfigError(f"init: the shipped model isn't in {' or '.join(map(str, SHIPPED))}; give a model directory")
+        raise ConfigError(
+            f"{option}: the shipped model isn't in {' or '.join(map(str, SHIPPED))}; give a model directory"
+        )
     return found
 
 
@@ -97,25 +101,49 @@ def follow(start: Start, settings: Hyperparameters) -> Hyperparameters:
 
 
 def read_start(path: Path, recognizer: str) -> Start:
+    """Reads a model of this recognizer, as `read_model` does.
+
+    Raises:
+        ConfigError: as there, or it is another recognizer's.
+    """
+    start = read_model(path)
+    if start.recognizer != recognizer:
+        raise ConfigError(
+            f"init: {path} is a model of recognizer {start.recognizer!r}, this job trains {recognizer!r}; "
+            f"set recognizer={start.recognizer}, or start from another model"
+        )
+    return start
+
+
+def read_model(path: Path, option: str = "init") -> Start:
     """Reads a model directory, a folder with a model.tar.gz, or the archive itself.
 
     Raises:
-        ConfigError: there is no such model, it can't be read, or it is another recognizer's; names the file.
+        ConfigError: there is no such model, or it can't be read; names the hyperparameter `option` and the file.
     """
-    with _opened(path) as folder:
-        described = _describe(folder / DESCRIPTION, path)
-        name = described.recognizer.name
-        if name != recognizer:
-            raise ConfigError(
-                f"init: {path} is a model of recognizer {name!r}, this job trains {recognizer!r}; "
-                f"set recognizer={name}, or start from another model"
-            )
-        try:
+    try:
+        with _opened(path) as folder:
+            described = _describe(folder / DESCRIPTION, path)
             vocabulary = Vocabulary.from_dict(described.vocabulary)
             weights = load_file(folder / WEIGHTS)
-        except (OSError, SafetensorError, VocabularyError) as error:
-            raise ConfigError(f"init: {path} can't be used: {error}") from error
-    return Start(described.version, described.recognizer.sizes, vocabulary, described.preprocess, weights)
+    except _UnusableError as error:
+        raise ConfigError(f"{option}: {error}") from error
+    except (OSError, SafetensorError, VocabularyError) as error:
+        raise ConfigError(f"{option}: {path} can't be used: {error}") from error
+    recognizer, limits = described.recognizer, described.limits
+    return Start(
+        described.version,
+        recognizer.name,
+        recognizer.sizes,
+        vocabulary,
+        limits.max_tokens,
+        described.preprocess,
+        weights,
+    )
+
+
+class _UnusableError(Exception):
+    """What is wrong with a model; the hyperparameter that names it is known to the caller."""
 
 
 class _Recognizer(BaseModel):
@@ -123,11 +151,16 @@ class _Recognizer(BaseModel):
     sizes: dict[str, Any]
 
 
+class _Limits(BaseModel):
+    max_tokens: int
+
+
 class _Description(BaseModel):
     """What a start needs of model.json."""
 
     version: str
     recognizer: _Recognizer
+    limits: _Limits
     preprocess: dict[str, Any]
     vocabulary: dict[str, Any]
 
@@ -136,13 +169,13 @@ def _describe(file: Path, path: Path) -> _Description:
     try:
         stored = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"init: {path} has neither {DESCRIPTION} nor {ARCHIVE}; give a model directory") from None
+        raise _UnusableError(f"{path} has neither {DESCRIPTION} nor {ARCHIVE}; give a model directory") from None
     except (OSError, ValueError) as error:
-        raise ConfigError(f"init: {path}: {DESCRIPTION} can't be read: {error}") from error
+        raise _UnusableError(f"{path}: {DESCRIPTION} can't be read: {error}") from error
     version = stored.get("format_version") if isinstance(stored, dict) else None
     if version != inference.FORMAT_VERSION:
-        raise ConfigError(
-            f"init: {path}: {DESCRIPTION} has format_version {version!r}; this program reads "
+        raise _UnusableError(
+            f"{path}: {DESCRIPTION} has format_version {version!r}; this program reads "
             f"{inference.FORMAT_VERSION}: use the version that wrote it"
         )
     try:
@@ -150,7 +183,7 @@ def _describe(file: Path, path: Path) -> _Description:
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(map(str, problem["loc"]))
-        raise ConfigError(f"init: {path}: {DESCRIPTION}, key {key}: {problem['msg']}") from None
+        raise _UnusableError(f"{path}: {DESCRIPTION}, key {key}: {problem['msg']}") from None
 
 
 @contextmanager
@@ -168,7 +201,7 @@ def _opened(path: Path) -> Iterator[Path]:
                 ]
                 tar.extractall(folder, wanted, filter="data")
         except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
-            raise ConfigError(f"init: {archive} is no model archive: {error}") from error
+            raise _UnusableError(f"{archive} is no model archive: {error}") from error
         yield Path(folder)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recognizer.models import REGISTRY, FormulaRecognizer, build
+from recognizer.models import RECURRENT, REGISTRY, FormulaRecognizer, build
 from recognizer.training.loss import sequence_loss
 from tests.support.tiny_recognizer import SMALL
 
@@ -54,6 +54,20 @@ def test_teacher_forced_equals_step_by_step(model: FormulaRecognizer) -> None:
     memory = model.encode(images, sizes)
     ids = tokens(2)
     torch.testing.assert_close(step_by_step(model, memory, ids), model.decode(memory, ids), atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("model", RECURRENT, indirect=True)
+def test_a_token_that_is_not_given_is_the_likeliest_of_the_step_before(model: FormulaRecognizer) -> None:
+    """Scheduled sampling, against teacher forcing with the very tokens that were fed."""
+    images, sizes = pictures((48, 160), (33, 90))
+    ids = tokens(2)
+    given = torch.tensor([[True, True, False, False, True, False, True, True, False], [True] * 9])
+    sampled = model(images, sizes, ids, given)
+    fed = torch.where(given, ids, sampled.argmax(dim=2).roll(1, dims=1))
+    assert not torch.equal(fed[0], ids[0])
+    torch.testing.assert_close(sampled, model(images, sizes, fed), atol=1e-5, rtol=0)
+    torch.testing.assert_close(sampled[1], model(images, sizes, ids)[1], atol=1e-5, rtol=0)
 
 
 @torch.no_grad()

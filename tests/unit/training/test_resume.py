@@ -14,6 +14,7 @@ from recognizer.training.determinism import deterministic
 from recognizer.training.loop import Trainer
 from recognizer.training.schedule import Schedule
 from recognizer.training.stop import StopSignal
+from tests.support.tiny_recognizer import SMALL
 from tests.support.tiny_training import Recorded, settings, trainer, weights, write_pictures
 
 
@@ -98,6 +99,21 @@ def test_the_same_seed_gives_the_same_bits_with_any_number_of_workers(
         assert made.run(StopSignal())
     assert torch.equal(weights(made), weights(uninterrupted))
     assert made.history == uninterrupted.history
+
+
+def test_a_run_that_is_fed_its_own_tokens_resumes_exactly(folder: Path, tmp_path: Path) -> None:
+    """Scheduled sampling: which tokens are true depends on the step and the share of the run that is done."""
+    sizes = {**SMALL["attention"], "dropout": 0.1}
+    chosen = settings(recognizer="attention", sizes=sizes, teacher_forcing=0.2)
+    whole = trainer(chosen, folder, tmp_path / "whole")
+    assert whole.run(StopSignal())
+    assert not trainer(chosen, folder, tmp_path / "stopped").run(StopAfter(9))
+    resumed = trainer(chosen, folder, tmp_path / "stopped")
+    assert resumed.run(StopSignal())
+    assert torch.equal(weights(resumed), weights(whole))
+    forced = trainer(chosen.model_copy(update={"teacher_forcing": 1.0}), folder, tmp_path / "forced")
+    assert forced.run(StopSignal())
+    assert not torch.equal(weights(forced), weights(whole))
 
 
 def test_another_seed_gives_other_weights(uninterrupted: Trainer, folder: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from recognizer.training.schedule import Schedule, learning_rate
+from recognizer.training.schedule import Schedule, learning_rate, true_tokens
 from recognizer.training.stop import StopSignal
 
 
@@ -37,6 +37,11 @@ def rates(schedule: Schedule, losses: tuple[float, ...] = ()) -> list[float]:
 def test_step_falls_to_a_tenth_twice() -> None:
     seen = rates("step")
     assert seen == pytest.approx([1.0] * 500 + [0.1] * 250 + [0.01] * 251)
+
+
+def test_the_share_of_true_tokens_falls_in_a_line() -> None:
+    assert [true_tokens(progress, 0.2) for progress in (0, 0.25, 0.5, 1)] == pytest.approx([1, 0.8, 0.6, 0.2])
+    assert true_tokens(0.7, 1) == 1
 
 
 def test_one_cycle_climbs_for_a_third_and_falls_to_next_to_nothing() -> None:

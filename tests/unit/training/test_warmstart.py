@@ -42,6 +42,7 @@ def write_model(folder: Path, name: str = "fast", changes: dict[str, Any] | None
         "recognizer": {"name": name, "sizes": SMALL[name]},
         "preprocess": inference.PreprocessSpec().to_dict(),
         "vocabulary": OLD.to_dict(),
+        "limits": {"max_tokens": 20},
     }
     (folder / "model.json").write_text(json.dumps({**description, **(changes or {})}))
     save_file(make(name, OLD, 1).state_dict(), folder / "weights.safetensors")

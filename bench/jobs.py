@@ -1,0 +1,167 @@
+"""Training jobs on the same embedded pictures for the same minutes, and what their models answer to others.
+
+For the tables of `bench.switches` and `bench.recognizers`. Jobs run one after the other, each by `code/train.py` as on
+SageMaker. A job that is done in the folder isn't done again, and one that was stopped goes on: tables take hours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+from safetensors.torch import load_file
+
+import inference
+from container.local_job import JobSetupError, parse_hyperparameters
+from recognizer.data.formats import read_dataset
+from recognizer.evaluation.metrics import Metrics, Result, compute_metrics
+from recognizer.latex import normalize, tokenize
+from recognizer.synth.dataset import write_dataset
+
+ROOT = Path(__file__).resolve().parents[1]
+TRAINING_SEED, TEST_SEED = 0, 1
+SETTINGS = {"epochs": "1000", "symbol_steps": "1200", "max_validation": "200"}  # the time ends a job, not the passes
+ACCURACY = ("exact", "WER", "CPU ms")
+GREEDY = inference.Options()
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished job."""
+
+    model: Path
+    images_per_second: float  # median of what it said while it trained
+    cpu_minutes: float  # of the whole job: lessons, training, validation, export
+
+    def parameters(self) -> int:
+        return sum(weight.numel() for weight in load_file(self.model / "weights.safetensors").values())
+
+    def size(self) -> int:
+        """Bytes of the model directory."""
+        return sum(path.stat().st_size for path in self.model.rglob("*") if path.is_file())
+
+
+@dataclass(frozen=True)
+class Measured:
+    metrics: Metrics
+    milliseconds: float  # CPU time of one picture
+
+
+def main(
+    description: str | None,
+    folder: str,
+    head: Sequence[str],
+    rows: Callable[[Jobs], Iterable[Sequence[str]]],
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Prints the table, and what its readers must know; returns the exit status."""
+    options = _parser(description, folder).parse_args(arguments)
+    try:
+        jobs = Jobs(options)
+    except (JobSetupError, OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{table(head, rows(jobs))}\n\n{jobs.caption()}")
+    return 0
+
+
+def _parser(description: str | None, folder: str) -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=description)
+    made.add_argument("--minutes", type=float, default=5, help="of training, each job (default %(default)s)")
+    made.add_argument("--pictures", type=int, default=6000, help="embedded pictures to train on (default %(default)s)")
+    made.add_argument("--tests", type=int, default=1000, help="other ones to measure on (default %(default)s)")
+    made.add_argument("--hp", nargs="*", default=[], metavar="NAME=VALUE", help="hyperparameters of all jobs")
+    made.add_argument("--out", type=Path, default=Path(folder), help="where jobs are kept (default %(default)s)")
+    return made
+
+
+class Jobs:
+    """Trains and measures under the same conditions, as the options of the command line say."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        """Raises JobSetupError for a hyperparameter that isn't name=value, FileExistsError if `out` has other data."""
+        self._minutes, self._hyperparameters = options.minutes, parse_hyperparameters(options.hp)
+        self.folder = options.out / f"{options.minutes:g}-minutes-of-{options.pictures}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        workers = inference.default_threads()
+        self._data = write_dataset(options.out / f"train-{options.pictures}", options.pictures, TRAINING_SEED, workers)
+        tests = write_dataset(options.out / f"test-{options.tests}", options.tests, TEST_SEED, workers)
+        self._tests = read_dataset(tests).samples
+
+    def train(self, name: str, hyperparameters: dict[str, str], times: float = 1) -> Trained:
+        """Trains, for `times` the minutes. Ends the program if the job fails."""
+        base, log = self.folder / name, self.folder / name / "log.txt"
+        if not (base / "model" / "model.json").is_file():
+            minutes = {"max_minutes": f"{times * self._minutes:g}"}
+            self._run(base, {**SETTINGS, **self._hyperparameters, **minutes, **hyperparameters})
+        rates, cpu_minutes = (
+            [float(value) for value in re.findall(rf"{key}=([0-9.]+);", log.read_text())]
+            for key in ("train:images_per_second", "cpu_minutes")
+        )
+        return Trained(base / "model", statistics.median(rates), sum(cpu_minutes))
+
+    def _run(self, base: Path, hyperparameters: dict[str, str]) -> None:
+        print(f"training {base}", file=sys.stderr, flush=True)
+        base.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, str(ROOT / "code" / "train.py")]
+        command += [f"--{name}={value}" for name, value in hyperparameters.items()]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("SM_")}
+        environment |= {"SAGEMAKER_BASE_DIR": str(base), "SM_CHANNEL_TRAIN": str(self._data)}
+        before = _cpu_seconds()
+        with (base / "log.txt").open("a", encoding="utf-8") as log:
+            done = subprocess.run(command, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False)
+            log.write(f"cpu_minutes={(_cpu_seconds() - before) / 60:.2f};\n")
+        if done.returncode or not (base / "model" / "model.json").is_file():
+            raise SystemExit(f"error: {base.name} was not trained; see {base / 'log.txt'}")
+
+    def measure(self, model: Path, options: inference.Options = GREEDY) -> Measured:
+        """Reads the test pictures one at a time on one core."""
+        cv2.setNumThreads(1)
+        recognizer = inference.Recognizer.load(model, threads=1)
+        recognizer.check_golden()  # warm
+        results, seconds = [], 0.0
+        for sample in self._tests:
+            began = time.process_time()
+            answer = recognizer.predict([sample.load()], options)[0]
+            seconds += time.process_time() - began
+            results.append(Result(sample.name, sample.tokens, tuple(tokenize(normalize(answer.latex)))))
+        return Measured(compute_metrics(results), 1000 * seconds / len(results))
+
+    def caption(self) -> str:
+        """What a reader of the table must know."""
+        settings = " ".join(f"{name}={value}" for name, value in {**SETTINGS, **self._hyperparameters}.items())
+        count = len(self._tests)
+        return (
+            f"{self._minutes:g} minutes of the clock for each training, after the lessons, on "
+            f"{inference.default_threads()} cores, the same embedded pictures and seed ({settings}). Exact and WER: "
+            f"{count} embedded pictures of another seed; by chance alone a share moves by up to {100 / count**0.5:.1f} "
+            "points (two standard deviations). CPU ms: one picture, from its file to LaTeX, on one core."
+        )
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """In markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def accuracy(measured: Measured) -> list[str]:
+    """The columns ACCURACY."""
+    metrics = measured.metrics
+    return [f"{metrics.exprate:.1%}", f"{metrics.wer:.3f}", f"{measured.milliseconds:.1f}"]
+
+
+def _cpu_seconds() -> float:
+    """Of all processes that this one has started and that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime

@@ -1,0 +1,93 @@
+"""Command line: several models that decide together: `python -m recognizer.ensemble MODEL MODEL ... --out DIR`.
+
+The result is a model directory like any other: each step of decoding averages the members' log probabilities (as
+Sutskever et al., 2014, arXiv:1409.3215, and many since). Members may be unlike: recognizers, sizes, preprocessing and
+vocabularies; tokens are matched by spelling. It takes the time of all members together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+import inference
+from recognizer.export import write_code, write_golden
+from recognizer.pack import NETWORKS
+
+
+def write_ensemble(models: Sequence[Path], out: Path) -> inference.Recognizer:
+    """Copies what is served of each model into a folder of its own below `out`, and returns the ensemble, loaded.
+
+    Its golden samples are the pictures of the first model's, with the ensemble's own answers.
+
+    Raises:
+        FileExistsError: out is there already.
+        inference.ModelError: a model can't be used or doesn't reproduce its golden samples, or there is only one.
+    """
+    if len(models) < 2:
+        raise inference.ModelError("an ensemble needs two models or more")
+    members = [inference.model_fn(str(model)) for model in models]
+    for member in members:
+        if isinstance(member, inference.Ensemble):
+            raise inference.ModelError(f"{member.model_dir} is an ensemble itself; give its members")
+    out.mkdir(parents=True)
+    try:
+        names = [f"member-{number}" for number in range(len(members))]
+        for name, model in zip(names, models, strict=True):
+            _copy_served(model, out / name)
+        _write_description(out, names, [member.version for member in members])
+        write_code(out)
+        write_golden(out, _golden_pictures(models[0] / "golden"))
+        ensemble = inference.Recognizer.load(out)
+        ensemble.check_golden()
+    except BaseException:
+        shutil.rmtree(out)
+        raise
+    return ensemble
+
+
+def _copy_served(model: Path, target: Path) -> None:
+    target.mkdir()
+    for name in ("model.json", *NETWORKS):
+        shutil.copyfile(model / name, target / name)
+
+
+def _write_description(out: Path, names: Sequence[str], versions: Sequence[str]) -> None:
+    digest = hashlib.sha256("\n".join(versions).encode()).hexdigest()
+    description = {
+        "format_version": inference.FORMAT_VERSION,
+        "version": f"ensemble-{digest[:12]}",
+        "members": list(names),
+        "provenance": {"members": list(versions)},
+    }
+    (out / "model.json").write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+
+
+def _golden_pictures(golden: Path) -> list[np.ndarray]:
+    samples = json.loads((golden / "golden.json").read_text(encoding="utf-8"))
+    return [inference.read_image((golden / sample["file"]).read_bytes()) for sample in samples]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m recognizer.ensemble", description=__doc__)
+    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="model directory; two or more")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write; must not be there yet")
+    options = parser.parse_args(arguments)
+    try:
+        ensemble = write_ensemble(options.models, options.out)
+    except (OSError, inference.ModelError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{options.out}: {ensemble.version} of {len(options.models)} members, {len(ensemble.tokens)} shared tokens")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

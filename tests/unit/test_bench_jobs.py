@@ -1,0 +1,55 @@
+"""The tables of training: what their rows promise can be trained; a table is markdown; nobody trains twice."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bench import jobs, recognizers, switches
+from recognizer.config import Hyperparameters
+from recognizer.models import REGISTRY, build
+
+TOKENS, MAX_TOKENS = 338, 200
+
+
+def test_every_switch_is_a_hyperparameter_of_its_recognizer() -> None:
+    for recognizer, _, changed in switches.SWITCHES.values():
+        Hyperparameters.from_strings({**jobs.SETTINGS, "recognizer": recognizer, **changed})
+
+
+def test_the_recognizers_that_are_compared_are_alike_in_size() -> None:
+    assert recognizers.WIDTHS.keys() == REGISTRY.keys()
+    sizes = {
+        name: sum(weight.numel() for weight in build(name, TOKENS, MAX_TOKENS, {"width": width}).parameters())
+        for name, width in recognizers.WIDTHS.items()
+    }
+    assert all(abs(size / sizes["fast"] - 1) < 0.05 for size in sizes.values()), sizes
+
+
+def test_a_table_is_markdown() -> None:
+    assert jobs.table(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+
+
+def test_a_job_that_is_done_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what it said is read from its log; a stopped job has two lines of CPU time."""
+    monkeypatch.setattr(jobs, "write_dataset", lambda folder, *_: folder)
+    monkeypatch.setattr(jobs, "read_dataset", lambda _: jobs.argparse.Namespace(samples=[]))
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("trained again"))
+    options = jobs._parser("", str(tmp_path)).parse_args(["--minutes", "2"])
+    job = tmp_path / "2-minutes-of-6000" / "fast"
+    (job / "model").mkdir(parents=True)
+    (job / "model" / "model.json").write_text("{}")
+    rates = "".join(f"train:images_per_second={rate}; x\n" for rate in (10.0, 30.0, 99.0))
+    (job / "log.txt").write_text(f"{rates}cpu_minutes=1.25;\ncpu_minutes=1.50;\n")
+
+    trained = jobs.Jobs(options).train("fast", {})
+
+    assert (trained.model, trained.images_per_second, trained.cpu_minutes) == (job / "model", 30.0, 2.75)
+
+
+def test_a_mistake_is_told_without_a_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--hp", "nonsense", "--out", str(tmp_path)]
+    assert jobs.main("", "", ["a"], lambda _: [], arguments) == 1
+    assert "expected name=value" in capsys.readouterr().err
