@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
-from typing import TypeVar
 
 import cv2
 import numpy as np
 
 from recognizer.latex import tokenize
+from recognizer.processes import in_processes
 from recognizer.synth.degrade import degrade
 from recognizer.synth.grammar import LEVELS, generate_formula
 from recognizer.synth.progress import Progress
@@ -25,9 +23,6 @@ from recognizer.synth.style import random_style, render_any
 
 # Changes whenever the same seed would give other pictures: a data set on disk made by an older generator is made anew.
 GENERATOR_VERSION = 1
-
-Job = TypeVar("Job")
-Done = TypeVar("Done")
 
 MANIFEST = "manifest.json"
 LEVEL_SHARES = (0.2, 0.25, 0.2, 0.2, 0.15)
@@ -116,22 +111,6 @@ def whole_or_nothing(folder: Path) -> Iterator[Path]:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def in_processes(function: Callable[[Job], Done], jobs: Sequence[Job], workers: int) -> Iterator[Done]:
-    """Results in the order of the jobs; what has not begun is cancelled when one fails or nobody wants the rest."""
-    if workers == 1:
-        yield from map(function, jobs)
-        return
-    # spawn, not fork: V8 and the thread pools of OpenCV and torch don't survive a fork of a process that has used them.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        futures = [pool.submit(function, job) for job in jobs]
-        try:
-            for future in futures:
-                yield future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
 def _is_written(folder: Path, manifest: dict[str, object]) -> bool:
     """True if `folder` is this data set, False if it is free to be written."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
@@ -146,10 +125,6 @@ def _is_written(folder: Path, manifest: dict[str, object]) -> bool:
         f"{folder} holds {f'another data set ({found})' if found else 'other files'}; this run makes {manifest}. "
         "Remove the folder or choose another one."
     )
-
-
-def _one_thread() -> None:
-    cv2.setNumThreads(1)
 
 
 def _write_batch(images: Path, seed: int, indices: range) -> list[Row]:
