@@ -34,6 +34,7 @@ class Hyperparameters(BaseModel):
     strips: int = Field(3000, ge=0, description="pictures of random symbols in a row to add to the training data")
     written: int = Field(0, ge=0, description="formulas of the data to add, written with its own pen strokes")
     symbol_steps: int = Field(1500, ge=0, description="steps in which the encoder first learns single symbols")
+    stream: bool = Field(False, description="read shards from start to end, as suits FastFile mode")
     on_bad_sample: Literal["error", "skip"] = Field("error", description="stop at a bad sample, or count and list it")
     validation_share: float = Field(0.1, gt=0, lt=1, description="part of the data kept apart, in whole groups")
     max_validation: int = Field(1000, ge=1, description="samples validated after each epoch, at most")

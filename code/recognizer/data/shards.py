@@ -18,7 +18,7 @@ import os
 import tarfile
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -62,24 +62,26 @@ class ShardPicture:
     crc32: int
     canvas: tuple[int, int]
 
+    data: bytes | None = None  # they, if they were read before
+
     def load(self, rng: np.random.Generator | None = None) -> np.ndarray:
         """Return (H, W, 3) uint8 RGB. Raises OSError, or inference.RequestError if it can't be decoded."""
-        return self.decode(self.read())
-
-    def read(self) -> bytes:
-        """Return the bytes of the picture file, unchecked. Raises OSError."""
-        with self.shard.path.open("rb") as file:
-            file.seek(self.offset)
-            return file.read(self.length)
-
-    def decode(self, data: bytes) -> np.ndarray:
-        """Like `load`, of bytes that were read before."""
+        data = self._read() if self.data is None else self.data
         if zlib.crc32(data) != self.crc32:
             raise OSError(
                 f"{self.shard.path}: the {self.length} bytes at offset {self.offset} aren't those that were packed; "
                 "copy the shard again"
             )
         return inference.read_image(data)
+
+    def streamed(self, data: bytes) -> ShardPicture:
+        """Return the picture with its bytes."""
+        return replace(self, data=data)
+
+    def _read(self) -> bytes:
+        with self.shard.path.open("rb") as file:
+            file.seek(self.offset)
+            return file.read(self.length)
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,8 @@ def _measured(sample: Sample) -> tuple[EncodedPicture, tuple[int, int]]:
         rgb = picture.load()
     except (OSError, inference.RequestError) as error:
         raise sample.unreadable(error) from error
-    return picture, inference.canvas_size(*inference.preprocess(rgb, SPEC).shape, SPEC)
+    height, width = inference.preprocess(rgb, SPEC).shape
+    return picture, inference.canvas_size(height, width, SPEC)
 
 
 def _facts(sample: Sample) -> dict[str, Any]:
