@@ -274,7 +274,7 @@ class _PairLines:
             picture=picture,
             source=self.sources.get(name, UNKNOWN),
             level=self.levels.get(name, UNKNOWN),
-            group=_formula_group(tokens),
+            group=formula_group(tokens),
             dataset=self.dataset,
             origin=origin,
         )
@@ -324,7 +324,7 @@ class _JsonLines:
             picture=picture,
             source=_optional(record, "source"),
             level=_optional(record, "level"),
-            group=_optional(record, "group", _formula_group(tokens)),
+            group=_optional(record, "group", formula_group(tokens)),
             dataset=self.dataset,
             origin=origin,
         )
@@ -453,6 +453,6 @@ def _dataset_name(root: Path, folder: Path) -> str:
     return "" if name == "." else name
 
 
-def _formula_group(tokens: Iterable[str]) -> str:
-    """The same formula twice is one group: it must not be trained on and validated on."""
+def formula_group(tokens: Iterable[str]) -> str:
+    """Return the group of a sample of unknown origin: the same formula must not be trained on and validated on."""
     return "formula:" + " ".join(tokens)

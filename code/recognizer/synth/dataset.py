@@ -40,6 +40,16 @@ class Row:
     level: int | None  # if it is known
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A picture as the bytes of its file, with its label."""
+
+    name: str
+    data: bytes
+    tokens: tuple[str, ...]
+    level: int
+
+
 def sample(index: int, seed: int) -> tuple[np.ndarray, tuple[str, ...], int, dict[str, object]]:
     """The picture number `index` of the endless data set `seed`; needs no other picture, so any worker can make it.
 
@@ -76,11 +86,8 @@ def write_dataset(
         ValueError: count, workers or shard make no sense.
         FileExistsError: the folder holds something else.
     """
+    check_request(count, workers, shard)
     part, parts = shard
-    if count < 1 or workers < 1:
-        raise ValueError(f"count and workers must be at least 1, got count={count}, workers={workers}")
-    if not 1 <= part <= parts:
-        raise ValueError(f"shard must be i/n with 1 <= i <= n, got {part}/{parts}")
     folder = Path(folder)
     manifest = {"generator": GENERATOR_VERSION, "count": count, "seed": seed, "shard": [part, parts]}
     if _is_written(folder, manifest):
@@ -95,6 +102,15 @@ def write_dataset(
         write_tables(unfinished, rows)
         (unfinished / MANIFEST).write_text(json.dumps(manifest) + "\n", encoding="utf-8")
     return folder
+
+
+def check_request(count: int, workers: int, shard: tuple[int, int]) -> None:
+    """Raises ValueError if they make no sense."""
+    part, parts = shard
+    if count < 1 or workers < 1:
+        raise ValueError(f"count and workers must be at least 1, got count={count}, workers={workers}")
+    if not 1 <= part <= parts:
+        raise ValueError(f"shard must be i/n with 1 <= i <= n, got {part}/{parts}")
 
 
 @contextmanager
@@ -132,20 +148,33 @@ def _write_batch(images: Path, seed: int, indices: range) -> list[Row]:
 
 
 def _write_picture(images: Path, index: int, seed: int) -> Row:
+    drawn = draw(index, seed)
+    (images / drawn.name).write_bytes(drawn.data)
+    return Row(drawn.name, drawn.tokens, drawn.level)
+
+
+def draw(index: int, seed: int) -> Drawn:
+    """`sample` as a file."""
     picture, tokens, level, _ = sample(index, seed)
     # As users' files are: two thirds photographs, the rest lossless screen shots and scans.
-    return Row(write_picture(images, index, picture, lossless=index % 3 == 0), tokens, level)
+    return Drawn(*_encode(index, picture, lossless=index % 3 == 0), tokens, level)
 
 
 def write_picture(images: Path, index: int, picture: np.ndarray, lossless: bool) -> str:
     """Writes (H, W, 3) uint8 RGB as PNG or JPEG; returns its name."""
+    name, data = _encode(index, picture, lossless)
+    (images / name).write_bytes(data)
+    return name
+
+
+def _encode(index: int, picture: np.ndarray, lossless: bool) -> tuple[str, bytes]:
+    """(H, W, 3) uint8 RGB -> name and bytes of its file."""
     name = f"{index:07d}.{'png' if lossless else 'jpg'}"
     options = [cv2.IMWRITE_PNG_COMPRESSION, 3] if lossless else [cv2.IMWRITE_JPEG_QUALITY, PHOTO_QUALITY]
     done, data = cv2.imencode(f".{name[-3:]}", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
     if not done:
         raise OSError(f"OpenCV can't encode picture {name} of shape {picture.shape}")
-    (images / name).write_bytes(data.tobytes())
-    return name
+    return name, data.tobytes()
 
 
 def write_tables(folder: Path, rows: list[Row]) -> None:
