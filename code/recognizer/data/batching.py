@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recognizer.data.sample import DataError
+
 BATCHES_A_CHUNK = 200  # sorted together: larger pads less, smaller mixes better; streaming holds as many in memory
 MOST_PADDING = 0.2  # of a batch's pixels: a sample that would make it more begins the next batch
 
@@ -89,7 +91,7 @@ def plan_stream(
         The batches of each rank, in the order of training.
 
     Raises:
-        ValueError: there are fewer samples than ranks.
+        DataError: there are fewer samples than ranks.
     """
     rng = np.random.default_rng((seed, epoch))
     chosen = _of_epoch(sizes, epoch)
@@ -97,7 +99,7 @@ def plan_stream(
     chosen[order] = False
     others = rng.permutation(np.flatnonzero(chosen))
     if len(others) + sum(map(len, parts)) < world_size:
-        raise ValueError(f"fewer samples than the {world_size} processes of the job; give more data")
+        raise DataError(f"fewer samples than the {world_size} processes of the job; give more data")
     own = BatchLimits(max(1, limits.max_samples // world_size), max(1, limits.max_pixels // world_size))
     held = own.max_samples * BATCHES_A_CHUNK
     windows = max(1, len(parts[0]) // held)

@@ -363,7 +363,7 @@ class _ShardIndex:
         record = _parse_json(line)
         return Sample(
             name=self._below(_text(record, "name")),
-            tokens=self.reader.label_tokens(_text(record, "latex")),
+            tokens=self.reader.label_tokens(_text(record, "latex"), str),  # normalised: again, it would take an hour
             picture=_member(record, self.shard),
             source=_optional(record, "source"),
             level=_optional(record, "level"),

@@ -66,7 +66,7 @@ class ShardPicture:
 
     def load(self, rng: np.random.Generator | None = None) -> np.ndarray:
         """Return (H, W, 3) uint8 RGB. Raises OSError, or inference.RequestError if it can't be decoded."""
-        data = self._read() if self.data is None else self.data
+        data = self.read() if self.data is None else self.data
         if zlib.crc32(data) != self.crc32:
             raise OSError(
                 f"{self.shard.path}: the {self.length} bytes at offset {self.offset} aren't those that were packed; "
@@ -78,8 +78,9 @@ class ShardPicture:
         """Return the picture with its bytes."""
         return replace(self, data=data)
 
-    def _read(self) -> bytes:
-        with self.shard.path.open("rb") as file:
+    def read(self) -> bytes:
+        """Return the bytes of the picture file, unchecked. Raises OSError."""
+        with self.shard.path.open("rb", buffering=0) as file:
             file.seek(self.offset)
             return file.read(self.length)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -35,7 +35,7 @@ class ShardStream:
         self.pictures = {
             index: sample.picture for index, sample in enumerate(samples) if isinstance(sample.picture, ShardPicture)
         }
-        self.seed, self.pipe, self.in_pipe = seed, pipe, in_pipe
+        self.samples, self.seed, self.pipe, self.in_pipe = len(samples), seed, pipe, in_pipe
         self.opened = 0  # pipes of this job so far
         self._members: dict[Shard, list[int]] = {}
         for index, picture in sorted(self.pictures.items(), key=_place):
@@ -55,15 +55,17 @@ class ShardStream:
         Raises:
             DataError: a shard can't be read, or the pipe holds something else.
         """
-        wanted = {index for batch in batches for index in batch} & self.pictures.keys()
-        order = [index for index in self.order(epoch).tolist() if index in wanted]
-        pieces = self._from_pipe(order) if self.pipe else self._from_files(order)
+        wanted = np.zeros(self.samples, bool)
+        wanted[np.fromiter(chain.from_iterable(batches), np.int64)] = True
+        order = self.order(epoch)
+        order = order[wanted[order]]
+        pieces = self._from_pipe(order.tolist()) if self.pipe else self._from_files(order.tolist())
         held: dict[int, bytes] = {}
         for batch in batches:
             for index in batch:
-                while index in wanted and index not in held:
+                while index in self.pictures and index not in held:
                     held.update([next(pieces)])
-            yield [(epoch, index, held.pop(index)) if index in wanted else (epoch, index) for index in batch]
+            yield [(epoch, index, held.pop(index)) if index in self.pictures else (epoch, index) for index in batch]
             held.update(islice(pieces, len(batch)))  # as much as has left: the next batches don't wait
 
     def _from_files(self, order: Sequence[int]) -> Iterator[Piece]:

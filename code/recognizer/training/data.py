@@ -111,8 +111,12 @@ def _stream(settings: Hyperparameters, trained: Measured, train: Path | None, in
     """How shards are read in a row, if they are."""
     if not (settings.stream or index):
         return None
-    pipe = (train, shards_in_pipe(index)) if index else ()
-    stream = ShardStream(trained.samples, settings.seed, *pipe)
+    stream = ShardStream(
+        trained.samples,
+        settings.seed,
+        pipe=train if index else None,
+        in_pipe=shards_in_pipe(index) if index else [],
+    )
     if not stream.pictures:
         raise DataError("stream=true, but the data has no shards; pack it, or leave the hyperparameter out")
     return stream

@@ -60,8 +60,13 @@ class Folders:
             validation=Path(channels["validation"]) if channels["validation"] else None,
             start=Path(channels["model"]) if channels["model"] else None,
             tensorboard=base / "output" / "tensorboard",
-            index=Path(channels["index"]) if channels["index"] else None,
+            index=Path(channels["index"]) if channels["index"] and _is_pipe(channels["train"]) else None,
         )
+
+
+def _is_pipe(channel: str | None) -> bool:
+    """Whether a channel is in Pipe mode: its pipes are `channel_0`, `channel_1`, ..., and there is no folder."""
+    return bool(channel) and not Path(str(channel)).is_dir()
 
 
 @dataclass(frozen=True)

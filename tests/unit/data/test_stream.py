@@ -98,7 +98,7 @@ def test_only_a_buffer_is_held_and_ranks_do_alike_work_at_a_time():
 
 
 def test_fewer_samples_than_ranks_are_refused():
-    with pytest.raises(ValueError, match="fewer samples than the 3 processes"):
+    with pytest.raises(DataError, match="fewer samples than the 3 processes"):
         plan_stream(np.full((2, 3), 16), np.arange(2), LIMITS, 0, 0, 3)
 
 
