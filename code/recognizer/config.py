@@ -38,6 +38,7 @@ class Hyperparameters(BaseModel):
     joined: int = Field(0, ge=0, description="pictures of two or three of the data's formulas side by side to add")
     stacked: int = Field(0, ge=0, description="pictures of two to ten of the data's formulas below one another to add")
     symbol_steps: int = Field(1500, ge=0, description="steps in which the encoder first learns single symbols")
+    stream: bool = Field(False, description="read shards from start to end, as suits FastFile mode")
     on_bad_sample: Literal["error", "skip"] = Field("error", description="stop at a bad sample, or count and list it")
     validation_share: float = Field(0.1, gt=0, lt=1, description="part of the data kept apart, in whole groups")
     max_validation: int = Field(1000, ge=1, description="samples validated after each epoch, at most")

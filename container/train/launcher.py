@@ -91,13 +91,14 @@ def _settle_program(env: Environment) -> str:
 
 
 def _refuse_pipes(channels: dict[str, dict[str, str]]) -> None:
-    """T6: the recognizer's own program reads files. A program of the job's own may well read pipes."""
+    """T6: the recognizer's own program reads files, and shards through a pipe. One of the job's own may do more."""
     from sagemaker_training import errors
 
     for name, channel in channels.items():
-        if channel.get("TrainingInputMode") == "Pipe":
+        if channel.get("TrainingInputMode") == "Pipe" and (name != "train" or "index" not in channels):
             raise errors.ClientError(
-                f"channel {name!r} has input mode Pipe, and pictures are read as files: use input mode File or FastFile"
+                f"channel {name!r} has input mode Pipe, and pictures are read as files: use input mode File or "
+                "FastFile. Shards come through a pipe `train` if their folder index/ is a channel `index` in File mode"
             )
 
 

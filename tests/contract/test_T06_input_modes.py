@@ -1,10 +1,14 @@
-"""T6: File and FastFile give files; Pipe gives named pipes, which our program refuses and others may read."""
+"""T6: File and FastFile give files; Pipe gives named pipes, for shards, or for what the job's own program reads."""
 
 import os
+import shutil
 import threading
 
 import pytest
 
+from recognizer.data.formats import read_dataset
+from recognizer.data.pack_shards import pack_shards
+from tests.support.tiny_dataset import TINY_JOB, write_tiny_dataset
 from tests.support.training_job import TrainingJob
 
 
@@ -15,12 +19,46 @@ def job(tmp_path):
     return made
 
 
-def test_T6_pipe_mode_is_refused_by_the_recognizers_own_program(job):
+def test_T6_a_pipe_without_an_index_is_refused_by_the_recognizers_own_program(job):
     result = job.run()
     assert result.code == 1
     assert result.failure is not None
     first = result.failure.splitlines()[0]
     assert "'train'" in first and "Pipe" in first and "FastFile" in first, result
+
+
+@pytest.mark.slow
+def test_T6_shards_through_a_pipe_are_trained_on(job, tmp_path):
+    write_tiny_dataset(job.channel("validation"), 8)
+    pack_shards(
+        read_dataset(write_tiny_dataset(tmp_path / "loose")), tmp_path / "shards", megabytes=0.02, progress=False
+    )
+    shutil.copytree(tmp_path / "shards/index", job.channel("index"), dirs_exist_ok=True)
+    shards = sorted((tmp_path / "shards").glob("*.tar"))
+    assert len(shards) > 1
+    sender = send(job.base / "input/data/train_0", shards)
+    job.hyperparameters = TINY_JOB
+    result = job.run(timeout=240)
+    assert result.code == 0, result
+    assert "24 training and 8 validation samples" in result.out and "epoch 1/1 validated" in result.out
+    sender.join()
+
+
+def send(path, shards):
+    """Offer the shards, one after the other, in a named pipe, as SageMaker does for each epoch."""
+
+    def write():
+        try:
+            with path.open("wb") as pipe:
+                for shard in shards:
+                    pipe.write(shard.read_bytes())
+        except BrokenPipeError:
+            pass  # the reader has what it wants
+
+    os.mkfifo(path)
+    sender = threading.Thread(target=write, daemon=True)
+    sender.start()
+    return sender
 
 
 def test_T6_a_program_of_the_jobs_own_may_read_pipes(job):

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-BATCHES_A_CHUNK = 200  # sorted together: larger pads less, smaller mixes better
+from recognizer.data.sample import DataError
+
+BATCHES_A_CHUNK = 200  # sorted together: larger pads less, smaller mixes better; streaming holds as many in memory
 MOST_PADDING = 0.2  # of a batch's pixels: a sample that would make it more begins the next batch
 
 LONGEST_FIRST = (10, 20, 40)  # tokens in the first epochs; later ones have all lengths
@@ -57,12 +59,80 @@ def plan_epoch(sizes: np.ndarray, limits: BatchLimits, seed: int, epoch: int) ->
 
 def short_first(sizes: np.ndarray, limits: BatchLimits, seed: int, epoch: int) -> list[Batch]:
     """`plan_epoch`, of the short samples alone in the first epochs: what they teach is soon learned, and cheap."""
-    chosen = np.arange(len(sizes))
-    if epoch < len(LONGEST_FIRST):
-        short = np.flatnonzero(sizes[:, 2] <= LONGEST_FIRST[epoch])
-        chosen = short if len(short) >= FEWEST_SHORT * len(sizes) else chosen
+    chosen = np.flatnonzero(_of_epoch(sizes, epoch))
     plan = plan_epoch(sizes[chosen], limits, seed, epoch)
     return [tuple(chosen[list(batch)].tolist()) for batch in plan]
+
+
+def _of_epoch(sizes: np.ndarray, epoch: int) -> np.ndarray:
+    """(N,) bool, whether a sample is short enough for the epoch."""
+    if epoch < len(LONGEST_FIRST):
+        short: np.ndarray = sizes[:, 2] <= LONGEST_FIRST[epoch]
+        if np.count_nonzero(short) >= FEWEST_SHORT * len(sizes):
+            return short
+    return np.ones(len(sizes), bool)
+
+
+def plan_stream(
+    sizes: np.ndarray, order: np.ndarray, limits: BatchLimits, seed: int, epoch: int, world_size: int = 1
+) -> list[list[Batch]]:
+    """Like `short_first` for samples that are read in a given order: a batch has what a shuffle buffer holds.
+
+    Each rank reads a part of the order of its own. Parts, and what the ranks hold at a time, are of equal length, and
+    their batches are of similar size in the same step; each rank has as many.
+
+    Args:
+        order: indices of the samples that are read, in this order. The others are at hand at any time, and are spread
+            over the epoch.
+
+    Returns:
+        The batches of each rank, in the order of training.
+
+    Raises:
+        DataError: there are fewer samples than ranks.
+    """
+    rng = np.random.default_rng((seed, epoch))
+    chosen = _of_epoch(sizes, epoch)
+    parts = np.array_split(order[chosen[order]], world_size)
+    chosen[order] = False
+    others = rng.permutation(np.flatnonzero(chosen))
+    if len(others) + sum(map(len, parts)) < world_size:
+        raise DataError(f"fewer samples than the {world_size} processes of the job; give more data")
+    own = BatchLimits(max(1, limits.max_samples // world_size), max(1, limits.max_pixels // world_size))
+    held = own.max_samples * BATCHES_A_CHUNK
+    windows = max(1, len(parts[0]) // held)
+    pieces = [np.array_split(part, windows) for part in parts]
+    added = np.array_split(others, windows * world_size)  # taken from the end: less for the ranks that have more
+    plan: list[list[Batch]] = [[] for _ in parts]
+    for window in range(windows):
+        indices = [np.concatenate((piece[window], added.pop())) for piece in pieces]
+        steps = _alike([_cut(_shuffled_by_size(each, sizes, rng), sizes, own) for each in indices])
+        shuffled = rng.permutation(len(steps[0]))
+        for batches, rank in zip(steps, plan, strict=True):
+            rank += [batches[place] for place in shuffled]
+    return plan
+
+
+def _shuffled_by_size(indices: np.ndarray, sizes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    indices = rng.permutation(indices)
+    return indices[_by_size(sizes[indices])] if len(indices) else indices
+
+
+def _alike(ranks: list[list[Batch]]) -> list[list[Batch]]:
+    """Bring all ranks' lists to the longest one's length, if their samples suffice for that: batches are halved.
+
+    Where a rank has too few samples, those of the others are joined, beyond the bound of pixels.
+    """
+    count = min(max(map(len, ranks)), *(sum(map(len, batches)) for batches in ranks))
+    for batches in ranks:
+        while len(batches) < count:
+            place = max(range(len(batches)), key=lambda place: len(batches[place]))
+            batch = batches[place]
+            batches[place : place + 1] = [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
+        while len(batches) > count:
+            place = min(range(len(batches) - 1), key=lambda place: len(batches[place]) + len(batches[place + 1]))
+            batches[place : place + 2] = [batches[place] + batches[place + 1]]
+    return ranks
 
 
 def plan_in_order(sizes: np.ndarray, limits: BatchLimits) -> list[Batch]:

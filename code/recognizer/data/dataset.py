@@ -19,10 +19,11 @@ from torch.utils.data import Dataset
 import inference
 from recognizer.data.measure import PictureCache
 from recognizer.data.sample import DataError, Sample
+from recognizer.data.shards import ShardPicture
 from recognizer.latex import UnknownTokenError, Vocabulary
 
 Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]  # RGB (H, W, 3) uint8 -> the same, other size
-Key = tuple[int, int]  # (epoch, index)
+Key = tuple[int, int] | tuple[int, int, bytes]  # (epoch, index), and the picture's file if that was read before
 
 
 @dataclass(frozen=True)
@@ -104,15 +105,17 @@ class FormulaDataset(Dataset[Example | DataError]):
         return len(self.samples)
 
     def __getitem__(self, key: Key) -> Example | DataError:
-        epoch, index = key
+        epoch, index, *file = key
         try:
-            image = self._image(epoch, index)
+            image = self._image(epoch, index, *file)
         except DataError as error:
             return error
         return Example(image, self.token_ids[index], index)
 
-    def _image(self, epoch: int, index: int) -> np.ndarray:
+    def _image(self, epoch: int, index: int, file: bytes | None = None) -> np.ndarray:
         sample = self.samples[index]
+        if file is not None and isinstance(sample.picture, ShardPicture):
+            sample = replace(sample, picture=sample.picture.streamed(file))
         if self.augment is None:
             return inference.preprocess(self.cache.load(sample, None), self.spec)
         rng = np.random.default_rng((self.seed, epoch, index))

@@ -5,7 +5,8 @@
   or in `train_images/`;
 * JSON Lines, `*.jsonl` or `*.jsonl.gz`: `{"image": path, "latex": label}`, optional "source", "level", "group";
 * pen strokes, in the same files: `{"id", "writer", "caption" or "truth", "strokes": [[[x, y], ...], ...]}`,
-  and if it is known which strokes are one symbol, `"symbols": [[latex, [stroke numbers]], ...]`.
+  and if it is known which strokes are one symbol, `"symbols": [[latex, [stroke numbers]], ...]`;
+* shards: `NAME-000000.tar`, ... with `index/NAME-000000.index.jsonl`, ... (see `shards`).
 
 A folder may also hold several such folders (a training channel with sub-sets): all of them are read.
 """
@@ -19,16 +20,22 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from recognizer.data.ink import InkPicture
 from recognizer.data.sample import DataError, FilePicture, Picture, Sample
+from recognizer.data.shards import (
+    INDEX_SUFFIX,
+    OnBadSample,
+    Shard,
+    ShardPicture,
+    check_all_there,
+    read_head,
+)
 from recognizer.latex import Vocabulary, VocabularyError, normalize, normalize_transcript, tokenize
-
-OnBadSample = Literal["error", "skip"]
 
 PAIR_FILES = ("gt.txt", "labels.tsv")
 JSON_SUFFIXES = (".jsonl", ".jsonl.gz")
@@ -53,19 +60,26 @@ class _BadSampleError(Exception):
 
 
 def read_dataset(
-    folder: Path | str, on_bad_sample: OnBadSample = "error", vocabulary: Vocabulary | None = None
+    folder: Path | str,
+    on_bad_sample: OnBadSample = "error",
+    vocabulary: Vocabulary | None = None,
+    in_pipe: bool = False,
 ) -> Dataset:
     """Read every data set in `folder` and below.
 
     Labels are checked against `vocabulary` if it is given, else against the `tokens.txt` of their folder or the
     nearest one above it, else not at all. Pictures are opened as far as their header; `Sample.load` decodes them.
+    With `in_pipe` the folder holds the indices of shards alone: the pictures come through a pipe, and can't be loaded.
 
     Raises:
         DataError: no data set, an empty one, or (unless on_bad_sample is "skip") a bad line.
     """
     folder = Path(folder)
-    reader = _Reader(folder, vocabulary)
-    for label_file in _find_label_files(folder):
+    reader = _Reader(folder, vocabulary, in_pipe)
+    label_files = _find_label_files(folder)
+    for place in sorted({label_file.parent for label_file in label_files}):
+        check_all_there(place)
+    for label_file in label_files:
         reader.read(label_file)
     return reader.result(on_bad_sample)
 
@@ -79,8 +93,8 @@ def _find_label_files(folder: Path) -> list[Path]:
         found += [Path(root, name) for name in sorted(files) if _is_label_file(name)]
     if not found:
         raise DataError(
-            f"{folder}: no data set found; expected gt.txt or labels.tsv (name<TAB>label), or *.jsonl or *.jsonl.gz, "
-            "here or in a folder below"
+            f"{folder}: no data set found; expected gt.txt or labels.tsv (name<TAB>label), *.jsonl or *.jsonl.gz, or "
+            f"shards with their *{INDEX_SUFFIX}, here or in a folder below"
         )
     return found
 
@@ -120,9 +134,10 @@ class _KnownTokens:
 class _Reader:
     """Collects samples, bad lines and vocabularies over the label files of one folder."""
 
-    def __init__(self, folder: Path, vocabulary: Vocabulary | None) -> None:
+    def __init__(self, folder: Path, vocabulary: Vocabulary | None, in_pipe: bool) -> None:
         self.folder = folder
         self.vocabulary = vocabulary
+        self.in_pipe = in_pipe
         self.samples: list[Sample] = []
         self.bad: list[str] = []
         self.first_seen: dict[str, str] = {}  # name -> origin
@@ -131,7 +146,7 @@ class _Reader:
 
     def read(self, label_file: Path) -> None:
         self.known = self._known_tokens(label_file.parent)
-        make = _PairLines(self, label_file) if label_file.name in PAIR_FILES else _JsonLines(self, label_file)
+        make = _maker(label_file.name)(self, label_file)
         for number, line in _read_lines(label_file):
             origin = f"{self._relative(label_file)}:{number}"
             try:
@@ -259,7 +274,7 @@ class _PairLines:
             picture=picture,
             source=self.sources.get(name, UNKNOWN),
             level=self.levels.get(name, UNKNOWN),
-            group=_formula_group(tokens),
+            group=formula_group(tokens),
             dataset=self.dataset,
             origin=origin,
         )
@@ -309,7 +324,7 @@ class _JsonLines:
             picture=picture,
             source=_optional(record, "source"),
             level=_optional(record, "level"),
-            group=_optional(record, "group", _formula_group(tokens)),
+            group=_optional(record, "group", formula_group(tokens)),
             dataset=self.dataset,
             origin=origin,
         )
@@ -331,6 +346,57 @@ class _JsonLines:
             dataset=self.dataset,
             origin=origin,
         )
+
+
+class _ShardIndex:
+    """The index of a shard: a line about the shard, then one for each picture in it."""
+
+    def __init__(self, reader: _Reader, label_file: Path) -> None:
+        self.reader = reader
+        above = reader.folder if label_file.parent == reader.folder else label_file.parent.parent  # of `index/`
+        self.folder = _dataset_name(reader.folder, above)
+        self.shard = read_head(label_file, reader.in_pipe)
+
+    def sample(self, line: str, number: int, origin: str) -> Sample | None:
+        if number == 1:
+            return None  # the head
+        record = _parse_json(line)
+        return Sample(
+            name=self._below(_text(record, "name")),
+            tokens=self.reader.label_tokens(_text(record, "latex"), str),  # normalised: again, it would take an hour
+            picture=_member(record, self.shard),
+            source=_optional(record, "source"),
+            level=_optional(record, "level"),
+            group=_optional(record, "group", ""),
+            dataset=self._below(_optional(record, "dataset", "")),
+            origin=origin,
+        )
+
+    def _below(self, name: str) -> str:
+        return "/".join(filter(None, (self.folder, name)))
+
+
+def _member(record: dict[str, Any], shard: Shard) -> ShardPicture:
+    offset, length, crc32 = (_whole(record.get(key), f'key "{key}"') for key in ("offset", "bytes", "crc32"))
+    if offset + length > shard.size:
+        raise _BadSampleError(f"bytes {offset} to {offset + length} are beyond the end of {shard.path.name}")
+    canvas = record.get("canvas")
+    if not isinstance(canvas, list) or len(canvas) != 2:
+        raise _BadSampleError(f'key "canvas" must be [height, width], not {canvas!r:.60}')
+    height, width = (_whole(side, 'a side of "canvas"', least=1) for side in canvas)
+    return ShardPicture(shard, offset, length, crc32, (height, width))
+
+
+def _whole(value: Any, what: str, least: int = 0) -> int:
+    if type(value) is not int or value < least:
+        raise _BadSampleError(f"{what} must be a whole number from {least} on, not {value!r:.60}")
+    return value
+
+
+def _maker(name: str) -> type[_PairLines] | type[_JsonLines] | type[_ShardIndex]:
+    if name in PAIR_FILES:
+        return _PairLines
+    return _ShardIndex if name.endswith(INDEX_SUFFIX) else _JsonLines
 
 
 def _parse_json(line: str) -> dict[str, Any]:
@@ -387,6 +453,6 @@ def _dataset_name(root: Path, folder: Path) -> str:
     return "" if name == "." else name
 
 
-def _formula_group(tokens: Iterable[str]) -> str:
-    """The same formula twice is one group: it must not be trained on and validated on."""
+def formula_group(tokens: Iterable[str]) -> str:
+    """Return the group of a sample of unknown origin: the same formula must not be trained on and validated on."""
     return "formula:" + " ".join(tokens)

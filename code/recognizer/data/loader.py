@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import cast
@@ -18,7 +18,14 @@ from recognizer.data.dataset import Batch, FormulaDataset, Key
 from recognizer.data.sample import DataError
 from recognizer.data.workers import WorkerPlan
 
-Plan = Callable[[int], Sequence[Sequence[int]]]  # epoch -> global batches of sample indices
+Indices = Sequence[int]  # of the samples of one batch
+Plan = Callable[[int], Sequence[Indices]]  # epoch -> global batches
+Fetch = Callable[[int, Sequence[Indices]], Iterable[list[Key]]]  # epoch, its batches from somewhere on -> their keys
+
+
+def at_random(epoch: int, batches: Sequence[Indices]) -> Iterable[list[Key]]:
+    """Keys of samples that whoever needs them reads."""
+    return [[(epoch, index) for index in batch] for batch in batches]
 
 
 class BatchLoader:
@@ -27,6 +34,7 @@ class BatchLoader:
     Every rank must be given the same plan; each takes its share of each batch, so all have equally many batches. Where
     a batch has fewer samples than there are ranks, some compute a sample of it once more, without weight: all must
     take part in the exchange of gradients, and the batches must not depend on how many ranks there are.
+    `fetch` may read pictures in an order of its own (`stream.ShardStream`), in this process, as batches are wanted.
     """
 
     def __init__(
@@ -37,8 +45,9 @@ class BatchLoader:
         rank: int = 0,
         world_size: int = 1,
         pin_memory: bool = False,
+        fetch: Fetch = at_random,
     ) -> None:
-        self.dataset = dataset
+        self.dataset, self.fetch = dataset, fetch
         self.plan: Plan = lru_cache(maxsize=1)(plan)  # each step asks how long the epoch is, for its learning rate
         self.rank, self.world_size, self.workers = rank, world_size, workers.workers
         self.wait_seconds = 0.0  # that the caller has waited for batches, in all
@@ -66,7 +75,7 @@ class BatchLoader:
         global_batches = self.plan(epoch)[start:]
         shares = [share_of_rank(batch, self.rank, self.world_size) for batch in global_batches]
         computed = [share or batch[:1] for share, batch in zip(shares, global_batches, strict=True)]
-        self._keys.batches = [[(epoch, index) for index in indices] for indices in computed]
+        self._keys.batches = self.fetch(epoch, computed)
         began = time.perf_counter()
         for position, batch in enumerate(self._loader, start):
             self.wait_seconds += time.perf_counter() - began
@@ -83,13 +92,10 @@ class _EpochKeys:
     """A batch sampler whose batches are set before each epoch."""
 
     def __init__(self) -> None:
-        self.batches: list[list[Key]] = []
+        self.batches: Iterable[list[Key]] = []
 
     def __iter__(self) -> Iterator[list[Key]]:
         return iter(self.batches)
-
-    def __len__(self) -> int:
-        return len(self.batches)
 
 
 def _start_worker(worker: int) -> None:

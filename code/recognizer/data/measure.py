@@ -1,7 +1,8 @@
 """The pass over a data set before training: every picture is decoded and preprocessed once.
 
 It finds the pictures that have a good header and a bad body, it gives the sizes by which batches are put together,
-and it fills a cache, so that training doesn't decode again what fits into memory.
+and it fills a cache, so that training doesn't decode again what fits into memory. Pictures in shards were decoded and
+measured when they were packed, and are left alone.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 import inference
 from recognizer.data.formats import OnBadSample
 from recognizer.data.sample import DataError, FilePicture, Sample
+from recognizer.data.shards import ShardPicture
 
 Progress = Callable[[int, int], None]  # (samples done, samples in all)
 
@@ -61,7 +63,7 @@ def measure(
     workers: int = 1,
     progress: Progress | None = None,
 ) -> Measured:
-    """Decode and preprocess every picture once, without augmentation.
+    """Decode and preprocess every picture once, without augmentation, but those that a shard's index has sizes of.
 
     Raises:
         DataError: a picture can't be decoded (unless on_bad_sample is "skip"), or none can.
@@ -72,6 +74,8 @@ def measure(
     cache = cache or PictureCache(budget=0)
 
     def size_of(sample: Sample) -> tuple[int, int, int] | DataError:
+        if isinstance(sample.picture, ShardPicture) and sample.picture.shard.spec == spec:
+            return *sample.picture.canvas, len(sample.tokens)
         try:
             rgb = sample.load()
         except DataError as error:

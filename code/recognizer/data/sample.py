@@ -68,7 +68,11 @@ class Sample:
         try:
             return self.picture.load(rng)
         except (OSError, inference.RequestError) as error:
-            raise DataError(
-                f"{self.origin}: the picture {self.name!r} can't be read ({error}); replace the file, remove the "
-                "line, or set on_bad_sample=skip to leave it out"
-            ) from error
+            raise self.unreadable(error) from error
+
+    def unreadable(self, error: Exception) -> DataError:
+        """Return the error of a picture that can't be read or decoded."""
+        return DataError(
+            f"{self.origin}: the picture {self.name!r} can't be read ({error}); replace the file, remove the "
+            "line, or set on_bad_sample=skip to leave it out"
+        )

@@ -20,7 +20,8 @@ import numpy as np
 
 from recognizer.data.sample import DataError
 from recognizer.latex import normalize, problems, tokenize
-from recognizer.synth.dataset import Row, in_processes, whole_or_nothing, write_picture, write_tables
+from recognizer.processes import in_processes
+from recognizer.synth.dataset import Row, whole_or_nothing, write_picture, write_tables
 from recognizer.synth.degrade import degrade
 from recognizer.synth.glyphs import HALF
 from recognizer.synth.progress import Progress

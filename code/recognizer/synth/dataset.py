@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
-from typing import TypeVar
 
 import cv2
 import numpy as np
 
 from recognizer.latex import tokenize
+from recognizer.processes import in_processes
 from recognizer.synth.degrade import degrade
 from recognizer.synth.grammar import LEVELS, generate_formula
 from recognizer.synth.progress import Progress
@@ -25,9 +23,6 @@ from recognizer.synth.style import random_style, render_any
 
 # Changes whenever the same seed would give other pictures: a data set on disk made by an older generator is made anew.
 GENERATOR_VERSION = 1
-
-Job = TypeVar("Job")
-Done = TypeVar("Done")
 
 MANIFEST = "manifest.json"
 LEVEL_SHARES = (0.2, 0.25, 0.2, 0.2, 0.15)
@@ -43,6 +38,16 @@ class Row:
     name: str
     tokens: tuple[str, ...]
     level: int | None  # if it is known
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A picture as the bytes of its file, with its label."""
+
+    name: str
+    data: bytes
+    tokens: tuple[str, ...]
+    level: int
 
 
 def sample(index: int, seed: int) -> tuple[np.ndarray, tuple[str, ...], int, dict[str, object]]:
@@ -81,11 +86,8 @@ def write_dataset(
         ValueError: count, workers or shard make no sense.
         FileExistsError: the folder holds something else.
     """
+    check_request(count, workers, shard)
     part, parts = shard
-    if count < 1 or workers < 1:
-        raise ValueError(f"count and workers must be at least 1, got count={count}, workers={workers}")
-    if not 1 <= part <= parts:
-        raise ValueError(f"shard must be i/n with 1 <= i <= n, got {part}/{parts}")
     folder = Path(folder)
     manifest = {"generator": GENERATOR_VERSION, "count": count, "seed": seed, "shard": [part, parts]}
     if _is_written(folder, manifest):
@@ -102,6 +104,15 @@ def write_dataset(
     return folder
 
 
+def check_request(count: int, workers: int, shard: tuple[int, int]) -> None:
+    """Raises ValueError if they make no sense."""
+    part, parts = shard
+    if count < 1 or workers < 1:
+        raise ValueError(f"count and workers must be at least 1, got count={count}, workers={workers}")
+    if not 1 <= part <= parts:
+        raise ValueError(f"shard must be i/n with 1 <= i <= n, got {part}/{parts}")
+
+
 @contextmanager
 def whole_or_nothing(folder: Path) -> Iterator[Path]:
     """A folder, with `images/` in it, that takes the name of the missing or empty `folder` when all went well."""
@@ -114,22 +125,6 @@ def whole_or_nothing(folder: Path) -> Iterator[Path]:
         unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def in_processes(function: Callable[[Job], Done], jobs: Sequence[Job], workers: int) -> Iterator[Done]:
-    """Results in the order of the jobs; what has not begun is cancelled when one fails or nobody wants the rest."""
-    if workers == 1:
-        yield from map(function, jobs)
-        return
-    # spawn, not fork: V8 and the thread pools of OpenCV and torch don't survive a fork of a process that has used them.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        futures = [pool.submit(function, job) for job in jobs]
-        try:
-            for future in futures:
-                yield future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
 
 
 def _is_written(folder: Path, manifest: dict[str, object]) -> bool:
@@ -148,29 +143,38 @@ def _is_written(folder: Path, manifest: dict[str, object]) -> bool:
     )
 
 
-def _one_thread() -> None:
-    cv2.setNumThreads(1)
-
-
 def _write_batch(images: Path, seed: int, indices: range) -> list[Row]:
     return [_write_picture(images, index, seed) for index in indices]
 
 
 def _write_picture(images: Path, index: int, seed: int) -> Row:
+    drawn = draw(index, seed)
+    (images / drawn.name).write_bytes(drawn.data)
+    return Row(drawn.name, drawn.tokens, drawn.level)
+
+
+def draw(index: int, seed: int) -> Drawn:
+    """`sample` as a file."""
     picture, tokens, level, _ = sample(index, seed)
     # As users' files are: two thirds photographs, the rest lossless screen shots and scans.
-    return Row(write_picture(images, index, picture, lossless=index % 3 == 0), tokens, level)
+    return Drawn(*_encode(index, picture, lossless=index % 3 == 0), tokens, level)
 
 
 def write_picture(images: Path, index: int, picture: np.ndarray, lossless: bool) -> str:
     """Writes (H, W, 3) uint8 RGB as PNG or JPEG; returns its name."""
+    name, data = _encode(index, picture, lossless)
+    (images / name).write_bytes(data)
+    return name
+
+
+def _encode(index: int, picture: np.ndarray, lossless: bool) -> tuple[str, bytes]:
+    """(H, W, 3) uint8 RGB -> name and bytes of its file."""
     name = f"{index:07d}.{'png' if lossless else 'jpg'}"
     options = [cv2.IMWRITE_PNG_COMPRESSION, 3] if lossless else [cv2.IMWRITE_JPEG_QUALITY, PHOTO_QUALITY]
     done, data = cv2.imencode(f".{name[-3:]}", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
     if not done:
         raise OSError(f"OpenCV can't encode picture {name} of shape {picture.shape}")
-    (images / name).write_bytes(data.tobytes())
-    return name
+    return name, data.tobytes()
 
 
 def write_tables(folder: Path, rows: list[Row]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 import inference
 from recognizer.config import Hyperparameters
-from recognizer.data.batching import BatchLimits, plan_in_order, short_first
+from recognizer.data.batching import BatchLimits, plan_in_order, plan_stream, short_first
 from recognizer.data.compose import KINDS, composed_samples
 from recognizer.data.dataset import FormulaDataset
 from recognizer.data.formats import Dataset, read_dataset
@@ -21,6 +21,7 @@ from recognizer.data.loader import BatchLoader
 from recognizer.data.measure import Measured, PictureCache, measure
 from recognizer.data.sample import DataError, Sample
 from recognizer.data.split import Split, split_by_group
+from recognizer.data.stream import ShardStream, shards_in_pipe
 from recognizer.data.workers import WorkerPlan, plan_workers
 from recognizer.latex import SPECIALS, Vocabulary, normalize, tokenize
 from recognizer.synth.augment import augment
@@ -54,16 +55,20 @@ def prepare(
     spec: inference.PreprocessSpec,
     split: Split | None,
     ranks: Ranks,
+    index_channel: Path | None = None,
 ) -> JobData:
     """Reads, splits and measures the data.
 
     Args:
         split: that of the run to resume, if there is one.
+        index_channel: the indices of the shards, if the train channel is a pipe.
 
     Raises:
         DataError: the data has a fault; file, line and remedy are in the message.
     """
-    sets = _read(settings, train_channel, ranks)
+    if index_channel:
+        _check_pipe(settings, index_channel, validation_channel, spec, ranks)
+    sets = _read(settings, train_channel, index_channel, ranks)
     samples = _short_enough([sample for each in sets for sample in each.samples], settings)
     if validation_channel:
         held_out = _short_enough(read_dataset(validation_channel, settings.on_bad_sample).samples, settings)
@@ -81,17 +86,10 @@ def prepare(
     samples = [*samples, *written, *strips, *composed]
     trained, validated = (_measure(settings, part, spec, cache, ranks) for part in (samples, held_out))
     _report(trained, validated, vocabulary)
-    workers = plan_workers(4 * settings.batch_pixels, settings.workers)
-    limits = BatchLimits(settings.batch_size, settings.batch_pixels)
+    stream = _stream(settings, trained, train_channel, index_channel)
     change = augment if settings.augment else None
-    training = BatchLoader(
-        FormulaDataset(trained.samples, vocabulary, spec, settings.seed, change, cache, trained.sizes),
-        lambda epoch: short_first(trained.sizes, limits, settings.seed, epoch),
-        workers,
-        ranks.rank,
-        ranks.world_size,
-        pin_memory=ranks.device.type == "cuda",
-    )
+    dataset = FormulaDataset(trained.samples, vocabulary, spec, settings.seed, change, cache, trained.sizes)
+    training = _training_loader(settings, dataset, trained.sizes, stream, ranks)
     in_order = plan_in_order(validated.sizes, VALIDATION_BATCH)
     validation = BatchLoader(
         FormulaDataset(validated.samples, vocabulary, spec, cache=cache), lambda epoch: in_order, WorkerPlan(0, 0)
@@ -99,8 +97,68 @@ def prepare(
     return JobData(vocabulary, split, validated.samples, bank, training, validation)
 
 
-def _read(settings: Hyperparameters, channel: Path | None, ranks: Ranks) -> list[Dataset]:
-    sets = [read_dataset(channel, settings.on_bad_sample)] if channel else []
+def _check_pipe(
+    settings: Hyperparameters, index: Path, validation: Path | None, spec: inference.PreprocessSpec, ranks: Ranks
+) -> None:
+    """What a pipe needs, as its pictures can only be had one after the other."""
+    if not validation:
+        raise DataError("the train channel is a pipe, which can't be split: give a channel `validation` in File mode")
+    if settings.joined or settings.stacked:
+        raise DataError(
+            "the train channel is a pipe, and joined and stacked take pictures from anywhere in it: use File"
+        )
+    if any(ranks.gather(ranks.local_rank)):
+        raise DataError("the train channel is a pipe, which one process a host can read: use File or FastFile mode")
+    if any(shard.spec != spec for shard in shards_in_pipe(index)):
+        raise DataError(
+            "the train channel is a pipe, and its pictures were measured with other values of glyph_height or scale "
+            "than this job's: leave those out, or use File or FastFile mode"
+        )
+
+
+def _stream(settings: Hyperparameters, trained: Measured, train: Path | None, index: Path | None) -> ShardStream | None:
+    """How shards are read in a row, if they are."""
+    if not (settings.stream or index):
+        return None
+    stream = ShardStream(
+        trained.samples,
+        settings.seed,
+        pipe=train if index else None,
+        in_pipe=shards_in_pipe(index) if index else [],
+    )
+    if not stream.pictures:
+        raise DataError("stream=true, but the data has no shards; pack it, or leave the hyperparameter out")
+    return stream
+
+
+def _training_loader(
+    settings: Hyperparameters, dataset: FormulaDataset, sizes: np.ndarray, stream: ShardStream | None, ranks: Ranks
+) -> BatchLoader:
+    workers = plan_workers(4 * settings.batch_pixels, settings.workers)
+    limits = BatchLimits(settings.batch_size, settings.batch_pixels)
+    pin_memory = ranks.device.type == "cuda"
+    seed, world_size = settings.seed, ranks.world_size
+    if stream is None:
+        return BatchLoader(
+            dataset,
+            lambda epoch: short_first(sizes, limits, seed, epoch),
+            workers,
+            ranks.rank,
+            world_size,
+            pin_memory,
+        )
+    return BatchLoader(
+        dataset,
+        lambda epoch: plan_stream(sizes, stream.order(epoch), limits, seed, epoch, world_size)[ranks.rank],
+        workers,
+        pin_memory=pin_memory,
+        fetch=stream,
+    )
+
+
+def _read(settings: Hyperparameters, channel: Path | None, index: Path | None, ranks: Ranks) -> list[Dataset]:
+    folder = index or channel
+    sets = [read_dataset(folder, settings.on_bad_sample, in_pipe=index is not None)] if folder else []
     count = settings.synthetic if settings.synthetic is not None else (0 if channel else EMBEDDED_PICTURES)
     if count:
         folder = Path(tempfile.gettempdir()) / f"embedded-{count}-{settings.seed}"

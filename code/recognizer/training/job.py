@@ -46,11 +46,13 @@ class Folders:
     validation: Path | None
     start: Path | None = None  # a model to begin with
     tensorboard: Path | None = None
+    index: Path | None = None  # of the shards, if `train` is a pipe
 
     @classmethod
     def from_environment(cls) -> Folders:
         base = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
-        channels = {name: os.environ.get(f"SM_CHANNEL_{name.upper()}") for name in ("train", "validation", "model")}
+        names = ("train", "validation", "model", "index")
+        channels = {name: os.environ.get(f"SM_CHANNEL_{name.upper()}") for name in names}
         return cls(
             model=Path(os.environ.get("SM_MODEL_DIR", base / "model")),
             output=Path(os.environ.get("SM_OUTPUT_DATA_DIR", base / "output" / "data")),
@@ -59,7 +61,13 @@ class Folders:
             validation=Path(channels["validation"]) if channels["validation"] else None,
             start=Path(channels["model"]) if channels["model"] else None,
             tensorboard=base / "output" / "tensorboard",
+            index=Path(channels["index"]) if channels["index"] and _is_pipe(channels["train"]) else None,
         )
+
+
+def _is_pipe(channel: str | None) -> bool:
+    """Whether a channel is in Pipe mode: its pipes are `channel_0`, `channel_1`, ..., and there is no folder."""
+    return bool(channel) and not Path(str(channel)).is_dir()
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,8 @@ def run(settings: Hyperparameters, folders: Folders, stop: StopSignal) -> None:
         torch.manual_seed(settings.seed)  # of the first weights
         spec = inference.PreprocessSpec(glyph_height=settings.glyph_height, scale=settings.scale)
         taught = read_teacher(start_path(settings.teacher, "teacher"), spec) if settings.teacher else None
-        data = prepare(settings, folders.train, folders.validation, spec, _split_to_resume(folders), ranks)
+        split = _split_to_resume(folders)
+        data = prepare(settings, folders.train, folders.validation, spec, split, ranks, folders.index)
         if ranks.is_main:
             folders.checkpoints.mkdir(parents=True, exist_ok=True)
             data.split.write(folders.checkpoints / SPLIT)
