@@ -10,13 +10,14 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import inference
 from recognizer.data.batching import BatchLimits, plan_epoch, plan_stream
 from recognizer.data.dataset import FormulaDataset
 from recognizer.data.formats import Dataset, read_dataset
-from recognizer.data.loader import BatchLoader, at_random
+from recognizer.data.loader import BatchLoader
 from recognizer.data.measure import measure
 from recognizer.data.pack_shards import pack_shards
 from recognizer.data.shards import EncodedPicture
@@ -67,8 +68,7 @@ def _batches(loose: Dataset, sharded: Dataset) -> dict[str, Callable[[], Iterabl
     stream = ShardStream(sharded.samples, 0)
     alone = WorkerPlan(0, 0)
     loaders = [
-        BatchLoader(each, lambda epoch, size=size: plan_epoch(size, LIMITS, 0, epoch), alone, fetch=at_random)
-        for each, size in zip(sets, sizes, strict=True)
+        BatchLoader(each, partial(plan_epoch, size, LIMITS, 0), alone) for each, size in zip(sets, sizes, strict=True)
     ]
     in_a_row = BatchLoader(
         sets[1], lambda epoch: plan_stream(sizes[1], stream.order(epoch), LIMITS, 0, epoch)[0], alone, fetch=stream

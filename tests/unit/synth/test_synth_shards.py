@@ -57,7 +57,12 @@ def test_a_killed_run_goes_on(whole, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         write_shards(folder, PER_SHARD, COUNT, 3, progress=False)
     drawn = []
-    monkeypatch.setattr(shards, "draw", lambda index, seed: drawn.append(index) or draw(index, seed))
+
+    def counted(index, seed):
+        drawn.append(index)
+        return draw(index, seed)
+
+    monkeypatch.setattr(shards, "draw", counted)
     write_shards(folder, PER_SHARD, COUNT, 3, progress=False)
     assert drawn == list(range(4, COUNT)) and digest(folder) == digest(whole)
 
@@ -72,7 +77,7 @@ def test_another_request_is_refused(whole):
 def test_the_hosts_of_a_processing_job_share_the_work(whole, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command, "HOSTS", tmp_path / "resourceconfig.json")
     request = ["--count", str(COUNT), "--seed", "3", "--per-shard", str(PER_SHARD), "--workers", "1", "--quiet"]
-    found = {}
+    found: dict[str, bytes] = {}
     for host in ("algo-1", "algo-2"):
         command.HOSTS.write_text(json.dumps({"current_host": host, "hosts": ["algo-1", "algo-2"]}))
         assert command.main([*request, "--out", str(tmp_path / host), "--shard", "host"]) == 0
