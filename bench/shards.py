@@ -13,13 +13,11 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 import inference
 from recognizer.data.batching import BatchLimits, plan_epoch, plan_stream
 from recognizer.data.dataset import FormulaDataset
 from recognizer.data.formats import Dataset, read_dataset
-from recognizer.data.loader import BatchLoader, at_random
+from recognizer.data.loader import BatchLoader
 from recognizer.data.measure import measure
 from recognizer.data.pack_shards import pack_shards
 from recognizer.data.shards import EncodedPicture
@@ -62,10 +60,6 @@ def _reading(loose: Dataset, sharded: Dataset) -> dict[str, Callable[[], Iterabl
     }
 
 
-def _plan(sizes: np.ndarray, epoch: int) -> list[tuple[int, ...]]:
-    return plan_epoch(sizes, LIMITS, 0, epoch)
-
-
 def _batches(loose: Dataset, sharded: Dataset) -> dict[str, Callable[[], Iterable[object]]]:
     spec = inference.PreprocessSpec()
     vocabulary = Vocabulary.from_labels(sample.tokens for sample in loose.samples)
@@ -74,7 +68,7 @@ def _batches(loose: Dataset, sharded: Dataset) -> dict[str, Callable[[], Iterabl
     stream = ShardStream(sharded.samples, 0)
     alone = WorkerPlan(0, 0)
     loaders = [
-        BatchLoader(each, partial(_plan, size), alone, fetch=at_random) for each, size in zip(sets, sizes, strict=True)
+        BatchLoader(each, partial(plan_epoch, size, LIMITS, 0), alone) for each, size in zip(sets, sizes, strict=True)
     ]
     in_a_row = BatchLoader(
         sets[1], lambda epoch: plan_stream(sizes[1], stream.order(epoch), LIMITS, 0, epoch)[0], alone, fetch=stream

@@ -56,13 +56,13 @@ def test_a_killed_run_goes_on(whole, tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "draw", killed)
     with pytest.raises(KeyboardInterrupt):
         write_shards(folder, PER_SHARD, COUNT, 3, progress=False)
-    drawn: list[int] = []
+    drawn = []
 
-    def noted(index, seed):
+    def counted(index, seed):
         drawn.append(index)
         return draw(index, seed)
 
-    monkeypatch.setattr(shards, "draw", noted)
+    monkeypatch.setattr(shards, "draw", counted)
     write_shards(folder, PER_SHARD, COUNT, 3, progress=False)
     assert drawn == list(range(4, COUNT)) and digest(folder) == digest(whole)
 

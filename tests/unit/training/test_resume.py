@@ -8,14 +8,20 @@ from typing import get_args
 import pytest
 import torch
 
+import inference
 from recognizer.config import Hyperparameters
+from recognizer.data.formats import read_dataset
+from recognizer.data.pack_shards import pack_shards
+from recognizer.data.sample import DataError
 from recognizer.training import checkpoint
+from recognizer.training.data import prepare
 from recognizer.training.determinism import deterministic
+from recognizer.training.distributed import Ranks
 from recognizer.training.loop import Trainer
 from recognizer.training.schedule import Schedule
 from recognizer.training.stop import StopSignal
 from tests.support.tiny_recognizer import SMALL
-from tests.support.tiny_training import Recorded, settings, trainer, weights, write_pictures
+from tests.support.tiny_training import SPEC, Recorded, settings, trainer, weights, write_pictures
 
 
 class StopAfter(StopSignal):
@@ -53,6 +59,32 @@ def test_resuming_changes_no_bit(
     assert resumed.run(StopSignal())
     assert torch.equal(weights(resumed), weights(uninterrupted))
     assert resumed.history == uninterrupted.history
+
+
+def test_resuming_in_the_middle_of_shards_read_in_a_row_changes_no_bit(folder: Path, tmp_path: Path) -> None:
+    shards, chosen = tmp_path / "shards", settings(stream=True)
+    pack_shards(read_dataset(folder), shards, megabytes=0.01, progress=False)
+    whole = trainer(chosen, shards, tmp_path / "whole")
+    assert whole.run(StopSignal())
+    assert not trainer(chosen, shards, tmp_path).run(StopAfter(7))
+    resumed = trainer(settings(workers=1, stream=True), shards, tmp_path)
+    assert (resumed.progress.step, resumed.progress.epoch) == (7, 1) and resumed.progress.position > 0
+    assert resumed.run(StopSignal())
+    assert torch.equal(weights(resumed), weights(whole)) and resumed.history == whole.history
+
+
+def test_what_cannot_be_read_in_a_row_is_said(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="stream=true, but the data has no shards"):
+        prepare(settings(stream=True), folder, None, SPEC, None, Ranks())
+    shards = tmp_path / "shards"
+    pack_shards(read_dataset(folder), shards, progress=False)
+    for chosen, validation, spec, message in (
+        (settings(), None, SPEC, "give a channel `validation`"),
+        (settings(), folder, inference.PreprocessSpec(scale=0.5), "measured with other values of glyph_height or"),
+        (settings(stacked=2), folder, SPEC, "joined and stacked take pictures from anywhere"),
+    ):
+        with pytest.raises(DataError, match=message):
+            prepare(chosen, tmp_path / "train", validation, spec, None, Ranks(), shards / "index")
 
 
 def test_the_learning_rate_shows_no_step(uninterrupted: Trainer, folder: Path, tmp_path: Path) -> None:
