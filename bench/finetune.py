@@ -18,12 +18,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from bench.jobs import ROOT, table
 from recognizer.latex import tokenize
 from recognizer.synth.dataset import Row, write_picture, write_tables
 from recognizer.synth.grammar import generate_formula
 from recognizer.synth.style import Style, render
 
-ROOT = Path(__file__).resolve().parents[1]
 TRAINED, UNSEEN = 1500, 300  # formulas
 JOBS: dict[str, list[str]] = {"fine-tuned": ["init=default", "learning_rate=0.001"], "from scratch": []}
 
@@ -94,10 +94,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return 1
         models = {"shipped, as it is": ROOT / "weights", **{title: base / title / "ml/model" for title in jobs}}
         print(f"{TRAINED} chalk formulas, {options.minutes:g} minutes on one core each; read: {UNSEEN} others\n")
-        print("| model | exact | within 1 edit | WER |\n|---|---|---|---|")
+        rows = []
         for title, model in models.items():
             row = evaluate(model, unseen, base / f"read {title}")
-            print(f"| {title} | {row['exprate']:.1%} | {row['within_1']:.1%} | {row['wer']:.1%} |")
+            rows.append([title, *(f"{row[metric]:.1%}" for metric in ("exprate", "within_1", "wer"))])
+        print(table(["model", "exact", "within 1 edit", "WER"], rows))
     return 0
 
 

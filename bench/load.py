@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,11 @@ class Load(NamedTuple):
     rate: float  # answers with status 200 a second
     milliseconds: tuple[float, float, float]  # PERCENTILES of all answers
     errors: int  # other statuses, and requests without an answer
+
+
+def percentile(ordered: Sequence[float], percent: int) -> float:
+    """Of values in rising order, of which there is one at least."""
+    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
 
 
 def find_hey() -> str:

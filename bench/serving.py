@@ -47,7 +47,7 @@ def bare_model(model_dir: Path, picture: Path, batch_size: int, seconds: int) ->
         model.predict(pictures)
         took.append(1000 * (time.perf_counter() - started))
     took.sort()
-    at = [took[min(len(took) - 1, len(took) * percent // 100)] for percent in load.PERCENTILES]
+    at = [load.percentile(took, percent) for percent in load.PERCENTILES]
     rate = 1000 * batch_size * len(took) / sum(took)
     return Row(f"bare model, batches of {batch_size}", load.Load(rate, (at[0], at[1], at[2]), 0), None)
 

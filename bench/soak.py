@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-from bench.load import LoadError
+from bench.load import LoadError, percentile
 from bench.mix import Client, Outcome
 from bench.random_model import write_random_model
 from bench.serving import ROOT, running
@@ -99,7 +99,7 @@ def growth_percent(samples: Sequence[int]) -> float:
 def line(minute: float, outcomes: Sequence[Outcome], seconds: float, memory: int) -> str:
     """What happened in a minute. Latencies are of answers, refusals among them, not of who hung up."""
     took = sorted(1000 * outcome.seconds for outcome in outcomes if outcome.code != "hung up")
-    p50, p99 = (took[min(len(took) - 1, len(took) * percent // 100)] if took else 0.0 for percent in (50, 99))
+    p50, p99 = (percentile(took, percent) if took else 0.0 for percent in (50, 99))
     errors = Counter(outcome.code for outcome in outcomes if outcome.code != "ok")
     counts = " ".join(f"{code}={count}" for code, count in sorted(errors.items()))
     rate = len(outcomes) / seconds

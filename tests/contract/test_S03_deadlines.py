@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from container.resources import suggested_threads
 from container.serve.settings import Settings
-from tests.support.handlers import slow_down
+from tests.support.handlers import add_to_handler, slow_down
 from tests.support.server import Server
 from tests.support.tiny_model import formula_picture, png
 
@@ -61,8 +61,7 @@ def input_fn(body, content_type, context=None):
 
 
 def test_S03_a_crowd_decodes_no_more_at_once_than_there_are_cores(own_base_dir):
-    path = own_base_dir / "model" / "code" / "inference.py"
-    path.write_text(path.read_text() + SLOW_INPUT)
+    add_to_handler(own_base_dir, SLOW_INPUT)
     with Server(own_base_dir) as server, ThreadPoolExecutor(8) as pool:
         server.wait_until_ready()
         crowd = [pool.submit(server.invoke, PICTURE) for _ in range(3 * suggested_threads())]

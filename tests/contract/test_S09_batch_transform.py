@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from container.serve import bodies, records
-from tests.support.handlers import NARROW, count_pictures, fail_for_narrow, slow_down
+from tests.support.handlers import NARROW, add_to_handler, count_pictures, fail_for_narrow, slow_down
 from tests.support.server import Server
 from tests.support.tiny_model import formula_picture, png
 
@@ -236,8 +236,7 @@ def predict_fn(request, model, context=None):
 
 def test_S09_other_requests_come_between_the_windows(own_base_dir):
     """The model waits at its third call until another picture is there, and at its seventh until that is answered."""
-    handler = own_base_dir / "model" / "code" / "inference.py"
-    handler.write_text(handler.read_text() + GATES.format(folder=str(own_base_dir)))
+    add_to_handler(own_base_dir, GATES.format(folder=str(own_base_dir)))
     with Server(own_base_dir, BATCH) as server, ThreadPoolExecutor(2) as pool:
         server.wait_until_ready()
         large = pool.submit(server.invoke, large_record(PICTURES[0]) * 80, "application/jsonlines")

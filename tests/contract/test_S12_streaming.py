@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.support.handlers import add_to_handler
 from tests.support.server import Reply, Server
 from tests.support.tiny_model import formula_picture, png
 
@@ -26,9 +27,7 @@ def stream_fn(request, model):
 
 
 def change_stream(base_dir, then):
-    path = base_dir / "model" / "code" / "inference.py"
-    path.write_text(path.read_text() + SLOW_STREAM.format(then=then))
-    return base_dir
+    return add_to_handler(base_dir, SLOW_STREAM.format(then=then))
 
 
 def stream(server: Server, body: bytes = PICTURE, path: str = "/invocations", content_type: str = "image/png") -> Reply:

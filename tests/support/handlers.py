@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+
+def add_to_handler(base_dir: Path, source: str) -> Path:
+    """Appends to the model's code/inference.py, so that what is defined there can be called and replaced."""
+    path = base_dir / "model" / "code" / "inference.py"
+    path.write_text(path.read_text() + source)
+    return base_dir
+
+
 SLOW = """
 import time
 
@@ -18,9 +26,7 @@ def predict_fn(request, model, context=None):
 
 def slow_down(base_dir: Path, seconds: float) -> Path:
     """Makes each call of the model last longer; it stays our handler, so requests are joined."""
-    path = base_dir / "model" / "code" / "inference.py"
-    path.write_text(path.read_text() + SLOW.format(seconds=seconds))
-    return base_dir
+    return add_to_handler(base_dir, SLOW.format(seconds=seconds))
 
 
 COUNT = """
@@ -37,9 +43,7 @@ def predict_fn(request, model, context=None):
 
 def count_pictures(base_dir: Path, seconds: float) -> Path:
     """Makes each call of the model say how many pictures it has, and last longer."""
-    path = base_dir / "model" / "code" / "inference.py"
-    path.write_text(path.read_text() + COUNT.format(seconds=seconds))
-    return base_dir
+    return add_to_handler(base_dir, COUNT.format(seconds=seconds))
 
 
 NARROW = 150  # pixels
@@ -56,9 +60,7 @@ def predict_fn(request, model, context=None):
 
 def fail_for_narrow(base_dir: Path) -> Path:
     """Makes the model fail for pictures of less than NARROW pixels."""
-    path = base_dir / "model" / "code" / "inference.py"
-    path.write_text(path.read_text() + FAIL_FOR_NARROW)
-    return base_dir
+    return add_to_handler(base_dir, FAIL_FOR_NARROW)
 
 
 HOLD_BACK = """
@@ -75,8 +77,8 @@ def predict_fn(request, model, context=None):
 
 def hold_back(base_dir: Path) -> Path:
     """Makes each call of the model wait until a file exists, whose path is returned."""
-    path, go = base_dir / "model" / "code" / "inference.py", base_dir / "go"
-    path.write_text(path.read_text() + HOLD_BACK.format(path=str(go)))
+    go = base_dir / "go"
+    add_to_handler(base_dir, HOLD_BACK.format(path=str(go)))
     return go
 
 
