@@ -24,6 +24,7 @@ from safetensors.torch import load_file
 import inference
 from container.local_job import JobSetupError, parse_hyperparameters
 from recognizer.data.formats import read_dataset
+from recognizer.data.sample import Sample
 from recognizer.evaluation.metrics import Metrics, Result, compute_metrics
 from recognizer.latex import normalize, tokenize
 from recognizer.synth.dataset import write_dataset
@@ -78,8 +79,9 @@ def main(
 def _parser(description: str | None, folder: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=description)
     made.add_argument("--minutes", type=float, default=5, help="of training, each job (default %(default)s)")
-    made.add_argument("--pictures", type=int, default=6000, help="embedded pictures to train on (default %(default)s)")
-    made.add_argument("--tests", type=int, default=1000, help="other ones to measure on (default %(default)s)")
+    made.add_argument("--pictures", type=int, default=8000, help="embedded pictures to draw (default %(default)s)")
+    made.add_argument("--tests", type=int, default=2000, help="other ones, to measure on (default %(default)s)")
+    made.add_argument("--longest", type=int, default=12, help="tokens; longer ones are left out (default %(default)s)")
     made.add_argument("--hp", nargs="*", default=[], metavar="NAME=VALUE", help="hyperparameters of all jobs")
     made.add_argument("--out", type=Path, default=Path(folder), help="where jobs are kept (default %(default)s)")
     return made
@@ -91,12 +93,21 @@ class Jobs:
     def __init__(self, options: argparse.Namespace) -> None:
         """Raises JobSetupError for a hyperparameter that isn't name=value, FileExistsError if `out` has other data."""
         self._minutes, self._hyperparameters = options.minutes, parse_hyperparameters(options.hp)
-        self.folder = options.out / f"{options.minutes:g}-minutes-of-{options.pictures}"
+        self._longest, self.folder = options.longest, options.out / f"{options.minutes:g}-minutes-of-{options.pictures}"
         self.folder.mkdir(parents=True, exist_ok=True)
-        workers = inference.default_threads()
-        self._data = write_dataset(options.out / f"train-{options.pictures}", options.pictures, TRAINING_SEED, workers)
-        tests = write_dataset(options.out / f"test-{options.tests}", options.tests, TEST_SEED, workers)
-        self._tests = read_dataset(tests).samples
+        self._data = self._short(write_embedded(options.out / "train", options.pictures, TRAINING_SEED))
+        self.tests = read_dataset(self._short(write_embedded(options.out / "test", options.tests, TEST_SEED))).samples
+
+    def _short(self, whole: Path) -> Path:
+        """The pictures of a data set that have short labels, in a folder beside it: minutes teach nobody long ones."""
+        folder = whole.with_name(f"{whole.name}-up-to-{self._longest}")
+        folder.mkdir(exist_ok=True)
+        if not (folder / "images").exists():
+            (folder / "images").symlink_to((whole / "images").resolve())
+        short = [sample for sample in read_dataset(whole).samples if len(sample.tokens) <= self._longest]
+        lines = [f"{sample.name}\t{' '.join(sample.tokens)}\n" for sample in short]
+        (folder / "gt.txt").write_text("".join(lines), encoding="utf-8")
+        return folder
 
     def train(self, name: str, hyperparameters: dict[str, str], times: float = 1) -> Trained:
         """Trains, for `times` the minutes. Ends the program if the job fails."""
@@ -124,13 +135,15 @@ class Jobs:
         if done.returncode or not (base / "model" / "model.json").is_file():
             raise SystemExit(f"error: {base.name} was not trained; see {base / 'log.txt'}")
 
-    def measure(self, model: Path, options: inference.Options = GREEDY) -> Measured:
-        """Reads the test pictures one at a time on one core."""
+    def measure(
+        self, model: Path, options: inference.Options = GREEDY, samples: Sequence[Sample] | None = None
+    ) -> Measured:
+        """Reads the test pictures, or others, one at a time on one core."""
         cv2.setNumThreads(1)
         recognizer = inference.Recognizer.load(model, threads=1)
         recognizer.check_golden()  # warm
         results, seconds = [], 0.0
-        for sample in self._tests:
+        for sample in self.tests if samples is None else samples:
             began = time.process_time()
             answer = recognizer.predict([sample.load()], options)[0]
             seconds += time.process_time() - began
@@ -140,13 +153,18 @@ class Jobs:
     def caption(self) -> str:
         """What a reader of the table must know."""
         settings = " ".join(f"{name}={value}" for name, value in {**SETTINGS, **self._hyperparameters}.items())
-        count = len(self._tests)
+        count = len(self.tests)
         return (
             f"{self._minutes:g} minutes of the clock for each training, after the lessons, on "
-            f"{inference.default_threads()} cores, the same embedded pictures and seed ({settings}). Exact and WER: "
-            f"{count} embedded pictures of another seed; by chance alone a share moves by up to {100 / count**0.5:.1f} "
-            "points (two standard deviations). CPU ms: one picture, from its file to LaTeX, on one core."
+            f"{inference.default_threads()} cores, the same embedded pictures of up to {self._longest} tokens and seed "
+            f"({settings}). Exact and WER: {count} such pictures of another seed; by chance alone a share moves by up "
+            f"to {100 / count**0.5:.1f} points (two standard deviations). CPU ms: one picture, from its file to LaTeX, "
+            "on one core."
         )
+
+
+def write_embedded(folder: Path, count: int, seed: int) -> Path:
+    return write_dataset(folder.with_name(f"{folder.name}-{count}"), count, seed, inference.default_threads())
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -28,4 +28,4 @@ def rows(jobs: Jobs) -> Iterator[list[str]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(__doc__, "build/bench-recognizers", HEAD, rows))
+    sys.exit(main(__doc__, "build/bench-jobs", HEAD, rows))

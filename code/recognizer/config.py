@@ -37,6 +37,7 @@ class Hyperparameters(BaseModel):
     written: int = Field(0, ge=0, description="formulas of the data to add, written with its own pen strokes")
     joined: int = Field(0, ge=0, description="pictures of two or three of the data's formulas side by side to add")
     stacked: int = Field(0, ge=0, description="pictures of two to ten of the data's formulas below one another to add")
+    turned: int = Field(0, ge=0, description="pictures of the data, laid on one side, to add")
     symbol_steps: int = Field(1500, ge=0, description="steps in which the encoder first learns single symbols")
     stream: bool = Field(False, description="read shards from start to end, as suits FastFile mode")
     on_bad_sample: Literal["error", "skip"] = Field("error", description="stop at a bad sample, or count and list it")

@@ -9,13 +9,16 @@ import pytest
 
 from bench import jobs, recognizers, switches
 from recognizer.config import Hyperparameters
+from recognizer.data.formats import Dataset, read_dataset
 from recognizer.models import REGISTRY, build
+from tests.support.tiny_dataset import write_tiny_dataset
 
 TOKENS, MAX_TOKENS = 338, 200
 
 
 def test_every_switch_is_a_hyperparameter_of_its_recognizer() -> None:
-    for recognizer, _, changed in switches.SWITCHES.values():
+    named = [(recognizer, changed) for recognizer, _, changed in switches.SWITCHES.values()]
+    for recognizer, changed in [*named, *(("fast", changed) for _, changed in switches.ADDED.values())]:
         Hyperparameters.from_strings({**jobs.SETTINGS, "recognizer": recognizer, **changed})
 
 
@@ -35,10 +38,10 @@ def test_a_table_is_markdown() -> None:
 def test_a_job_that_is_done_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And what it said is read from its log; a stopped job has two lines of CPU time."""
     monkeypatch.setattr(jobs, "write_dataset", lambda folder, *_: folder)
-    monkeypatch.setattr(jobs, "read_dataset", lambda _: jobs.argparse.Namespace(samples=[]))
+    monkeypatch.setattr(jobs, "read_dataset", lambda _: Dataset([]))
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("trained again"))
     options = jobs._parser("", str(tmp_path)).parse_args(["--minutes", "2"])
-    job = tmp_path / "2-minutes-of-6000" / "fast"
+    job = tmp_path / "2-minutes-of-8000" / "fast"
     (job / "model").mkdir(parents=True)
     (job / "model" / "model.json").write_text("{}")
     rates = "".join(f"train:images_per_second={rate}; x\n" for rate in (10.0, 30.0, 99.0))
@@ -47,6 +50,21 @@ def test_a_job_that_is_done_is_not_done_again(tmp_path: Path, monkeypatch: pytes
     trained = jobs.Jobs(options).train("fast", {})
 
     assert (trained.model, trained.images_per_second, trained.cpu_minutes) == (job / "model", 30.0, 2.75)
+
+
+def test_long_formulas_are_neither_trained_on_nor_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(folder: Path, *_: object) -> Path:
+        (write_tiny_dataset(folder, 8) / "images").mkdir()
+        for picture in folder.glob("*.png"):
+            picture.rename(folder / "images" / picture.name)
+        labels = folder / "gt.txt"
+        labels.write_text(labels.read_text().replace("\n", " + 1\n", 3))
+        return folder
+
+    monkeypatch.setattr(jobs, "write_dataset", write)
+    made = jobs.Jobs(jobs._parser("", str(tmp_path)).parse_args(["--longest", "3"]))
+    for samples in (made.tests, read_dataset(made._data).samples):
+        assert len(samples) == 5 and all(len(sample.tokens) == 3 and sample.load().size for sample in samples)
 
 
 def test_a_mistake_is_told_without_a_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

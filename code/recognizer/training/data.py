@@ -22,6 +22,7 @@ from recognizer.data.measure import Measured, PictureCache, measure
 from recognizer.data.sample import DataError, Sample
 from recognizer.data.split import Split, split_by_group
 from recognizer.data.stream import ShardStream, shards_in_pipe
+from recognizer.data.turned import turned_samples
 from recognizer.data.workers import WorkerPlan, plan_workers
 from recognizer.latex import SPECIALS, Vocabulary, normalize, tokenize
 from recognizer.synth.augment import augment
@@ -79,11 +80,12 @@ def prepare(
     cache = PictureCache(CACHE_BYTES)
     written = _written(settings, samples)
     composed = _composed(settings, [*samples, *written], cache)
+    turned = turned_samples([*samples, *written], settings.turned, settings.seed, cache)
     vocabulary = _vocabulary(sets, [*samples, *held_out], composed)
     held_out = _at_most(held_out, settings.max_validation, settings.seed)
     bank = _bank(settings, vocabulary, samples) if settings.strips or settings.symbol_steps else None
     strips = _strips(settings, vocabulary, bank) if bank else []
-    samples = [*samples, *written, *strips, *composed]
+    samples = [*samples, *written, *strips, *composed, *turned]
     trained, validated = (_measure(settings, part, spec, cache, ranks) for part in (samples, held_out))
     _report(trained, validated, vocabulary)
     stream = _stream(settings, trained, train_channel, index_channel)
@@ -103,9 +105,9 @@ def _check_pipe(
     """What a pipe needs, as its pictures can only be had one after the other."""
     if not validation:
         raise DataError("the train channel is a pipe, which can't be split: give a channel `validation` in File mode")
-    if settings.joined or settings.stacked:
+    if settings.joined or settings.stacked or settings.turned:
         raise DataError(
-            "the train channel is a pipe, and joined and stacked take pictures from anywhere in it: use File"
+            "the train channel is a pipe, and joined, stacked and turned take pictures from anywhere in it: use File"
         )
     if any(ranks.gather(ranks.local_rank)):
         raise DataError("the train channel is a pipe, which one process a host can read: use File or FastFile mode")
