@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TRAINING_SEED, TEST_SEED = 0, 1
 SETTINGS = {"epochs": "1000", "symbol_steps": "1200", "max_validation": "200"}  # the time ends a job, not the passes
 ACCURACY = ("exact", "WER", "CPU ms")
-GREEDY = inference.Options()
+GREEDY = inference.Options(views=1)
 
 
 @dataclass(frozen=True)

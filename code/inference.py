@@ -638,6 +638,7 @@ class Options:
     tokens: bool = False  # a confidence for each token
     constrained: bool = False  # nothing but LaTeX: see Grammar
     turn: str = "auto"  # "auto" also tries a tall picture as one that lies on its side; "off" takes it as it is
+    views: int = 4  # sizes at which a picture is read, 1 to 4, if the first reading isn't sure
 
     def changed(self, values: Mapping[str, Any]) -> Options:
         """These options with others in their place, numbers or texts.
@@ -656,14 +657,16 @@ class Options:
 
 
 MAX_BEAM = 8
+ZOOMS = (1.1, 0.8, 1.2)  # of the further views: pairs and threes of these helped most on real pictures
+LIMITS = {"beam": MAX_BEAM, "n_best": MAX_BEAM, "views": 1 + len(ZOOMS)}
 
 
 def _option(name: str, value: Any) -> int | bool | str:
     text = str(value).lower() if isinstance(value, int | str) else ""
-    if name in ("beam", "n_best"):
-        if text.isdecimal() and 1 <= int(text[:9]) <= MAX_BEAM:
+    if name in LIMITS:
+        if text.isdecimal() and 1 <= int(text[:9]) <= LIMITS[name]:
             return int(text)
-        expected = f"a whole number from 1 to {MAX_BEAM}"
+        expected = f"a whole number from 1 to {LIMITS[name]}"
     elif name == "turn":
         if text in ("auto", "off"):
             return text
@@ -711,6 +714,7 @@ TALL = 1.5  # times as high as wide: 2% of upright pictures
 SURE = 0.9  # probability of a reading that needs no other
 BETTER = 0.15  # in log probability of a token: nothing that was right as it stood was lost by this
 FEWEST_TURNED = 3  # tokens: less has another meaning on its side, as `|` and `-`
+UNSURE = 0.3  # probability of a reading below which a picture is read at other sizes too
 
 
 class Recognizer:
@@ -771,9 +775,9 @@ class Recognizer:
             )
             raise ModelError(f"{folder / 'model.json'} {problem}") from None
 
-    def prepare(self, rgb: np.ndarray) -> Prepared:
-        """(H, W, 3) uint8 RGB -> the network's input (h, w) float32."""
-        return preprocess(rgb, self.spec)
+    def prepare(self, rgb: np.ndarray, zoom: float = 1.0) -> Prepared:
+        """(H, W, 3) uint8 RGB -> the network's input (h, w) float32, `zoom` times as large as it was trained with."""
+        return preprocess(rgb, replace(self.spec, scale=self.spec.scale * zoom))
 
     def pixels(self, prepared: Prepared) -> np.ndarray:
         """All that the networks see of a picture, as golden samples store it."""
@@ -789,9 +793,25 @@ class Recognizer:
             read = self._read_turned([pictures[i] for i in unsure], options)
             for place, turned in zip(unsure, read, strict=True):
                 predictions[place] = _likelier(predictions[place], turned)
+        predictions |= self._read_again({i: (pictures[i], predictions[i]) for i in written}, options)
         return [
             self._finish(predictions[i]) if i in predictions else self._blank(options) for i in range(len(pictures))
         ]
+
+    def _read_again(self, read: Mapping[int, tuple[np.ndarray, Prediction]], options: Options) -> dict[int, Prediction]:
+        """What is made of the pictures whose first reading isn't sure when they are read at other sizes as well."""
+        zooms = ZOOMS[: options.views - 1]
+        unsure = {place: (rgb, first) for place, (rgb, first) in read.items() if first.confidence < UNSURE}
+        if not (zooms and unsure):
+            return {}
+        inputs = [
+            self.prepare(np.rot90(rgb, -first.turned // 90), zoom) for rgb, first in unsure.values() for zoom in zooms
+        ]
+        views = iter(self.recognize(inputs, options))
+        return {
+            place: _likeliest_of_all([first, *(next(views) for _ in zooms)], options)
+            for place, (_, first) in unsure.items()
+        }
 
     def _read_turned(self, pictures: Sequence[np.ndarray], options: Options) -> list[list[Prediction]]:
         """What each picture is when turned by 90 and by 270 degrees; they go through the networks together.
@@ -818,7 +838,8 @@ class Recognizer:
     def stream(self, picture: np.ndarray, options: Options = Options()) -> Iterator[str | Prediction]:
         """The tokens of one picture as they are decided, then the prediction as `predict` gives it.
 
-        A loop's repeats are among the tokens, and what a repair changes isn't: the prediction counts.
+        A loop's repeats are among the tokens, and what a repair or a view at another size changes isn't: the prediction
+        counts.
 
         Raises:
             RequestError: 400 `invalid_option` for a beam, which decides nothing before its end.
@@ -840,7 +861,8 @@ class Recognizer:
             search.advance()
             for hypothesis in search.alive:
                 yield self.tokens[hypothesis.ids[-1]]
-        yield self._finish(self._prediction(search.run()[0], options))
+        first = self._prediction(search.run()[0], options)
+        yield self._finish(self._read_again({0: (picture, first)}, options).get(0, first))
 
     def recognize(self, inputs: Sequence[Prepared], options: Options = Options()) -> list[Prediction]:
         """Prepared inputs -> what the networks say, in the same order; batches hold inputs of like size."""
@@ -968,10 +990,11 @@ class Ensemble(Recognizer):
         self.bos, self.eos, self.pad = map(self.tokens.index, specials.pop())
         self.max_tokens = min(one.max_tokens for one in self.members)
 
-    def prepare(self, rgb: np.ndarray) -> Prepared:
+    def prepare(self, rgb: np.ndarray, zoom: float = 1.0) -> Prepared:
         """(H, W, 3) uint8 RGB -> the input of each member."""
-        by_spec = {spec: preprocess(rgb, spec) for spec in {one.spec for one in self.members}}
-        return [by_spec[one.spec] for one in self.members]
+        by_spec = {one.spec: one for one in self.members}
+        inputs = {spec: one.prepare(rgb, zoom) for spec, one in by_spec.items()}
+        return [inputs[one.spec] for one in self.members]
 
     def pixels(self, prepared: Prepared) -> np.ndarray:
         return np.concatenate([image.ravel() for image in prepared])
@@ -1016,6 +1039,28 @@ def _likelier(upright: Prediction, turned: Sequence[Prediction]) -> Prediction:
     whole = [each for each in turned if len(each.tokens) >= FEWEST_TURNED and not each.truncated]
     best = max(whole, key=by_token, default=upright)
     return best if upright.truncated or by_token(best) > by_token(upright) + BETTER else upright
+
+
+def _likeliest_of_all(views: Sequence[Prediction], options: Options) -> Prediction:
+    """The answer with the highest mean probability in all views of a picture, the first of which says how it lies.
+
+    Errors of views differ, what is right is the same in many.
+    """
+    same: dict[tuple[str, ...], list[Prediction]] = {}
+    for each in (one for view in views for one in view.n_best or (view,)):
+        same.setdefault(each.tokens, []).append(each)
+    answers = [
+        replace(
+            max(readings, key=lambda one: one.confidence),
+            confidence=sum(one.confidence for one in readings) / len(views),
+            truncated=all(one.truncated for one in readings),
+            turned=views[0].turned,
+            n_best=(),
+        )
+        for readings in same.values()
+    ]
+    answers.sort(key=lambda one: (one.truncated, -one.confidence))
+    return replace(answers[0], n_best=tuple(answers[: options.n_best])) if options.n_best > 1 else answers[0]
 
 
 def _repair(prediction: Prediction) -> Prediction:

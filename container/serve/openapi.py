@@ -198,6 +198,7 @@ def _invocations(settings: Settings) -> dict[str, Any]:
     }
     refusals = {str(status): _json(text, "Error") for status, text in REFUSALS.items()}
     turn = {"type": "string", "enum": ["auto", "off"], "default": "auto"}
+    views = {"type": "integer", "minimum": 1, "maximum": 4, "default": 4}
     return {
         "summary": "Recognize one picture or many",
         "parameters": [
@@ -206,7 +207,13 @@ def _invocations(settings: Settings) -> dict[str, Any]:
                 "in": "query",
                 "description": "auto also tries a tall picture as one that lies on its side",
                 "schema": turn,
-            }
+            },
+            {
+                "name": "views",
+                "in": "query",
+                "description": "sizes at which a picture is read whose first reading isn't sure",
+                "schema": views,
+            },
         ],
         "requestBody": {"required": True, "content": bodies},
         "responses": {

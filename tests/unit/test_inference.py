@@ -531,9 +531,8 @@ def test_options_come_in_the_body_or_beside_it() -> None:
     body = json.dumps({"image": base64_png(), "beam": 4, "tokens": True})
     request = inference.input_fn(body, "application/json")
     assert request.options == Options(beam=4, tokens=True)
-    assert request.with_options({"beam": "2", "constrained": "1", "turn": "off"}).options == Options(
-        2, 1, True, True, "off"
-    )
+    beside = {"beam": "2", "constrained": "1", "turn": "off", "views": "1"}
+    assert request.with_options(beside).options == Options(2, 1, True, True, "off", 1)
 
 
 @pytest.mark.parametrize(
@@ -544,7 +543,12 @@ def test_options_come_in_the_body_or_beside_it() -> None:
         ({"beam": True}, "invalid_option", "beam is True"),
         ({"n_best": 2.0}, "invalid_option", "n_best"),
         ({"tokens": "yes"}, "invalid_option", "tokens is 'yes', not true or false"),
-        ({"beams": 3}, "unknown_option", "'beams' is no option; there are beam, constrained, n_best, tokens, turn"),
+        (
+            {"beams": 3},
+            "unknown_option",
+            "'beams' is no option; there are beam, constrained, n_best, tokens, turn, views",
+        ),
+        ({"views": 5}, "invalid_option", "views is 5, not a whole number from 1 to 4"),
         ({"turn": "left"}, "invalid_option", "turn is 'left', not auto or off"),
     ],
 )
@@ -579,9 +583,11 @@ def test_n_best_begins_with_the_answer_and_tokens_have_confidences(tiny_base_dir
 
 def test_a_stream_gives_the_tokens_and_then_the_same_answer(tiny_base_dir: Path) -> None:
     model = inference.Recognizer.load(tiny_base_dir / "model")
-    *tokens, answer = model.stream(formula())
-    assert answer == model.predict([formula()])[0]
+    *tokens, answer = model.stream(formula(), once := Options(views=1))
+    assert answer == model.predict([formula()], once)[0]
     assert isinstance(answer, inference.Prediction) and tuple(tokens) == answer.tokens
+    *same, answer = model.stream(formula())
+    assert same == tokens and answer == model.predict([formula()])[0], "views have the last word"
     with pytest.raises(RequestError, match="n_best must be 1"):
         next(model.stream(formula(), Options(n_best=2)))
 
@@ -647,6 +653,66 @@ def test_a_tall_formula_is_left_as_it_stands(
     model = turning(tiny_base_dir)
     model.sides, model.latex = sides, latex
     assert model.predict([np.rot90(heavy_on_the_left())], Options(turn=turn))[0].turned == 0
+
+
+class Zooming(inference.Recognizer):
+    """Reads a picture by its height in pixels, as `answers` says: LaTeX and probability by zoom."""
+
+    answers: dict[float, tuple[str, float]]
+    calls: tuple[int, ...] = ()
+
+    def prepare(self, rgb: np.ndarray, zoom: float = 1.0) -> np.ndarray:
+        return np.full((1, 2), zoom, np.float32)
+
+    def recognize(self, inputs: Sequence[np.ndarray], options: object = None) -> list[inference.Prediction]:
+        self.calls = (*self.calls, len(inputs))
+        return [self._seen(round(float(image[0, 0]), 2)) for image in inputs]
+
+    def _seen(self, zoom: float) -> inference.Prediction:
+        latex, probability = self.answers[zoom]
+        return inference.Prediction(latex, tuple(latex), probability, latex == "loop", self.version)
+
+
+VIEWS = {1.0: ("a+b", 0.25), 1.1: ("a+6", 0.2), 0.8: ("loop", 0.9), 1.2: ("a+6", 0.1)}
+
+
+def zooming(base_dir: Path, answers: dict[float, tuple[str, float]]) -> Zooming:
+    model = Zooming.load(base_dir / "model")
+    assert isinstance(model, Zooming)
+    model.answers = answers
+    return model
+
+
+def test_an_unsure_reading_is_voted_on_by_views_of_other_sizes(tiny_base_dir: Path) -> None:
+    answer = zooming(tiny_base_dir, VIEWS).predict([formula()])[0]
+    assert answer.latex == "a+6", "two views together are likelier than the first alone"
+    assert answer.confidence == pytest.approx((0.2 + 0.1) / 4) and not answer.truncated
+    assert not answer.n_best
+
+
+@pytest.mark.parametrize(
+    ("first", "views", "latex", "calls"),
+    [
+        (0.3, 4, "a+b", (1,)),  # sure enough
+        (0.25, 1, "a+b", (1,)),
+        (0.25, 2, "a+b", (1, 1)),
+        (0.25, 3, "a+b", (1, 2)),
+        (0.25, 4, "a+6", (1, 3)),
+    ],
+)
+def test_as_many_views_are_read_as_are_wanted_and_needed(
+    tiny_base_dir: Path, first: float, views: int, latex: str, calls: tuple[int, ...]
+) -> None:
+    model = zooming(tiny_base_dir, {**VIEWS, 1.0: ("a+b", first)})
+    assert model.predict([formula()], Options(turn="off", views=views))[0].latex == latex
+    assert model.calls == calls
+
+
+def test_alternatives_are_gathered_from_all_views(tiny_base_dir: Path) -> None:
+    answer = zooming(tiny_base_dir, VIEWS).predict([formula()], Options(n_best=3))[0]
+    assert [one.latex for one in answer.n_best] == ["a+6", "a+b", "loop"], "what has no end comes last"
+    assert [one.confidence for one in answer.n_best] == pytest.approx([0.075, 0.0625, 0.225])
+    assert (answer.latex, answer.confidence) == (answer.n_best[0].latex, answer.n_best[0].confidence)
 
 
 @pytest.mark.parametrize("value", [0, 128, 255])
