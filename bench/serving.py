@@ -1,7 +1,8 @@
-"""Command line: `python -m bench.serving` compares the bare model, our server, and a server of the usual kind.
+"""Command line: `python -m bench.serving` compares the bare model, our server, and servers of the usual kind.
 
 All in one run, on this machine, with the same model and the same picture, so that the ratios mean something where the
-numbers don't. `make bench-serving` runs it; MODEL=folder takes a trained model.
+numbers don't. Processor time is that of the server's processes for an answer: it says what the answer costs where other
+work slows the clock down. `make bench-serving` runs it; MODEL=folder takes a trained model.
 """
 
 from __future__ import annotations
@@ -22,18 +23,22 @@ from typing import NamedTuple
 from bench import load
 from bench.random_model import write_random_model
 from container.resources import suggested_threads
+from container.train.processes import descendants_of
 from inference import Recognizer, read_image
 
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 60
 PINGS = ("-q", "20")  # a second: enough to see a delay, too few to cause one
 PORTS = {"our server": 18181, "one at a time": 18182}
+CROWD = 100  # clients, of whom /ping must notice nothing
+TOOLKIT = ROOT / ".venv-aws-toolkit"
 
 
 class Row(NamedTuple):
     name: str
     load: load.Load
     ping: load.Load | None  # asked meanwhile
+    processor: float  # milliseconds for an answer, or a picture
 
 
 def bare_model(model_dir: Path, picture: Path, batch_size: int, seconds: int) -> Row:
@@ -42,23 +47,37 @@ def bare_model(model_dir: Path, picture: Path, batch_size: int, seconds: int) ->
     pictures = [read_image(picture.read_bytes())] * batch_size
     model.predict(pictures)
     took: list[float] = []
+    before = time.process_time()
     while sum(took) < 1000 * seconds:
         started = time.perf_counter()
         model.predict(pictures)
         took.append(1000 * (time.perf_counter() - started))
+    processor = 1000 * (time.process_time() - before) / (batch_size * len(took))
     took.sort()
     at = [load.percentile(took, percent) for percent in load.PERCENTILES]
     rate = 1000 * batch_size * len(took) / sum(took)
-    return Row(f"bare model, batches of {batch_size}", load.Load(rate, (at[0], at[1], at[2]), 0), None)
+    return Row(f"bare model, batches of {batch_size}", load.Load(rate, (at[0], at[1], at[2]), 0), None, processor)
 
 
-def ask(name: str, port: int, picture: Path, clients: int, seconds: int) -> Row:
+def ask(name: str, server: int, port: int, picture: Path, clients: int, seconds: int) -> Row:
     """So many clients, each with its next request as soon as it has its answer; /ping is timed meanwhile."""
     url = f"http://127.0.0.1:{port}"
     load.result(load.post(f"{url}/invocations", 2, clients, picture))  # warm
+    started, before = time.monotonic(), processor_seconds(server)
     asking = load.post(f"{url}/invocations", seconds, clients, picture)
     pinging = load.start(f"{url}/ping", seconds, 1, *PINGS)
-    return Row(name, load.result(asking), load.result(pinging))
+    asked, pinged = load.result(asking), load.result(pinging)
+    answers = asked.rate * (time.monotonic() - started)
+    return Row(name, asked, pinged, 1000 * (processor_seconds(server) - before) / answers)
+
+
+def processor_seconds(pid: int) -> float:
+    """Processor time, the system's for it included, that a process and all below it have taken so far."""
+    ticks = 0
+    for each in (pid, *(process.pid for process in descendants_of(pid))):
+        fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])  # utime, stime of proc(5)
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -97,33 +116,55 @@ def compare(model_dir: Path, batch_size: int, clients: int, seconds: int) -> lis
     rows = [bare_model(model_dir, picture, batch_size, seconds)]
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "model").symlink_to(model_dir.resolve())
-        ours, usual = PORTS.items()
+        name, port = "our server", PORTS["our server"]
         settings = {
             "SAGEMAKER_BASE_DIR": folder,
-            "SAGEMAKER_BIND_TO_PORT": str(ours[1]),
+            "SAGEMAKER_BIND_TO_PORT": str(port),
             "SAGEMAKER_TS_BATCH_SIZE": str(batch_size),
-            "SERVE_QUEUE_SIZE": str(max(64, clients)),  # nobody is refused: the rates are of answers
+            "SERVE_QUEUE_SIZE": str(max(CROWD, clients)),  # nobody is refused: the rates are of answers
         }
-        with running([sys.executable, "-m", "container.serve"], ours[1], settings):
-            rows.append(ask(ours[0], ours[1], picture, clients, seconds))
+        with running([sys.executable, "-m", "container.serve"], port, settings) as server:
+            rows.append(ask(name, server.pid, port, picture, clients, seconds))
+            if clients < CROWD:
+                rows.append(ask(f"{name}, {CROWD} clients", server.pid, port, picture, CROWD, seconds))
+        name, port = "one at a time", PORTS["one at a time"]
         workers = suggested_threads()
-        command = [sys.executable, "-m", "gunicorn", "--workers", str(workers), "--timeout", "120"]
-        command += ["--bind", f"127.0.0.1:{usual[1]}", "bench.one_at_a_time:app"]
-        with running(command, usual[1], {"BENCH_MODEL": str(model_dir), "OMP_NUM_THREADS": "1"}):
-            rows.append(ask(f"{usual[0]}, {workers} sync workers", usual[1], picture, clients, seconds))
+        apps = {f"{name}, {workers} sync workers": "functions()"}
+        if TOOLKIT.exists():
+            apps = {f"AWS's toolkit, {workers} sync workers": "toolkit()", **apps}
+        for row, app in apps.items():
+            command = [sys.executable, "-m", "gunicorn", "--workers", str(workers), "--timeout", "120"]
+            command += ["--bind", f"127.0.0.1:{port}", f"bench.one_at_a_time:{app}"]
+            with running(command, port, _usual_settings(Path(folder))) as server:
+                rows.append(ask(row, server.pid, port, picture, clients, seconds))
     return rows
+
+
+def _usual_settings(base_dir: Path) -> dict[str, str]:
+    """The toolkit has an environment of its own, with the same versions of what the functions import."""
+    packages = map(str, TOOLKIT.glob("lib/python*/site-packages"))
+    return {
+        "BENCH_MODEL": str(base_dir / "model"),
+        "OMP_NUM_THREADS": "1",
+        "SAGEMAKER_BASE_DIR": str(base_dir),
+        "SAGEMAKER_PROGRAM": "inference.py",
+        "PYTHONPATH": ":".join([str(ROOT), str(ROOT / "code"), *packages]),
+    }
 
 
 def table(rows: Sequence[Row]) -> str:
     head = (
-        f"{'':34}{'requests/s':>11}{'ratio':>7}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}{'errors':>8}{'/ping p99 ms':>14}"
+        f"{'':34}{'requests/s':>11}{'ratio':>7}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}{'errors':>8}"
+        f"{'processor ms':>14}{'/ping p99 ms':>14}"
     )
     lines = [head]
     for row in rows:
         ping = f"{row.ping.milliseconds[-1]:14.1f}" if row.ping else f"{'':14}"
         times = "".join(f"{value:9.1f}" for value in row.load.milliseconds)
         ratio = row.load.rate / rows[-1].load.rate
-        lines.append(f"{row.name:34}{row.load.rate:11.1f}{ratio:7.2f}{times}{row.load.errors:8}{ping}")
+        lines.append(
+            f"{row.name:34}{row.load.rate:11.1f}{ratio:7.2f}{times}{row.load.errors:8}{row.processor:14.2f}{ping}"
+        )
     return "\n".join(lines)
 
 
@@ -138,6 +179,8 @@ def main() -> int:
         load.find_hey()
         model = options.model or write_random_model(ROOT / "build" / "bench" / "model")
         print(f"{model}: {options.clients} clients, {options.seconds} s each, {suggested_threads()} cores", flush=True)
+        if not TOOLKIT.exists():
+            print(f"without AWS's toolkit, as there is no {TOOLKIT.name}: make venv-aws-toolkit", flush=True)
         print(table(compare(model, options.batch, options.clients, options.seconds)), flush=True)
     except load.LoadError as error:
         print(f"bench: {error}", file=sys.stderr)

@@ -743,7 +743,8 @@ class Recognizer:
         self.bos, self.eos, self.pad = vocabulary["bos"], vocabulary["eos"], vocabulary["pad"]
         self.max_tokens = description["limits"]["max_tokens"]
         self.encoder = _session(self.model_dir / "encoder.onnx", threads)
-        self.decoder = _session(self.model_dir / "decoder.onnx", threads)
+        # A step is too small to be divided: with more threads it takes as long, and more of the processor.
+        self.decoder = _session(self.model_dir / "decoder.onnx", 1)
         self._encoder_outputs = [output.name for output in self.encoder.get_outputs()]
 
     @classmethod

@@ -25,6 +25,7 @@ def main() -> int:
     share_heaps()
     # Read by libraries when they are loaded, which happens after the fork.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, suggested_threads() // settings.worker_count)))
+    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")  # its threads spin; requests are prepared side by side anyway
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # ONNX Runtime from 1.29 on reports to Microsoft and writes to the home
     from container.serve.gunicorn_server import Server
 

@@ -1,8 +1,8 @@
-"""One thread that owns the model: items of concurrent requests share its calls (dynamic batching).
+"""A few threads that call the model, the lanes: items of concurrent requests share its calls (dynamic batching).
 
-While the model works on one call, the items of other requests gather; the next call takes them together. So a
-lone request never waits, and many requests cost little more than one. What waits is bounded by the admission of
-requests (service.py), not here.
+While all lanes are at work, the items of other requests gather; the next call takes them together. So a lone request
+never waits, and many requests cost little more than one. Two lanes keep two cores busy: in a call of one, Python and
+the networks take turns. What waits is bounded by the admission of requests (service.py), not here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from typing import Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -22,8 +22,15 @@ Result = TypeVar("Result")
 log = logging.getLogger(__name__)
 
 
+class Call(NamedTuple):
+    """Items of which a lane is working on the answers."""
+
+    since: float  # time.monotonic()
+    entries: list[Any]  # (Item, Future[Result])
+
+
 class Batcher(Generic[Item, Result]):
-    """Calls `run` with up to `max_size` items at a time, in the order of their arrival, from one thread.
+    """Calls `run` with up to `max_size` items at a time, in the order of their arrival, from `lanes` threads.
 
     Args:
         run: items -> results, in the same order. If it fails for several items, it is tried with each alone, so
@@ -33,6 +40,7 @@ class Batcher(Generic[Item, Result]):
         more_expected: whether further items are known to be on their way.
         is_wanted: asked when an item's turn comes; one that nobody wants any more is cancelled instead.
         on_waiting: told by how much the number of items that wait has changed.
+        lanes: most calls at a time.
     """
 
     def __init__(
@@ -43,16 +51,19 @@ class Batcher(Generic[Item, Result]):
         more_expected: Callable[[], bool] = lambda: False,
         is_wanted: Callable[[Item], bool] = lambda item: True,
         on_waiting: Callable[[int], None] = lambda change: None,
+        lanes: int = 1,
     ) -> None:
         self._run, self._max_size, self._max_delay, self._more_expected = run, max_size, max_delay, more_expected
         self._is_wanted, self._on_waiting = is_wanted, on_waiting
         self._waiting: deque[tuple[Item, Future[Result]]] = deque()
-        self._running: list[tuple[Item, Future[Result]]] = []
-        self._running_since: float | None = None
+        self._running: dict[int, Call] = {}  # by lane
         self._closed = False
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._work, name="model", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._work, args=[lane], name=f"model-{lane}", daemon=True) for lane in range(lanes)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, items: Sequence[Item]) -> list[Future[Result]]:
         """Queues the items. A future that is cancelled before its turn costs the model nothing."""
@@ -66,7 +77,7 @@ class Batcher(Generic[Item, Result]):
     def abandon(self, error: Exception) -> None:
         """Fails everything that waits or runs, for a server that must stop now."""
         with self._changed:
-            entries = [*self._running, *self._waiting]
+            entries = [entry for call in list(self._running.values()) for entry in call.entries] + [*self._waiting]
             self._on_waiting(-len(self._waiting))
             self._waiting.clear()
         for _, future in entries:
@@ -74,29 +85,31 @@ class Batcher(Generic[Item, Result]):
                 future.set_exception(error)
 
     def close(self, seconds: float | None) -> bool:
-        """Ends the thread once nothing waits any more, and returns whether it has ended within `seconds`."""
+        """Ends the lanes once nothing waits any more, and returns whether they have ended within `seconds`."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
+            self._changed.notify_all()
+        deadline = None if seconds is None else time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def busy_seconds(self) -> float:
-        """How long the current call has been running; 0 when idle."""
-        since = self._running_since
-        return 0.0 if since is None else time.monotonic() - since
+        """How long the oldest of the current calls has been running; 0 when idle."""
+        now = time.monotonic()
+        return max((now - call.since for call in list(self._running.values())), default=0.0)
 
     def is_alive(self) -> bool:
-        return self._thread.is_alive()
+        """Whether all lanes are there; they end when the batcher is closed."""
+        return all(thread.is_alive() for thread in self._threads)
 
-    def _work(self) -> None:
-        while (batch := self._collect()) is not None:
-            self._running_since = time.monotonic()
+    def _work(self, lane: int) -> None:
+        while (batch := self._collect(lane)) is not None:
             self._answer(batch)
-            self._running_since, self._running = None, []
+            del self._running[lane]
 
-    def _collect(self) -> list[tuple[Item, Future[Result]]] | None:
-        """The next batch; None once the batcher is closed and nothing waits."""
+    def _collect(self, lane: int) -> list[tuple[Item, Future[Result]]] | None:
+        """The next batch, which may be empty; None once the batcher is closed and nothing waits."""
         with self._changed:
             while not self._waiting:
                 if self._closed:
@@ -107,15 +120,19 @@ class Batcher(Generic[Item, Result]):
                 if (left := deadline - time.monotonic()) <= 0:
                     break
                 self._changed.wait(left)
-            self._running, before = [], len(self._waiting)
-            while self._waiting and len(self._running) < self._max_size:
+            batch: list[tuple[Item, Future[Result]]] = []
+            before = len(self._waiting)
+            while self._waiting and len(batch) < self._max_size:
                 item, future = self._waiting.popleft()
                 if not self._is_wanted(item):
                     future.cancel()
                 if future.set_running_or_notify_cancel():
-                    self._running.append((item, future))
+                    batch.append((item, future))
             self._on_waiting(len(self._waiting) - before)
-            return self._running
+            if self._waiting:
+                self._changed.notify()  # there is work for another lane
+            self._running[lane] = Call(time.monotonic(), batch)
+            return batch
 
     def _answer(self, batch: list[tuple[Item, Future[Result]]]) -> None:
         if not batch:

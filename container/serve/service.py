@@ -24,6 +24,8 @@ from container.serve.metrics import Metrics
 from container.serve.settings import Settings
 from container.serve.streaming import TokenQueue, stream_events
 
+LANES = 2  # calls of a model at a time; Python's lock, which they take turns at, leaves little room for a third
+
 log = logging.getLogger(__name__)
 
 
@@ -59,8 +61,9 @@ class Shared:
         self.capture = Capture.from_settings(settings)
         # One bound for all models: what it bounds, threads and bodies in memory, belongs to the process.
         self._slots = threading.BoundedSemaphore(settings.queue_size)
+        self.cores = max(1, suggested_threads() // settings.worker_count)
         # A crowd that comes at once decodes a few at a time: a hundred threads at it kept /ping waiting for seconds.
-        self.decoding = threading.BoundedSemaphore(max(1, suggested_threads() // settings.worker_count))
+        self.decoding = threading.BoundedSemaphore(self.cores)
 
     @contextmanager
     def slot(self) -> Iterator[None]:
@@ -114,7 +117,7 @@ class Service:
         """Why no request can be answered now, or None. Takes no time and no lock."""
         if self._problem is None and (batcher := self._batcher):
             if not batcher.is_alive() and not self._is_closing:
-                return "the model's thread has died"
+                return "a thread of the model's has died"
             if (busy := batcher.busy_seconds()) > self._settings.request_timeout:
                 return f"the model has been working on one batch for {busy:.0f} s"
         return self._problem
@@ -280,6 +283,7 @@ class Service:
             more_expected=lambda: self._arriving > 0,
             is_wanted=lambda waiting: waiting.is_wanted(),
             on_waiting=self._metrics.items_waiting.inc,
+            lanes=min(LANES, self._shared.cores) if joins else 1,  # a stranger's functions may bear no company
         )
 
     def _deadline(self) -> float:

@@ -1,6 +1,6 @@
 """S13: the same inference.py works in AWS's own inference images: run through the handler stack that they use.
 
-The toolkit has an environment of its own, with nothing of this project in it: what runs is the model directory's code.
+The toolkit has an environment of its own, without this project's packages: what runs is the model directory's code.
 """
 
 from __future__ import annotations
@@ -19,22 +19,11 @@ TOOLKIT = ROOT / ".venv-aws-toolkit/bin/python"
 PICTURE = png(formula_picture())
 BASE64 = base64.b64encode(PICTURE).decode()
 ASK = """
-import base64, json, sys
-from types import SimpleNamespace
-from sagemaker_inference.transformer import Transformer
-
-class Context(SimpleNamespace):
-    def set_response_content_type(self, number, name):
-        self.content_type = name
-    def set_response_status(self, code, phrase):
-        self.status = code
+import json, sys
+from bench.aws_toolkit import Toolkit
 
 model_dir, content_type, accept = sys.argv[1:]
-headers = {"Content-Type": content_type, "Accept": accept}
-processor = SimpleNamespace(get_request_properties=lambda: headers)
-context = Context(request_processor=[processor], system_properties={"model_dir": model_dir}, status=200)
-(body,) = Transformer().transform([{"body": sys.stdin.buffer.read()}], context)
-print(json.dumps([int(context.status), context.content_type, body]))
+print(json.dumps(Toolkit(model_dir).answer(sys.stdin.buffer.read(), content_type, accept)))
 """
 
 
@@ -51,7 +40,7 @@ def ask(base_dir, body, content_type, accept="application/json"):
         **os.environ,
         "SAGEMAKER_BASE_DIR": str(base_dir),
         "SAGEMAKER_PROGRAM": "inference.py",
-        "PYTHONPATH": str(model_dir / "code"),
+        "PYTHONPATH": f"{model_dir / 'code'}:{ROOT}",
     }
     command = [str(TOOLKIT), "-c", ASK, str(model_dir), content_type, accept]
     return json.loads(subprocess.run(command, input=body, env=environment, stdout=subprocess.PIPE, check=True).stdout)

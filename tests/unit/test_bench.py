@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 
 import pytest
 
 from bench import load, mix, serving, soak
+from container.train.processes import descendants_of
 from tests.support.server import free_port
 from tests.support.tiny_model import formula_picture, png
 
@@ -49,12 +52,24 @@ def test_no_answers():
 
 def test_the_table_compares_with_the_last_row():
     rows = [
-        serving.Row("ours", load.Load(30, (1, 2, 3), 0), load.Load(1, (1, 2, 4.5), 0)),
-        serving.Row("usual", load.Load(10, (1, 2, 3), 5), None),
+        serving.Row("ours", load.Load(30, (1, 2, 3), 0), load.Load(1, (1, 2, 4.5), 0), 2.5),
+        serving.Row("usual", load.Load(10, (1, 2, 3), 5), None, 7.5),
     ]
     ours, usual = serving.table(rows).splitlines()[1:]
     assert "3.00" in ours and ours.endswith("4.5")
-    assert "1.00" in usual
+    assert "1.00" in usual and usual.split()[-1] == "7.50"
+
+
+def test_processor_time_of_a_process_tree():
+    """What a child has computed counts; what it slept doesn't."""
+    grandchild = "import time; [None for _ in iter(lambda: time.process_time() < 0.2, False)]; print(); time.sleep(60)"
+    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {grandchild!r}])"
+    with subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE) as process:
+        assert process.stdout and process.stdout.readline()
+        spent = serving.processor_seconds(process.pid)
+        for below in descendants_of(process.pid):
+            os.kill(below.pid, signal.SIGKILL)
+    assert spent >= 0.2
 
 
 def test_without_hey_it_says_what_to_install():

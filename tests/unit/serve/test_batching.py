@@ -78,9 +78,10 @@ def test_cancelled_items_are_skipped(model):
     assert model.calls == [[1], [3]]
 
 
-def test_abandon_fails_what_waits_and_what_runs(model):
-    batcher = Batcher(model, max_size=1)
-    futures = batcher.submit([1, 2])
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_abandon_fails_what_waits_and_what_runs(model, lanes):
+    batcher = Batcher(model, max_size=1, lanes=lanes)
+    futures = batcher.submit([1, 2, 4])
     assert model.started.wait(10)
     batcher.abandon(RuntimeError("stopping"))
     for future in futures:
@@ -124,16 +125,30 @@ def test_busy_seconds(model):
     assert batcher.busy_seconds() == 0
 
 
+def test_lanes_work_at_the_same_time():
+    together = threading.Barrier(2, timeout=10)
+
+    def run(items):
+        together.wait()
+        return items
+
+    batcher = Batcher(run, max_size=2, lanes=2)
+    assert results(batcher.submit([1, 2, 3, 4])) == [1, 2, 3, 4]
+    assert results(batcher.submit([5]) + batcher.submit([6, 7])) == [5, 6, 7]
+
+
 @settings(deadline=None, max_examples=30)
-@given(st.lists(st.lists(st.integers(0, 12), max_size=9), min_size=1, max_size=12), st.integers(1, 5))
-def test_everyone_gets_own_answers(requests, max_size):
+@given(
+    st.lists(st.lists(st.integers(0, 12), max_size=9), min_size=1, max_size=12), st.integers(1, 5), st.integers(1, 3)
+)
+def test_everyone_gets_own_answers(requests, max_size, lanes):
     sizes = []
 
     def double(items):
         sizes.append(len(items))
         return [2 * item for item in items]
 
-    batcher = Batcher(double, max_size, max_delay=0.001, more_expected=lambda: True)
+    batcher = Batcher(double, max_size, max_delay=0.001, more_expected=lambda: True, lanes=lanes)
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda items: results(batcher.submit(items)), requests))
     assert answers == [[2 * item for item in items] for items in requests]
@@ -141,8 +156,9 @@ def test_everyone_gets_own_answers(requests, max_size):
     assert max(sizes, default=0) <= max_size
 
 
-def test_closing_answers_what_waits_and_ends_the_thread(model):
-    batcher = Batcher(model, max_size=1)
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_closing_answers_what_waits_and_ends_the_lanes(model, lanes):
+    batcher = Batcher(model, max_size=1, lanes=lanes)
     futures = batcher.submit([1, 2, 3])
     assert not batcher.close(0)
     model.go.set()
