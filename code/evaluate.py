@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _model_folder(options.model) as folder:
             _evaluate(folder, options)
-    except (ConfigError, DataError, inference.ModelError) as error:
+    except (ConfigError, DataError, inference.ModelError, inference.RequestError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -50,17 +50,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="folder with gt.txt, labels.tsv or *.jsonl")
     parser.add_argument("--out", type=Path, required=True, help="folder for metrics.json and report.html")
     parser.add_argument("--history", type=Path, help="the training's history.jsonl, if the model has none")
+    parser.add_argument("--options", default="", metavar="NAME=VALUE,...", help="a request's: beam=4,views=1")
     parser.add_argument("--limit", type=int, help="measure the first N samples only")
     parser.add_argument("--on-bad-sample", choices=("error", "skip"), default="error")
     return parser
 
 
 def _evaluate(model: Path, options: argparse.Namespace) -> None:
+    pairs = (pair.partition("=") for pair in options.options.split(",") if pair)
+    reading = inference.Options().changed({name.strip(): value.strip() for name, _, value in pairs})
     recognizer = inference.Recognizer.load(model, threads=1)  # one for each core: see `recognize`
     dataset = read_dataset(options.data, options.on_bad_sample)
     history = _read_history(options.history or model / HISTORY, needed=options.history is not None)
     samples = dataset.samples[: options.limit]
-    recognized = recognize(recognizer, samples, options.on_bad_sample, show_progress=True)
+    recognized = recognize(recognizer, samples, reading, options.on_bad_sample, show_progress=True)
     skipped = [*dataset.skipped, *recognized.skipped]
     options.out.mkdir(parents=True, exist_ok=True)
     _write_results(options.out, recognized, skipped)
@@ -68,6 +71,7 @@ def _evaluate(model: Path, options: argparse.Namespace) -> None:
         "model": f"{options.model.name}, version {recognizer.version}",
         "data": f"{options.data.name}: {len(recognized.results)} samples measured, {len(skipped)} left out",
         "speed": f"{1 / recognized.seconds_per_picture:.0f} pictures a second, {inference.default_threads()} cores",
+        "options": options.options or "a request's defaults",
         "confidence": "calibrated in training" if recognizer.calibration else "the network's own, not calibrated",
     }
     attention = read_attention(model)

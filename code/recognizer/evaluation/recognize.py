@@ -39,6 +39,7 @@ class Recognized:
 def recognize(
     recognizer: inference.Recognizer,
     samples: Sequence[Sample],
+    options: inference.Options,
     on_bad_sample: OnBadSample = "error",
     show_progress: bool = False,
 ) -> Recognized:
@@ -57,7 +58,7 @@ def recognize(
     def work(chunk: Sequence[Sample]) -> tuple[list[Sample], list[Result], list[str]]:
         unreadable: list[str] = []
         readable, pictures = _load(chunk, on_bad_sample, unreadable)
-        return readable, list(map(_result, readable, pictures, recognizer.predict(pictures))), unreadable
+        return readable, list(map(_result, readable, pictures, recognizer.predict(pictures, options))), unreadable
 
     chunks = [samples[start : start + CHUNK] for start in range(0, len(samples), CHUNK)]
     began = time.perf_counter()

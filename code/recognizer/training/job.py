@@ -253,7 +253,7 @@ def _golden_pictures(samples: list[Sample]) -> list[Any]:
 def _evaluate(folders: Folders, samples: list[Sample], history: list[dict[str, float]]) -> None:
     """Measures the exported model on the validation samples, and writes the report."""
     recognizer = inference.Recognizer.load(folders.model, threads=1)
-    recognized = recognize(recognizer, samples)
+    recognized = recognize(recognizer, samples, inference.Options())
     metrics = compute_metrics(recognized.results)
     facts = {
         "model": recognizer.version,

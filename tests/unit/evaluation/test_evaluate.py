@@ -39,6 +39,22 @@ def run(model, data, out, *more):
     return evaluate.main(["--model", str(model), "--data", str(data), "--out", str(out), *more])
 
 
+def test_pictures_are_read_with_the_options_of_a_request(model, data, tmp_path, monkeypatch, capsys):
+    seen = []
+    predict = inference.Recognizer.predict
+
+    def watched(self, pictures, options):
+        seen.append(options)
+        return predict(self, pictures, options)
+
+    monkeypatch.setattr(inference.Recognizer, "predict", watched)
+    assert run(model, data, tmp_path / "out", "--options", "beam=2, views=1") == 0
+    assert set(seen) == {inference.Options(beam=2, views=1)}
+    assert "beam=2, views=1" in (tmp_path / "out" / "report.html").read_text()
+    assert run(model, data, tmp_path / "out", "--options", "beam=99") == 1
+    assert "beam is '99', not a whole number from 1 to 8" in capsys.readouterr().err
+
+
 def test_measures_and_reports(model, data, tmp_path, capsys):
     assert run(model, data, tmp_path / "out") == 0
     summary = json.loads((tmp_path / "out" / "metrics.json").read_text())
