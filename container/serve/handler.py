@@ -92,6 +92,8 @@ class Handler:
         self._types = _picture_types(whole) if whole and not transform_fn else None
         self._stream_fn = getattr(whole, "stream_fn", None) if self._types else None
         self._record_types: tuple[str, ...] = getattr(whole, "RECORD_TYPES", ()) if self._types else ()
+        # A model's own functions may keep state between calls, and expect one at a time as under AWS's toolkit.
+        self.is_builtin = custom is None or is_builtin(Path(custom.__file__ or ""))
         self.model = choose("model_fn", 1)(str(model_dir))
 
     @property
@@ -187,6 +189,11 @@ def own_program(model_dir: Path, program: str = "inference.py") -> Path | None:
     """The file with functions that the model brings along: `code/<program>` or `code/inference.py`."""
     code = model_dir / "code"
     return next((code / name for name in (program, "inference.py") if (code / name).is_file()), None)
+
+
+def is_builtin(path: Path) -> bool:
+    """Whether a model's file with functions is a copy of this project's, as exported models have."""
+    return path.read_bytes() == BUILTIN.read_bytes()
 
 
 def load_handler(model_dir: Path, program: str = "inference.py", runs_own_code: bool = True) -> Handler:

@@ -20,7 +20,7 @@ from pathlib import Path
 from container.resources import memory_limit
 from container.serve import errors
 from container.serve.errors import ServeError
-from container.serve.handler import BUILTIN, forget_code, own_program
+from container.serve.handler import forget_code, is_builtin, own_program
 from container.serve.metrics import Metrics
 from container.serve.model_check import UnsafeModelError, check, check_arrays, members_of_folder, open_archive
 from container.serve.model_location import ModelNotFoundError, find_model
@@ -229,7 +229,7 @@ class MultiModel:
     def _runs_own_code(self, folder: Path) -> bool:
         """Whether the model's own functions are to be run. Code of strangers shares this process with other models."""
         path = own_program(folder, self._settings.program)
-        if path is None or path.read_bytes() == BUILTIN.read_bytes():
+        if path is None or is_builtin(path):
             return False
         if self._settings.models_code == "refuse":
             raise ServeError(

@@ -283,7 +283,7 @@ class Service:
             more_expected=lambda: self._arriving > 0,
             is_wanted=lambda waiting: waiting.is_wanted(),
             on_waiting=self._metrics.items_waiting.inc,
-            lanes=min(LANES, self._shared.cores) if joins else 1,  # a stranger's functions may bear no company
+            lanes=min(LANES, self._shared.cores) if handler.is_builtin else 1,
         )
 
     def _deadline(self) -> float:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.support.handlers import replace_handler
+from tests.support.handlers import add_to_handler, replace_handler
 from tests.support.server import Server
 from tests.support.tiny_model import formula_picture, png
 
@@ -133,6 +133,28 @@ def test_S13_a_strangers_functions_run_one_request_at_a_time(own_base_dir):
         server.wait_until_ready()
         replies = list(pool.map(server.invoke, [b"%d" % number for number in range(8)]))
     assert [reply.body for reply in replies] == [b"%d" % number for number in range(8)]
+
+
+ALONE = """
+import threading
+_busy, _ours = threading.Lock(), predict_fn
+
+
+def predict_fn(request, model, context=None):
+    if not _busy.acquire(blocking=False):
+        raise RuntimeError("called twice at a time")
+    threading.Event().wait(0.05)
+    _busy.release()
+    return _ours(request, model)
+"""
+
+
+def test_S13_our_functions_with_a_change_run_one_call_at_a_time(own_base_dir):
+    """Their pictures share calls, as ours do, but nobody has said that two calls may overlap."""
+    add_to_handler(own_base_dir, ALONE)
+    with Server(own_base_dir, {"SAGEMAKER_TS_BATCH_SIZE": "1"}) as server, ThreadPoolExecutor(8) as pool:
+        server.wait_until_ready()
+        assert [reply.status for reply in pool.map(server.invoke, [PICTURE] * 8)] == [200] * 8
 
 
 def test_S13_a_fault_of_the_handler_shows_no_traceback(own_base_dir):
