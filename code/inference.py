@@ -20,6 +20,7 @@ import json
 import math
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from difflib import SequenceMatcher
@@ -707,6 +708,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 LEAST_CONFIDENCE = 1e-300  # a probability below has no logarithm
+BATCH_PIXELS = 320_000  # of prepared inputs in a batch: two of the largest, for which the encoder takes 0.4 GB
 Prepared = Any  # what `prepare` makes of a picture: (h, w) float32, in an ensemble one for each member
 
 # When a picture is tried as one that lies on its side; set on embedded pictures with the shipped weights.
@@ -715,6 +717,24 @@ SURE = 0.9  # probability of a reading that needs no other
 BETTER = 0.15  # in log probability of a token: nothing that was right as it stood was lost by this
 FEWEST_TURNED = 3  # tokens: less has another meaning on its side, as `|` and `-`
 UNSURE = 0.3  # probability of a reading below which a picture is read at other sizes too
+
+
+class Calls:
+    """How many calls of networks run in this process: what runs alone may use all cores."""
+
+    def __init__(self) -> None:
+        self.count, self._lock = 0, threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self.count += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self.count -= 1
+
+
+CALLS = Calls()
 
 
 class Recognizer:
@@ -743,6 +763,8 @@ class Recognizer:
         self.bos, self.eos, self.pad = vocabulary["bos"], vocabulary["eos"], vocabulary["pad"]
         self.max_tokens = description["limits"]["max_tokens"]
         self.encoder = _session(self.model_dir / "encoder.onnx", threads)
+        # For calls side by side, which would wait for each other's threads; and ONNX Runtime waits by spinning.
+        self._narrow_encoder = _session(self.model_dir / "encoder.onnx", 1) if threads > 1 else self.encoder
         # A step is too small to be divided: with more threads it takes as long, and more of the processor.
         self.decoder = _session(self.model_dir / "decoder.onnx", 1)
         self._encoder_outputs = [output.name for output in self.encoder.get_outputs()]
@@ -857,24 +879,38 @@ class Recognizer:
             yield from answer.tokens
             yield answer
             return
-        search = self._search([image], options)
-        while search.alive:
-            search.advance()
-            for hypothesis in search.alive:
-                yield self.tokens[hypothesis.ids[-1]]
+        with CALLS:
+            search = self._search([image], options)
+            while search.alive:
+                search.advance()
+                for hypothesis in search.alive:
+                    yield self.tokens[hypothesis.ids[-1]]
         first = self._prediction(search.run()[0], options)
         yield self._finish(self._read_again({0: (picture, first)}, options).get(0, first))
 
     def recognize(self, inputs: Sequence[Prepared], options: Options = Options()) -> list[Prediction]:
         """Prepared inputs -> what the networks say, in the same order; batches hold inputs of like size."""
         answers: list[Prediction | None] = [None] * len(inputs)
-        by_size = sorted(range(len(inputs)), key=lambda i: self._shape(inputs[i])[::-1])
-        for start in range(0, len(by_size), self.batch_size):
-            rows = by_size[start : start + self.batch_size]
-            readings = self._search([inputs[i] for i in rows], options).run()
+        for rows in self._batches(inputs):
+            with CALLS:
+                readings = self._search([inputs[i] for i in rows], options).run()
             for row, hypotheses in zip(rows, readings, strict=True):
                 answers[row] = self._prediction(hypotheses, options)
         return [answer for answer in answers if answer is not None]
+
+    def _batches(self, inputs: Sequence[Prepared]) -> Iterator[list[int]]:
+        """Places of inputs of like size that go through the networks together."""
+        rows: list[int] = []
+        tallest = 0
+        for place in sorted(range(len(inputs)), key=lambda i: self._shape(inputs[i])[::-1]):
+            height, width = self._shape(inputs[place])
+            tallest = max(tallest, height)
+            if rows and (len(rows) == self.batch_size or (len(rows) + 1) * tallest * width > BATCH_PIXELS):
+                yield rows
+                rows, tallest = [], height
+            rows.append(place)
+        if rows:
+            yield rows
 
     def _search(self, inputs: Sequence[Prepared], options: Options) -> BeamSearch:
         beam = max(options.beam, options.n_best)
@@ -888,7 +924,8 @@ class Recognizer:
     def encode(self, inputs: Sequence[np.ndarray]) -> tuple[np.ndarray, Memory]:
         """Prepared inputs -> the state before the first token (P, B, ...), and what the encoder saw."""
         images, sizes = make_batch(inputs, self.spec)
-        arrays = self.encoder.run(self._encoder_outputs, {"images": images, "sizes": sizes})
+        encoder = self.encoder if CALLS.count <= 1 else self._narrow_encoder
+        arrays = encoder.run(self._encoder_outputs, {"images": images, "sizes": sizes})
         memory = dict(zip(self._encoder_outputs, arrays, strict=True))
         return memory.pop("prefix"), memory
 

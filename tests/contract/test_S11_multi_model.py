@@ -27,8 +27,8 @@ from tests.support.tiny_model import formula_picture, png
 PICTURE = png(formula_picture())
 MULTI = {"SAGEMAKER_MULTI_MODEL": "true"}
 OWN_CODE = {**MULTI, "SERVE_MODELS_CODE": "run"}
-# One tiny model counts as a little over 32 MB.
-ROOM_FOR_TWO = {**MULTI, "SERVE_MODELS_MEMORY_MB": "80"}
+# One tiny model counts as a little over 48 MB.
+ROOM_FOR_TWO = {**MULTI, "SERVE_MODELS_MEMORY_MB": "120"}
 
 
 class Models(Server):
@@ -209,7 +209,7 @@ def test_S11_unload_returns_when_the_accepted_are_answered(own_base_dir):
         wait_until(lambda: not server.names())
         assert server.ask("a").status == 404
         assert server.load("a", own_base_dir / "model").status == 200  # the name is free at once
-        assert scrape(server)["formula_models_memory_bytes",] > 2 * 32 * 2**20  # the old one still counts
+        assert scrape(server)["formula_models_memory_bytes",] > 2 * 48 * 2**20  # the old one still counts
         assert not unloading.done()
         go.touch()
         assert {future.result().status for future in asked} == {200}
@@ -263,14 +263,14 @@ def test_S11_without_memory_507_and_after_an_unload_room(tiny_base_dir):
         assert [server.load(name, url).status for name in "ab"] == [200, 200]
         refused = server.load("c", url)
         assert (refused.status, refused.code) == (507, "insufficient_memory")
-        assert "of the 80 MB" in refused.json()["error"]["message"]
+        assert "of the 120 MB" in refused.json()["error"]["message"]
         assert server.names() == ["a", "b"]
         assert server.unload("a").status == 200
         assert server.load("c", url).status == 200
         seen = scrape(server)
     assert seen["formula_model_loads_total", "ok"] == 3
     assert seen["formula_model_loads_total", "insufficient_memory"] == 1
-    assert 64 < seen["formula_models_memory_bytes",] / 2**20 < 80
+    assert 96 < seen["formula_models_memory_bytes",] / 2**20 < 120
 
 
 def test_S11_the_least_recently_used_makes_room_if_allowed(tiny_base_dir):
@@ -287,7 +287,7 @@ def test_S11_the_least_recently_used_makes_room_if_allowed(tiny_base_dir):
 
 def test_S11_a_busy_model_is_not_evicted(own_base_dir):
     go = hold_back(own_base_dir)
-    variables = {**OWN_CODE, "SERVE_MODELS_MEMORY_MB": "40", "SERVE_MODELS_EVICT": "true"}
+    variables = {**OWN_CODE, "SERVE_MODELS_MEMORY_MB": "60", "SERVE_MODELS_EVICT": "true"}
     with Models(own_base_dir, variables) as server, ThreadPoolExecutor(1) as pool:
         server.wait_until_ready()
         server.load("a", own_base_dir / "model")

@@ -571,6 +571,31 @@ def test_predictions_come_in_the_order_of_the_pictures(tiny_base_dir: Path) -> N
     assert [p.confidence for p in together] == pytest.approx([p.confidence for p in alone], abs=1e-5)
 
 
+def test_batches_have_every_picture_once_and_fit_into_memory(tiny_base_dir: Path) -> None:
+    model = inference.Recognizer.load(tiny_base_dir / "model")
+
+    @given(st.lists(st.tuples(st.integers(1, 320), st.integers(1, 1280)), max_size=20))
+    def check(sizes: list[tuple[int, int]]) -> None:
+        batches = list(model._batches([np.empty(size, np.float32) for size in sizes]))
+        assert sorted(place for rows in batches for place in rows) == list(range(len(sizes)))
+        for rows in batches:
+            height, width = (max(sizes[place][axis] for place in rows) for axis in (0, 1))
+            assert len(rows) == 1 or (len(rows) <= 8 and len(rows) * height * width <= inference.BATCH_PIXELS)
+
+    check()
+
+
+def test_side_by_side_each_call_has_one_thread(tiny_base_dir: Path) -> None:
+    model = inference.Recognizer.load(tiny_base_dir / "model", threads=2)
+    alone = model.predict([formula()])[0]
+    model.encoder = None  # with all threads
+    with inference.CALLS:  # another one
+        assert model.predict([formula()])[0].latex == alone.latex
+    with pytest.raises(AttributeError):
+        model.predict([formula()])
+    assert inference.CALLS.count == 0
+
+
 def test_n_best_begins_with_the_answer_and_tokens_have_confidences(tiny_base_dir: Path) -> None:
     model = inference.Recognizer.load(tiny_base_dir / "model")
     answer = model.predict([formula()], Options(n_best=3, tokens=True))[0]
