@@ -116,6 +116,7 @@ def compare(model_dir: Path, batch_size: int, clients: int, seconds: int) -> lis
     rows = [bare_model(model_dir, picture, batch_size, seconds)]
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "model").symlink_to(model_dir.resolve())
+        workers = suggested_threads()
         name, port = "our server", PORTS["our server"]
         settings = {
             "SAGEMAKER_BASE_DIR": folder,
@@ -123,12 +124,14 @@ def compare(model_dir: Path, batch_size: int, clients: int, seconds: int) -> lis
             "SAGEMAKER_TS_BATCH_SIZE": str(batch_size),
             "SERVE_QUEUE_SIZE": str(max(CROWD, clients)),  # nobody is refused: the rates are of answers
         }
-        with running([sys.executable, "-m", "container.serve"], port, settings) as server:
-            rows.append(ask(name, server.pid, port, picture, clients, seconds))
-            if clients < CROWD:
-                rows.append(ask(f"{name}, {CROWD} clients", server.pid, port, picture, CROWD, seconds))
+        for processes in sorted({1, workers}):
+            row = name if processes == 1 else f"{name}, {processes} processes"
+            settings["SAGEMAKER_MODEL_SERVER_WORKERS"] = str(processes)
+            with running([sys.executable, "-m", "container.serve"], port, settings) as server:
+                rows.append(ask(row, server.pid, port, picture, clients, seconds))
+                if clients < CROWD:
+                    rows.append(ask(f"{row}, {CROWD} clients", server.pid, port, picture, CROWD, seconds))
         name, port = "one at a time", PORTS["one at a time"]
-        workers = suggested_threads()
         apps = {f"{name}, {workers} sync workers": "functions()"}
         if TOOLKIT.exists():
             apps = {f"AWS's toolkit, {workers} sync workers": "toolkit()", **apps}
@@ -154,7 +157,7 @@ def _usual_settings(base_dir: Path) -> dict[str, str]:
 
 def table(rows: Sequence[Row]) -> str:
     head = (
-        f"{'':34}{'requests/s':>11}{'ratio':>7}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}{'errors':>8}"
+        f"{'':40}{'requests/s':>11}{'ratio':>7}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}{'errors':>8}"
         f"{'processor ms':>14}{'/ping p99 ms':>14}"
     )
     lines = [head]
@@ -163,7 +166,7 @@ def table(rows: Sequence[Row]) -> str:
         times = "".join(f"{value:9.1f}" for value in row.load.milliseconds)
         ratio = row.load.rate / rows[-1].load.rate
         lines.append(
-            f"{row.name:34}{row.load.rate:11.1f}{ratio:7.2f}{times}{row.load.errors:8}{row.processor:14.2f}{ping}"
+            f"{row.name:40}{row.load.rate:11.1f}{ratio:7.2f}{times}{row.load.errors:8}{row.processor:14.2f}{ping}"
         )
     return "\n".join(lines)
 
