@@ -712,6 +712,7 @@ BATCH_PIXELS = 320_000  # of prepared inputs in a batch: two of the largest, for
 Prepared = Any  # what `prepare` makes of a picture: (h, w) float32, in an ensemble one for each member
 
 # When a picture is tried as one that lies on its side; set on embedded pictures with the shipped weights.
+TURNS = (90, 270)  # degrees clockwise
 TALL = 1.5  # times as high as wide: 2% of upright pictures
 SURE = 0.9  # probability of a reading that needs no other
 BETTER = 0.15  # in log probability of a token: nothing that was right as it stood was lost by this
@@ -735,6 +736,9 @@ class Calls:
 
 
 CALLS = Calls()
+
+
+Read = Mapping[int, tuple[np.ndarray, Prediction]]  # by its place: a picture, and what it was read as
 
 
 class Recognizer:
@@ -812,39 +816,46 @@ class Recognizer:
         written = [place for place, image in enumerate(inputs) if self._has_ink(image)]
         predictions = dict(zip(written, self.recognize([inputs[i] for i in written], options), strict=True))
         if options.turn == "auto":
-            unsure = [i for i in written if _is_tall(self._shape(inputs[i])) and predictions[i].confidence < SURE]
-            read = self._read_turned([pictures[i] for i in unsure], options)
-            for place, turned in zip(unsure, read, strict=True):
-                predictions[place] = _likelier(predictions[place], turned)
+            tall = [i for i in written if _is_tall(self._shape(inputs[i]))]
+            predictions |= self._read_turned({i: (pictures[i], predictions[i]) for i in tall}, options)
         predictions |= self._read_again({i: (pictures[i], predictions[i]) for i in written}, options)
         return [
             self._finish(predictions[i]) if i in predictions else self._blank(options) for i in range(len(pictures))
         ]
 
-    def _read_again(self, read: Mapping[int, tuple[np.ndarray, Prediction]], options: Options) -> dict[int, Prediction]:
-        """What is made of the pictures whose first reading isn't sure when they are read at other sizes as well."""
-        zooms = ZOOMS[: options.views - 1]
-        unsure = {place: (rgb, first) for place, (rgb, first) in read.items() if first.confidence < UNSURE}
-        if not (zooms and unsure):
-            return {}
-        inputs = [
-            self.prepare(np.rot90(rgb, -first.turned // 90), zoom) for rgb, first in unsure.values() for zoom in zooms
-        ]
-        views = iter(self.recognize(inputs, options))
-        return {
-            place: _likeliest_of_all([first, *(next(views) for _ in zooms)], options)
-            for place, (_, first) in unsure.items()
-        }
-
-    def _read_turned(self, pictures: Sequence[np.ndarray], options: Options) -> list[list[Prediction]]:
-        """What each picture is when turned by 90 and by 270 degrees; they go through the networks together.
+    def _read_turned(self, read: Read, options: Options) -> dict[int, Prediction]:
+        """What is made of the pictures whose first reading isn't sure when they are read lying on either side as well.
 
         They are prepared anew: what lies on its side was cropped and scaled by the bounds of an upright formula.
         """
-        turns = (90, 270)
-        inputs = [self.prepare(np.rot90(picture, -turn // 90)) for picture in pictures for turn in turns]
-        read = iter(self.recognize(inputs, options))
-        return [[replace(next(read), turned=turn) for turn in turns] for _ in pictures]
+        inputs = {
+            place: [self.prepare(_turned(rgb, degrees)) for degrees in TURNS]
+            for place, (rgb, first) in read.items()
+            if first.confidence < SURE
+        }
+        found = {}
+        for place, readings in self._recognize_all(inputs, options).items():
+            turned = [replace(each, turned=degrees) for each, degrees in zip(readings, TURNS, strict=True)]
+            found[place] = _likelier(read[place][1], turned)
+        return found
+
+    def _read_again(self, read: Read, options: Options) -> dict[int, Prediction]:
+        """What is made of the pictures whose first reading isn't sure when they are read at other sizes as well."""
+        zooms = ZOOMS[: options.views - 1]
+        inputs = {
+            place: [self.prepare(_turned(rgb, first.turned), zoom) for zoom in zooms]
+            for place, (rgb, first) in read.items()
+            if zooms and first.confidence < UNSURE
+        }
+        return {
+            place: _likeliest_of_all([read[place][1], *views], options)
+            for place, views in self._recognize_all(inputs, options).items()
+        }
+
+    def _recognize_all(self, inputs: Mapping[int, Sequence[Prepared]], options: Options) -> dict[int, list[Prediction]]:
+        """`recognize` for several inputs of each picture; all go through the networks together."""
+        readings = iter(self.recognize([image for images in inputs.values() for image in images], options))
+        return {place: [next(readings) for _ in images] for place, images in inputs.items()}
 
     def _finish(self, prediction: Prediction) -> Prediction:
         return self._calibrate(_repair(prediction))
@@ -1066,6 +1077,11 @@ def _translated(step: Step, ids: np.ndarray) -> Step:
 
 def _is_tall(shape: tuple[int, int]) -> bool:
     return shape[0] > TALL * shape[1]
+
+
+def _turned(rgb: np.ndarray, degrees: int) -> np.ndarray:
+    """(H, W, 3) -> the picture turned clockwise by a multiple of 90 degrees."""
+    return np.rot90(rgb, -degrees // 90)
 
 
 def _likelier(upright: Prediction, turned: Sequence[Prediction]) -> Prediction:

@@ -66,7 +66,7 @@ class MultiModel:
 
     def start(self, metrics: Metrics) -> None:
         self._metrics, self._shared = metrics, Shared(self._settings, metrics)
-        if self._settings.workers > 1:
+        if (self._settings.workers or 1) > 1:
             log.warning(
                 "SAGEMAKER_MODEL_SERVER_WORKERS=%d isn't followed: with SAGEMAKER_MULTI_MODEL one process serves, as a "
                 "model that is loaded in one would be missing in the others",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from container.serve.workers import suggested_workers
 
 
 class SettingsError(Exception):
@@ -31,7 +34,7 @@ class Settings(BaseModel):
     base_dir: Path = Field(Path("/opt/ml"), alias="SAGEMAKER_BASE_DIR")
     program: str = Field("inference.py", alias="SAGEMAKER_PROGRAM")  # the handler's file in the model's code/
     port: int = Field(8080, ge=1, le=65535, alias="SAGEMAKER_BIND_TO_PORT")
-    workers: int = Field(1, ge=1, le=64, alias="SAGEMAKER_MODEL_SERVER_WORKERS")  # each holds a model of its own
+    workers: int | None = Field(None, ge=1, le=64, alias="SAGEMAKER_MODEL_SERVER_WORKERS")  # each holds a model
     request_timeout: float = Field(55, gt=0, le=3600, alias="SAGEMAKER_MODEL_SERVER_TIMEOUT")  # seconds
     log_level: Annotated[int, BeforeValidator(_log_level)] = Field(logging.INFO, alias="SAGEMAKER_CONTAINER_LOG_LEVEL")
     is_batch: bool = Field(False, alias="SAGEMAKER_BATCH")  # batch transform: a large request may take long
@@ -66,10 +69,10 @@ class Settings(BaseModel):
         """As told, else outside SageMaker, whose endpoints let nobody ask for them."""
         return self.region is None if self.metrics is None else self.metrics
 
-    @property
+    @cached_property
     def worker_count(self) -> int:
         """Processes that serve. One where models come and go: a load reaches one process, and the others lack it."""
-        return 1 if self.multi_model else self.workers
+        return 1 if self.multi_model else self.workers or suggested_workers(self.model_root)
 
     @property
     def model_root(self) -> Path:

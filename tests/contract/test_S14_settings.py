@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from container.resources import suggested_threads
+from container.serve.workers import suggested_workers
 from tests.support.handlers import count_pictures, replace_handler
 from tests.support.server import Server
 from tests.support.tiny_model import formula_picture, png
@@ -22,6 +23,13 @@ def test_S14_workers(tiny_base_dir):
     with Server(tiny_base_dir, {"SAGEMAKER_MODEL_SERVER_WORKERS": "2"}) as server:
         server.wait_until_ready()
         assert len(server.workers()) == 2
+        assert server.invoke(PICTURES[0]).status == 200
+
+
+def test_S14_by_default_a_worker_for_each_core(tiny_base_dir):
+    with Server(tiny_base_dir, {"SAGEMAKER_MODEL_SERVER_WORKERS": ""}) as server:
+        server.wait_until_ready()
+        assert len(server.workers()) == suggested_workers(tiny_base_dir / "model")
         assert server.invoke(PICTURES[0]).status == 200
 
 

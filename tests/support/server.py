@@ -56,6 +56,7 @@ class Server:
             "OMP_NUM_THREADS": "1",
             "SAGEMAKER_BASE_DIR": str(base_dir),
             "SAGEMAKER_BIND_TO_PORT": str(self.port),
+            "SAGEMAKER_MODEL_SERVER_WORKERS": "1",  # what it counts and bounds is then in one process
         }
         self.process = subprocess.Popen(
             list(command),

@@ -625,7 +625,7 @@ class Turning(inference.Recognizer):
     calls: tuple[int, ...] = ()  # how many inputs came together
 
     def recognize(self, inputs: Sequence[np.ndarray], options: object = None) -> list[inference.Prediction]:
-        self.calls = (*self.calls, len(inputs))
+        self.calls = (*self.calls, len(inputs)) if inputs else self.calls
         return [self._seen(image) for image in inputs]
 
     def _seen(self, image: np.ndarray) -> inference.Prediction:
@@ -690,7 +690,7 @@ class Zooming(inference.Recognizer):
         return np.full((1, 2), zoom, np.float32)
 
     def recognize(self, inputs: Sequence[np.ndarray], options: object = None) -> list[inference.Prediction]:
-        self.calls = (*self.calls, len(inputs))
+        self.calls = (*self.calls, len(inputs)) if inputs else self.calls
         return [self._seen(round(float(image[0, 0]), 2)) for image in inputs]
 
     def _seen(self, zoom: float) -> inference.Prediction:
