@@ -120,7 +120,8 @@ serve-local: ## Serve what train-local made, or else the shipped model, on PORT,
 	    -v "$(abspath $(MODEL)):/opt/ml/model:ro" $(SERVE_IMAGE) serve; \
 	else \
 	  $(MAKE) --no-print-directory $(READY) && \
-	  SAGEMAKER_BASE_DIR="$(abspath $(OUT)/ml)" SAGEMAKER_BIND_TO_PORT=$(PORT) SERVE_PAGE=$${SERVE_PAGE:-1} \
+	  mkdir -p "$(OUT)/served" && ln -sfn "$(abspath $(MODEL))" "$(OUT)/served/model" && \
+	  SAGEMAKER_BASE_DIR="$(abspath $(OUT)/served)" SAGEMAKER_BIND_TO_PORT=$(PORT) SERVE_PAGE=$${SERVE_PAGE:-1} \
 	  PYTHONPATH=.:code exec $(RUN) -m container.serve; \
 	fi
 

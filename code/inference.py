@@ -38,7 +38,9 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at import: nothing i
 import onnxruntime as ort
 
 FORMAT_VERSION = 1
-MAX_SOURCE_PIXELS = 120_000_000  # a larger picture is refused before it is decoded
+MAX_SOURCE_PIXELS = 50_000_000  # a larger picture is refused before it is decoded
+MAX_JPEG_PIXELS = 120_000_000  # of which no more detail is decoded than is used
+MAX_REQUEST_PIXELS = 128_000_000  # of one request's pictures as they are read: they stand in memory together
 WORKING_SIDE = 1600  # larger pictures are reduced to this many pixels a side when they are read
 FAINTEST_INK = 0.05  # less everywhere is the grain of blank paper; writing of 15 gray levels, with noise, reaches 0.1
 LONGEST_CYCLE, LOOP_REPEATS, LOOP_TOKENS = 8, 6, 32  # in 70,000 real formulas: at most 8 repeats, 32 tokens in all
@@ -75,19 +77,32 @@ def read_image(data: bytes) -> np.ndarray:
     """
     try:
         picture = Image.open(io.BytesIO(data))
-        if picture.width * picture.height > MAX_SOURCE_PIXELS:
-            size = f"{picture.width} x {picture.height}"
-            raise RequestError(
-                413, "too_many_pixels", f"the picture has {size} pixels; at most {MAX_SOURCE_PIXELS} in all"
-            )
-        picture.draft("RGB", (2 * WORKING_SIDE, 2 * WORKING_SIDE))  # JPEG: decode no more detail than is used
-        return _reduced(_to_rgb(ImageOps.exif_transpose(picture)))
+        limit = MAX_JPEG_PIXELS if picture.format == "JPEG" else MAX_SOURCE_PIXELS
+        if picture.width * picture.height > limit:
+            raise _too_many_pixels(f"the picture has {picture.width} x {picture.height} pixels; at most {limit} in all")
+        picture.draft("RGB", (2 * WORKING_SIDE, 2 * WORKING_SIDE))
+        ImageOps.exif_transpose(picture, in_place=True)
+        return _reduced(_to_rgb(_halved(picture)))
     except RequestError:
         raise
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise _too_many_pixels(f"the picture has too many pixels; at most {MAX_SOURCE_PIXELS} in all") from error
+    except UnidentifiedImageError as error:
         raise RequestError(400, "undecodable_image", "the bytes are no picture that can be decoded") from error
     except Exception as error:  # Pillow's plugins raise whatever a damaged file leads them to
         raise RequestError(400, "undecodable_image", f"the picture can't be decoded: {error}") from error
+
+
+def _too_many_pixels(message: str) -> RequestError:
+    return RequestError(413, "too_many_pixels", message)
+
+
+def _halved(picture: Image.Image) -> Image.Image:
+    """A large picture with a whole fraction of its pixels, more than are used, so that conversions copy little."""
+    factor = max(picture.size) // (2 * WORKING_SIDE)
+    if factor < 2 or picture.mode not in ("L", "RGB", "RGBA") or "transparency" in picture.info:
+        return picture
+    return picture.reduce(factor)
 
 
 def _reduced(rgb: np.ndarray) -> np.ndarray:
@@ -1212,9 +1227,9 @@ def input_fn(body: bytes | str, content_type: str, context: Any = None) -> Reque
     if kind == "application/json":
         return _json_request(data)
     if kind in JSON_LINES:
-        return Request(tuple(_picture_or_error(line) for line in data.splitlines() if line.strip()), "lines")
+        return Request(_all(_picture, [line for line in data.splitlines() if line.strip()]), "lines")
     if kind == "text/csv":
-        return Request(tuple(_csv_record_or_error(line) for line in data.splitlines() if line.strip()), "lines")
+        return Request(_all(_csv_picture, [line for line in data.splitlines() if line.strip()]), "lines")
     if kind == "multipart/form-data":
         return _form_request(data, content_type)
     raise RequestError(
@@ -1291,7 +1306,7 @@ def _many(rows: Any) -> Request:
         raise RequestError(
             400, "invalid_json", 'expected {"image": BASE64}, {"images": [BASE64, ...]} or a list of those'
         )
-    return Request(tuple(_picture_or_error(row) for row in rows), "many")
+    return Request(_all(_picture, rows), "many")
 
 
 def _form_request(data: bytes, content_type: str) -> Request:
@@ -1304,7 +1319,7 @@ def _form_request(data: bytes, content_type: str) -> Request:
     files = [body for body in (part.get_payload(decode=True) for part in named) if isinstance(body, bytes)]
     if not files:
         raise RequestError(400, "no_picture", "the form has no file; send one with -F image=@formula.png")
-    return _one(files[0]) if len(files) == 1 else Request(tuple(_image_or_error(file) for file in files), "many")
+    return _one(files[0]) if len(files) == 1 else Request(_all(read_image, files), "many")
 
 
 def _picture(row: Any) -> np.ndarray:
@@ -1324,25 +1339,28 @@ def _picture(row: Any) -> np.ndarray:
         raise RequestError(400, "invalid_base64", "the picture is not valid base64") from None
 
 
-def _or_error(read: Any, value: Any) -> np.ndarray | RequestError:
-    try:
-        picture: np.ndarray = read(value)
-        return picture
-    except RequestError as error:
-        return error
-
-
-def _picture_or_error(row: Any) -> np.ndarray | RequestError:
-    return _or_error(_picture, row)
-
-
-def _csv_record_or_error(line: bytes) -> np.ndarray | RequestError:
+def _csv_picture(line: bytes) -> np.ndarray:
     """One column of base64; csv.reader isn't used because it splits a data URL, and its fields have a limit."""
-    return _or_error(_picture, line.decode("ascii", "replace").strip().strip('"'))
+    return _picture(line.decode("ascii", "replace").strip().strip('"'))
 
 
-def _image_or_error(data: bytes) -> np.ndarray | RequestError:
-    return _or_error(read_image, data)
+def _all(read: Callable[[Any], np.ndarray], values: Sequence[Any]) -> tuple[np.ndarray | RequestError, ...]:
+    """Each value's picture, or why there is none in its place, as for all when they no longer fit into memory."""
+    pictures: list[np.ndarray | RequestError] = []
+    room = MAX_REQUEST_PIXELS
+    for value in values:
+        try:
+            if room <= 0:
+                raise _too_many_pixels(
+                    f"the pictures before this one have {MAX_REQUEST_PIXELS} pixels together: send the others in "
+                    "another request, or as JSON Lines"
+                )
+            picture = read(value)
+            room -= picture.shape[0] * picture.shape[1]
+            pictures.append(picture)
+        except RequestError as error:
+            pictures.append(error)
+    return tuple(pictures)
 
 
 def _json(answer: Answer) -> str:

@@ -40,6 +40,18 @@ def memory_limit(cgroup_root: Path | None = None) -> int:
     return min([machine, *(limit for folder in _cgroup_folders(root, "memory") for limit in _memory_limits(folder))])
 
 
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files below a folder that can be seen; 0 if there is none."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += (Path(parent) / name).stat().st_size
+            except OSError:  # taken away meanwhile, or a link to nothing
+                continue
+    return total
+
+
 def shm_bytes(folder: Path | None = None) -> int:
     """Size of /dev/shm in bytes (Docker's default is 64 MiB), 0 if there is none.
 
@@ -96,9 +108,12 @@ def _quota(folder: Path) -> float | None:
 
 def _memory_limits(folder: Path) -> list[int]:
     """The limits in one cgroup folder; v2 says "max" where there is none, v1 a number beyond any machine."""
-    texts = [
-        path.read_text().strip()
-        for name in ("memory.max", "memory.limit_in_bytes")
-        if (path := folder / name).is_file()
-    ]
-    return [int(text) for text in texts if text.isdigit()]
+    limits = []
+    for name in ("memory.max", "memory.limit_in_bytes"):
+        try:
+            text = (folder / name).read_text().strip()
+        except OSError:
+            continue
+        if text.isdigit():
+            limits.append(int(text))
+    return limits

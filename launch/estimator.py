@@ -80,7 +80,7 @@ def deploy(model: Any, instance_type: str, endpoint: str | None = None) -> Any:
     from sagemaker.deserializers import JSONDeserializer
     from sagemaker.serializers import IdentitySerializer
 
-    predictor = model.deploy(1, instance_type, endpoint_name=endpoint, wait=not instance_type.startswith(jobs.LOCAL))
+    predictor = model.deploy(1, instance_type, endpoint_name=endpoint, wait=not jobs.runs_here(instance_type))
     predictor.serializer = IdentitySerializer("application/x-image")
     predictor.deserializer = JSONDeserializer()
     return predictor
@@ -103,31 +103,37 @@ def transform(model: Any, instance_type: str, source: str, output: str) -> None:
         jobs.as_address(source),
         content_type="application/jsonlines",
         split_type="Line",
-        wait=not instance_type.startswith(jobs.LOCAL),  # a local one is done when the call returns
+        wait=not jobs.runs_here(instance_type),  # a local one is done when the call returns
     )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     action = {"fit": _fit, "deploy": _deploy, "transform": _transform}[options.action]
-    return jobs.exit_code(lambda: action(options, make_session(options.instance_type.startswith(jobs.LOCAL))))
+    return jobs.exit_code(lambda: action(options))
 
 
-def _fit(options: argparse.Namespace, session: Any) -> None:
+def _fit(options: argparse.Namespace) -> None:
+    job = jobs.job_from(options)
     source_dir = None if options.baked_code else str(CODE)
-    estimator = fit(jobs.job_from(options), session, wait=not options.no_wait, source_dir=source_dir)
+    estimator = fit(job, make_session(job.is_local), wait=not options.no_wait, source_dir=source_dir)
     print(f"job: {estimator.latest_training_job.name}")
     if not options.no_wait:
         print(f"model: {estimator.model_data}")
 
 
-def _deploy(options: argparse.Namespace, session: Any) -> None:
+def _deploy(options: argparse.Namespace) -> None:
+    jobs.check_place(options.instance_type, options.role, model=options.model)
+    session = make_session(jobs.runs_here(options.instance_type))
     model = make_model(options.image, jobs.as_address(options.model), options.role, session)
     predictor = deploy(model, options.instance_type, options.endpoint)
     print(f"endpoint: {predictor.endpoint_name}")
 
 
-def _transform(options: argparse.Namespace, session: Any) -> None:
+def _transform(options: argparse.Namespace) -> None:
+    addresses = {"model": options.model, "input": options.input, "output": options.output}
+    jobs.check_place(options.instance_type, options.role, **addresses)
+    session = make_session(jobs.runs_here(options.instance_type))
     model = make_model(options.image, jobs.as_address(options.model), options.role, session)
     transform(model, options.instance_type, options.input, options.output)
     print(f"answers: {options.output}")
@@ -144,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
         action = actions.add_parser(name, help=text)
         action.add_argument("--image", required=True, help="serving image")
         action.add_argument("--model", required=True, help="model.tar.gz: an s3:// address, or a path in local mode")
-        action.add_argument("--role", default=jobs.LOCAL_ROLE)
+        jobs.add_role(action)
         action.add_argument("--instance-type", default=jobs.LOCAL)
         if name == "deploy":
             action.add_argument("--endpoint", help="its name; made up if left out")

@@ -21,6 +21,30 @@ class LaunchError(Exception):
     """The job cannot be started as it was asked for; the message says what to change."""
 
 
+def runs_here(instance_type: str) -> bool:
+    return instance_type.startswith(LOCAL)
+
+
+def check_place(instance_type: str, role: str, **addresses: str) -> None:
+    """Whether what is asked for can run where it is asked for.
+
+    Raises:
+        LaunchError: AWS without a role of the user's, or with an address of `addresses` (by option) on this machine.
+    """
+    if runs_here(instance_type):
+        return
+    if role == LOCAL_ROLE:
+        raise LaunchError(f"--role is missing: {instance_type} runs on AWS, under an IAM role of yours")
+    for option, address in addresses.items():
+        if not address.startswith("s3://"):
+            raise LaunchError(f"--{option}: {instance_type} runs on AWS: expected an s3:// address, got {address!r}")
+
+
+def add_role(parser: argparse.ArgumentParser) -> None:
+    role = os.environ.get("SAGEMAKER_ROLE", LOCAL_ROLE)
+    parser.add_argument("--role", default=role, help="IAM role on AWS (default: SAGEMAKER_ROLE)")
+
+
 @dataclass(frozen=True)
 class Job:
     """A training job. `data` and `validation` are s3:// addresses; in local mode folders as well."""
@@ -37,8 +61,7 @@ class Job:
     torchrun: bool = False
 
     def __post_init__(self) -> None:
-        if not self.is_local and self.role == LOCAL_ROLE:
-            raise LaunchError(f"--role is missing: {self.instance_type} runs on AWS, under an IAM role of yours")
+        check_place(self.instance_type, self.role)
         for channel, address in self.channels.items():
             if not address.startswith("s3://") and not (self.is_local and Path(address).is_dir()):
                 where = "an s3:// address or a folder" if self.is_local else "an s3:// address"
@@ -47,7 +70,7 @@ class Job:
     @property
     def is_local(self) -> bool:
         """Whether it runs with Docker on this machine."""
-        return self.instance_type.startswith(LOCAL)
+        return runs_here(self.instance_type)
 
     @property
     def channels(self) -> dict[str, str]:
@@ -66,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--instance-type", default=LOCAL, help="e.g. ml.g5.xlarge; `local` runs with Docker here")
     parser.add_argument("--instance-count", type=int, default=1)
     parser.add_argument("--torchrun", action="store_true", help="one process a GPU; always so with several hosts")
-    parser.add_argument("--role", default=os.environ.get("SAGEMAKER_ROLE", LOCAL_ROLE), help="IAM role of the job")
+    add_role(parser)
     parser.add_argument("--data", help="channel `train`; without it the embedded data set")
     parser.add_argument("--validation", help="channel `validation`; else a part of the data")
     parser.add_argument("--output", help="where model.tar.gz goes: s3://..., or a folder in local mode")

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from container import resources
-from container.doctor.check import Finding
+from container.doctor.check import Finding, Status
 from container.train.jobdir import base_dir
 
 MIB = 1024 * 1024
@@ -77,7 +77,7 @@ def folders() -> list[Finding]:
     findings = []
     scratch = Path(tempfile.gettempdir()) if _has_temporary_folder() else None
     if scratch is None:
-        findings.append(Finding("temporary files", "failure", "no writable folder", "docker run --tmpfs /tmp"))
+        findings.append(Finding("temporary files", _unwritable(), "no writable folder", "docker run --tmpfs /tmp"))
     else:
         findings.append(_disk("temporary files", scratch))
     job = base_dir()
@@ -85,11 +85,16 @@ def folders() -> list[Finding]:
         findings.append(Finding("job folder", "ok", f"{job} is not there (SageMaker, or `docker run -v`, mounts it)"))
     elif not _writable(job):
         remedy = f"docker run --user $(id -u):$(id -g), or make {job} writable for user {os.getuid()}"
-        findings.append(Finding("job folder", "failure", f"{job} is not writable", remedy))
+        findings.append(Finding("job folder", _unwritable(), f"{job} is not writable", remedy))
     else:
         findings.append(_disk("job folder", job))
     root = "writable" if os.access("/", os.W_OK) and _writable(Path("/")) else "read-only for us (fine)"
     return [*findings, Finding("root file system", "ok", root)]
+
+
+def _unwritable() -> Status:
+    """How bad a folder is that can't be written to: training must, serving does well without."""
+    return "failure" if importlib.util.find_spec("torch") else "warning"
 
 
 def _torch_gpu(driver: str | None) -> Finding:
@@ -123,7 +128,7 @@ def _nvidia_smi() -> str | None:
     except subprocess.TimeoutExpired:
         return "nvidia-smi does not answer"
     if done.returncode != 0:
-        return f"nvidia-smi fails: {(done.stdout + done.stderr).strip().splitlines()[0]}"
+        return f"nvidia-smi fails: {(done.stdout + done.stderr).strip().partition(chr(10))[0] or done.returncode}"
     return "; ".join(line.replace(", ", ", driver ") for line in done.stdout.strip().splitlines()) or None
 
 

@@ -26,6 +26,7 @@ from container.serve.single_model import SingleModel
 from container.serve.streaming import EVENT_STREAM
 
 TRANSFORM_TOTAL_MB = 100  # batch transform: concurrent requests times their size may not exceed it
+TRANSFORM_PAYLOAD_MB = 6  # its default
 
 log = logging.getLogger(__name__)
 
@@ -75,12 +76,21 @@ def _add_single_model_routes(app: Flask, model: SingleModel, settings: Settings)
 
     @app.get("/execution-parameters")
     def execution_parameters() -> Response:
-        payload = min(settings.max_payload_mb, TRANSFORM_TOTAL_MB)
+        payload = _transform_payload_mb(settings)
+        most = 2 * max(settings.batch_size, settings.worker_count)
         return jsonify(
-            MaxConcurrentTransforms=max(1, min(2 * settings.batch_size, TRANSFORM_TOTAL_MB // payload)),
+            MaxConcurrentTransforms=min(most, TRANSFORM_TOTAL_MB // payload),
             BatchStrategy="MULTI_RECORD",
             MaxPayloadInMB=payload,
         )
+
+
+def _transform_payload_mb(settings: Settings) -> int:
+    """As set, else what lets two requests be under way for each process: smaller ones where there are many."""
+    if "max_payload_mb" in settings.model_fields_set:
+        return min(settings.max_payload_mb, TRANSFORM_TOTAL_MB)
+    share = TRANSFORM_TOTAL_MB // (2 * settings.worker_count)
+    return min(settings.max_payload_mb, max(TRANSFORM_PAYLOAD_MB, share))
 
 
 def _invoke(settings: Settings, admission: AbstractContextManager[Service]) -> Response:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from container.resources import folder_bytes
 from container.serve.settings import Settings
 
 WAITING = 64  # pictures that may wait to be written
@@ -43,7 +44,7 @@ class Capture:
 
     def __init__(self, folder: Path, share: float, limit: int, workers: int = 1) -> None:
         self._folder, self._share = folder, share
-        self._left = max(0, limit - _size(folder)) // workers
+        self._left = max(0, limit - folder_bytes(folder)) // workers
         self._samples: queue.Queue[Sample] = queue.Queue(WAITING)
         threading.Thread(target=self._work, name="capture", daemon=True).start()
 
@@ -94,8 +95,3 @@ class Capture:
         (self._folder / sample.name).write_bytes(png.tobytes())
         with (self._folder / f"{os.getpid()}.jsonl").open("ab") as lines:
             lines.write(line)
-
-
-def _size(folder: Path) -> int:
-    """Bytes of the files in a folder; 0 if there is none."""
-    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file()) if folder.is_dir() else 0

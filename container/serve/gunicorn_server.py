@@ -1,26 +1,28 @@
 """gunicorn, set up in code for this one application: threads, nothing written to disk, a stop that loses nothing.
 
-Three things differ from gunicorn 27's threaded worker:
+Four things differ from gunicorn 27's threaded worker:
   * On SIGTERM it leaves connections that the kernel has accepted but it has not (they would be reset: its issue
     3397). Here those are taken in first, then the port is closed, so that new clients are refused at once.
   * It gives each new connection a thread for up to 5 s, data or none. Here a thread is taken once data is there:
     idle connections can't keep /ping waiting.
   * It reads without a time limit. Here a client that stops in the middle of its request is dropped.
+  * It stays whatever becomes of the model. Here a worker that can't answer any more makes room for a new one.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import shutil
 import sys
 import time
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from selectors import EVENT_READ
 from typing import Any
 
-from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
@@ -31,6 +33,7 @@ from container.serve.multi_model import MultiModel
 from container.serve.settings import Settings
 from container.serve.single_model import SingleModel
 
+BROKEN_SECONDS = 1  # for what is inside a worker that can't answer
 STOP_SECONDS = 27  # SageMaker kills 30 s after SIGTERM (S4)
 GIVE_UP_SECONDS = 23  # by then, whatever is still inside gets its 503
 READ_SECONDS = 20  # longest pause of a client within a request
@@ -38,6 +41,10 @@ KEEPALIVE_SECONDS = 65  # above the idle time of usual load balancers: they clos
 OTHER_FILES = 100  # a worker opens besides its connections, at most
 SWITCH_SECONDS = 0.0005  # a thread that computes gives way to /ping after this; Python's default is ten times as long
 SPARE_THREADS = 16  # besides those for admitted requests: for /ping and for saying 503
+
+WSGIApplication = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+log = logging.getLogger(__name__)
 
 
 class Server(BaseApplication):
@@ -69,11 +76,25 @@ class Server(BaseApplication):
         for name, value in options.items():
             self.cfg.set(name, value)
 
-    def load(self) -> Flask:
+    def load(self) -> WSGIApplication:
         sys.setswitchinterval(SWITCH_SECONDS)
         metrics = Metrics()
         self.models.start(metrics)
-        return create_app(self.settings, self.models, metrics)
+        return closing_if_unavailable(create_app(self.settings, self.models, metrics))
+
+
+def closing_if_unavailable(app: WSGIApplication) -> WSGIApplication:
+    """Ends the connection after a 503, so that the client's next try can reach a worker that has room."""
+
+    def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        def start(status: str, *further: Any) -> Any:
+            if status.startswith("503"):
+                start_response.__self__.force_close()  # gunicorn ignores the header with which others say it
+            return start_response(status, *further)
+
+        return app(environ, start)
+
+    return application
 
 
 class Connection(TConn):
@@ -87,6 +108,8 @@ class Connection(TConn):
 class Worker(ThreadWorker):
     """gunicorn's threaded worker with the differences that the head of this file lists."""
 
+    alive: bool  # its main loop goes on
+
     def accept(self, listener: Any) -> bool:
         """Takes one connection in, if there is one; it gets a thread when its first bytes arrive."""
         try:
@@ -99,6 +122,14 @@ class Worker(ThreadWorker):
         self.pending_conns.append(connection)
         self.poller.register(client, EVENT_READ, partial(self.on_pending_socket_readable, connection))
         return True
+
+    def notify(self) -> None:
+        """gunicorn's main loop calls this at least once a second."""
+        super().notify()
+        problem = self.app.models.ping_problem()  # the metric `formula_model_ready` follows
+        if self.alive and self.app.models.needs_new_process():
+            log.critical("this worker makes room for a new one: %s", problem)
+            self.alive = False
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """gunicorn's main loop turns accepting off when it leaves: there the stop begins."""
@@ -114,7 +145,7 @@ class Worker(ThreadWorker):
         linger = time.monotonic() + STOP_KEEPALIVE_LINGER
         for connection in self.pending_conns:  # silent so far: not for long any more
             connection.timeout = min(connection.timeout, linger)
-        self.app.models.stop(GIVE_UP_SECONDS)
+        self.app.models.stop(BROKEN_SECONDS if self.app.models.needs_new_process() else GIVE_UP_SECONDS)
 
 
 def connection_limit(wanted: int) -> int:

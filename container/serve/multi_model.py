@@ -82,6 +82,10 @@ class MultiModel:
         self._metrics.model_ready.set(problem is None)
         return problem
 
+    def needs_new_process(self) -> bool:
+        """Never: it would come without the models that SageMaker takes for loaded."""
+        return False
+
     def stop(self, seconds: float) -> None:
         """As Service.stop, for all models."""
         with self._changed:

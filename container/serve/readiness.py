@@ -1,4 +1,4 @@
-"""Which workers have loaded the model: /ping speaks for all of them, as any of them may get the next request (S2)."""
+"""Which workers have loaded the model: /ping waits for all of them, as any of them may get the next request (S2)."""
 
 from __future__ import annotations
 

@@ -24,6 +24,8 @@ from container.serve.metrics import Metrics
 from container.serve.settings import Settings
 from container.serve.streaming import TokenQueue, stream_events
 
+RETRY_SECONDS = 10  # from a load that failed to the next try, in another process
+STUCK_SECONDS = 60  # beyond a request's time: from then on nobody waits for the call, and it isn't going to end
 LANES = 2  # calls of a model at a time; Python's lock, which they take turns at, leaves little room for a third
 
 log = logging.getLogger(__name__)
@@ -89,6 +91,7 @@ class Service:
         self._lock = threading.Lock()
         self._arriving = 0  # requests admitted that have not handed their pictures over yet
         self._problem: str | None = "the model is being loaded"
+        self._failed_at: float | None = None  # when loading ended without a model
         self._is_closing = False
         self._handler: Handler | None = None
         self._batcher: Batcher[Waiting, Any] | None = None
@@ -105,6 +108,7 @@ class Service:
             self._handler = load_handler(model_dir, self._settings.program, runs_own_code)
         except (Exception, SystemExit) as error:
             self._problem = f"the model can't be served: {error}"
+            self._failed_at = time.monotonic()
             raise
         self._batcher = self._make_batcher(self._handler)
         self._model_info(1)
@@ -121,6 +125,14 @@ class Service:
             if (busy := batcher.busy_seconds()) > self._settings.request_timeout:
                 return f"the model has been working on one batch for {busy:.0f} s"
         return self._problem
+
+    def is_broken(self) -> bool:
+        """Whether nothing but a new process can answer again: no model, a dead thread, or a call without end."""
+        if self._failed_at is not None:
+            return time.monotonic() - self._failed_at > RETRY_SECONDS
+        if self._problem or not (batcher := self._batcher) or self._is_closing:
+            return False
+        return not batcher.is_alive() or batcher.busy_seconds() > self._settings.request_timeout + STUCK_SECONDS
 
     @contextmanager
     def admit(self) -> Iterator[Service]:

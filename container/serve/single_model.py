@@ -1,4 +1,4 @@
-"""The one model in /opt/ml/model: loaded in the background by each worker, and /ping speaks for all of them."""
+"""The one model in /opt/ml/model: loaded in the background by each worker; /ping waits for all of them."""
 
 from __future__ import annotations
 
@@ -35,6 +35,10 @@ class SingleModel:
         problem = self._service.problem()
         self._metrics.model_ready.set(problem is None)
         return problem or (None if self._loaded.are_all() else "another worker is still loading the model")
+
+    def needs_new_process(self) -> bool:
+        """Whether this process should give way to another. Not before all have served: the first must say why not."""
+        return self._loaded.are_all() and self._service.is_broken()
 
     def admit(self) -> AbstractContextManager[Service]:
         return self._service.admit()

@@ -111,6 +111,60 @@ def test_S02_recovers_when_the_models_process_dies(tiny_base_dir):
         assert server.invoke(PICTURE).status == 200
 
 
+def test_S02_a_process_that_cant_answer_any_more_is_replaced(own_base_dir):
+    """The first process to be asked loses the thread that calls the model; the next one has a new one."""
+    replace_handler(
+        own_base_dir,
+        "import os, pathlib\n"
+        "def model_fn(model_dir): return pathlib.Path(model_dir).parent / 'asked'\n"
+        "def transform_fn(asked, body, content_type, accept):\n"
+        "    try:\n"
+        "        asked.touch(exist_ok=False)\n"
+        "    except FileExistsError:\n"
+        "        return str(os.getpid())\n"
+        "    raise SystemExit('a library gave up')\n",
+    )
+    with Server(own_base_dir) as server:
+        server.wait_until_ready()
+        (worker,) = server.workers()
+        assert server.invoke(b"").code == "shutting_down"
+        server.wait_for_log("makes room for a new one: a thread of the model's has died")
+        server.wait_until_ready()
+        reply = server.invoke(b"")
+        assert reply.status == 200 and int(reply.body) == server.workers()[0] != worker
+
+
+def test_S02_a_process_that_comes_later_tries_again_to_load(own_base_dir):
+    """Where all have served before; a model that was never served stays, to say why not."""
+    replace_handler(
+        own_base_dir,
+        "import pathlib\n"
+        "def model_fn(model_dir):\n"
+        "    loads = pathlib.Path(model_dir).parent / 'loads'\n"
+        "    with loads.open('a') as file:\n"
+        "        file.write('x')\n"
+        "    if loads.stat().st_size == 2:\n"
+        "        raise MemoryError('no room just now')\n"
+        "def transform_fn(model, body, content_type, accept): return 'well'\n",
+    )
+    with Server(own_base_dir) as server:
+        server.wait_until_ready()
+        os.kill(server.workers()[0], signal.SIGKILL)
+        server.wait_for_log("no room just now")
+        assert server.ping().status == 503
+        server.wait_for_log("makes room for a new one: the model can't be served: no room just now")
+        assert server.wait_until_ready().invoke(b"").status == 200
+
+
+def test_S02_a_connection_ends_with_a_503(own_base_dir):
+    """Kept alive, it would lead to the same process again, whatever the others are doing."""
+    replace_handler(own_base_dir, "import time\ndef model_fn(model_dir):\n    time.sleep(1)\n")
+    with Server(own_base_dir) as server:
+        server.wait_for(503)
+        assert server.invoke(PICTURE).headers["Connection"] == "close"
+        assert server.wait_until_ready().ping().headers["Connection"] == "keep-alive"
+
+
 def test_S02_ping_does_not_queue_behind_inference(own_base_dir):
     """More clients than the server admits, each asking again at once, while /ping is timed."""
     slow_down(own_base_dir, 0.2)

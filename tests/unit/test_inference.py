@@ -128,7 +128,7 @@ def test_damaged_exif_never_breaks_the_server(place: int, value: int) -> None:
 
 
 def test_whatever_pillow_raises_is_the_pictures_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(picture: object) -> None:
+    def fail(picture: object, in_place: bool) -> None:
         raise struct.error("required argument is not an integer")
 
     monkeypatch.setattr(inference.ImageOps, "exif_transpose", fail)
@@ -142,6 +142,44 @@ def test_too_many_pixels_are_refused_before_decoding(monkeypatch: pytest.MonkeyP
     with pytest.raises(RequestError, match="440 x 120") as refused:
         inference.read_image(png())
     assert refused.value.status == 413
+
+
+@pytest.mark.parametrize(("size", "named"), [((8000, 7000), "8000 x 7000"), ((20_000, 10_000), "50000000")])
+def test_a_bomb_of_a_few_kilobytes_is_refused(size: tuple[int, int], named: str) -> None:
+    """The second is over Pillow's own limit, which it raises for before it gives a size."""
+    with pytest.raises(RequestError, match=named) as refused:
+        inference.read_image(encoded(Image.new("1", size), "PNG"))
+    assert (refused.value.status, refused.value.code) == (413, "too_many_pixels")
+
+
+@pytest.mark.parametrize(
+    "form", ["application/json", "application/jsonlines", "text/csv", "multipart/form-data; boundary=b"]
+)
+def test_pictures_of_one_request_are_bounded_together(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """440 x 120 pixels each: those that fit are read, the others get an error in their place."""
+    monkeypatch.setattr(inference, "MAX_REQUEST_PIXELS", 2 * 440 * 120)
+    text = base64.b64encode(png()).decode()
+    part = b'--b\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n' + png() + b"\r\n"
+    body = {
+        "application/json": json.dumps({"images": [text] * 4}).encode(),
+        "application/jsonlines": f'{{"image": "{text}"}}\n'.encode() * 4,
+        "text/csv": f"{text}\n".encode() * 4,
+    }.get(form, part * 4 + b"--b--\r\n")
+    *read, third, fourth = inference.input_fn(body, form).pictures
+    assert [type(picture) for picture in read] == [np.ndarray] * 2
+    for refused in (third, fourth):
+        assert isinstance(refused, RequestError) and (refused.status, refused.code) == (413, "too_many_pixels")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "I;16"])
+def test_a_large_picture_of_any_mode_is_read_as_a_small_one(mode: str) -> None:
+    """What is reduced early looks as what is reduced at the end."""
+    large = Image.fromarray(formula(16)).convert("L")
+    if mode == "I;16":
+        large = Image.fromarray(np.asarray(large).astype(np.uint16) * 257)
+    seen = inference.read_image(encoded(large if mode == "I;16" else large.convert(mode), "PNG"))
+    expected = cv2.resize(formula(16), seen.shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert max(seen.shape) == inference.WORKING_SIDE and np.abs(seen.astype(int) - expected).mean() < 1
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])

@@ -1,5 +1,6 @@
 """launch/ without the SDKs: addresses, options, metric definitions; what each refuses."""
 
+import argparse
 import re
 
 import pytest
@@ -40,6 +41,22 @@ def test_job_on_aws_needs_a_role_and_s3_addresses(tmp_path):
     with pytest.raises(LaunchError, match=r"'train'.*s3://"):
         Job(image="i", instance_type="ml.g5.xlarge", role=role, data=str(tmp_path))
     assert Job(image="i", instance_type="ml.g5.xlarge", role=role, data="s3://b/t").channels == {"train": "s3://b/t"}
+
+
+def test_an_endpoint_on_aws_needs_a_role_and_a_model_there():
+    role = "arn:aws:iam::000000000000:role/mine"
+    with pytest.raises(LaunchError, match="--role"):
+        jobs.check_place("ml.c6i.large", jobs.LOCAL_ROLE, model="s3://bucket/model.tar.gz")
+    with pytest.raises(LaunchError, match=r"--model.*s3://.*'model.tar.gz'"):
+        jobs.check_place("ml.c6i.large", role, model="model.tar.gz")
+    jobs.check_place("ml.c6i.large", role, model="s3://bucket/model.tar.gz")
+    jobs.check_place("local", jobs.LOCAL_ROLE, model="model.tar.gz")
+
+
+def test_the_role_is_taken_from_the_environment(monkeypatch):
+    monkeypatch.setenv("SAGEMAKER_ROLE", "arn:aws:iam::000000000000:role/mine")
+    jobs.add_role(parser := argparse.ArgumentParser())
+    assert parser.parse_args([]).role.endswith("role/mine")
 
 
 def test_local_job_takes_a_folder_and_names_a_missing_one(tmp_path):

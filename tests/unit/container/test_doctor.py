@@ -119,11 +119,14 @@ def test_cpu_build_on_a_gpu_host_is_a_warning(driver):
     assert finding.text == "NVIDIA T4, driver 550.54.15, but torch is a CPU build"
 
 
-def test_unwritable_job_folder_is_a_failure(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("trains", "status"), [(True, "failure"), (False, "warning")])
+def test_unwritable_job_folder_is_a_failure_where_there_is_training(tmp_path, monkeypatch, trains, status):
+    """Serving works under a read-only root, with a model that is mounted read-only."""
+    monkeypatch.setattr(machine.importlib.util, "find_spec", lambda name: object() if trains else None)
     monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
     monkeypatch.setattr(machine, "_writable", lambda folder: folder != tmp_path)
     (finding,) = [found for found in machine.folders() if found.subject == "job folder"]
-    assert finding.status == "failure"
+    assert finding.status == status
 
 
 def test_command_line_gives_json_and_an_exit_code_that_fits_it():
