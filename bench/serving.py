@@ -126,7 +126,7 @@ def compare(model_dir: Path, batch_size: int, clients: int, seconds: int) -> lis
             "SERVE_QUEUE_SIZE": str(max(CROWD, clients)),  # nobody is refused: the rates are of answers
         }
         for processes in sorted({1, workers}):
-            row = name if processes == 1 else f"{name}, {processes} processes"
+            row = f"{name}, {processes} process{'es' if processes > 1 else ''}"
             settings["SAGEMAKER_MODEL_SERVER_WORKERS"] = str(processes)
             with running([sys.executable, "-m", "container.serve"], port, settings) as server:
                 rows.append(ask(row, server.pid, port, picture, clients, seconds))
