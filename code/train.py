@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave t
 from recognizer.config import ConfigError, Hyperparameters, parse_arguments
 from recognizer.data.sample import DataError
 from recognizer.training.checkpoint import CheckpointError
+from recognizer.training.heap import keep_freed_memory
 from recognizer.training.heartbeat import LostRankError
 from recognizer.training.job import Folders, run
 from recognizer.training.precision import NotFiniteError
@@ -27,6 +28,7 @@ from recognizer.training.stop import StopSignal
 
 
 def main() -> int:
+    keep_freed_memory()
     try:
         settings = Hyperparameters.from_strings(parse_arguments(sys.argv[1:]))
         run(settings, Folders.from_environment(), StopSignal().listen())

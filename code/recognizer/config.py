@@ -39,6 +39,7 @@ class Hyperparameters(BaseModel):
     stacked: int = Field(0, ge=0, description="pictures of two to ten of the data's formulas below one another to add")
     turned: int = Field(0, ge=0, description="pictures of the data, laid on one side, to add")
     symbol_steps: int = Field(1500, ge=0, description="steps in which the encoder first learns single symbols")
+    short_first: bool = Field(True, description="the first epochs have short formulas alone; never after an `init`")
     stream: bool = Field(False, description="read shards from start to end, as suits FastFile mode")
     on_bad_sample: Literal["error", "skip"] = Field("error", description="stop at a bad sample, or count and list it")
     validation_share: float = Field(0.1, gt=0, lt=1, description="part of the data kept apart, in whole groups")
@@ -60,7 +61,7 @@ class Hyperparameters(BaseModel):
     label_smoothing: float = Field(0.05, ge=0, lt=1)
     teacher_forcing: float = Field(1.0, ge=0, le=1, description="share of true tokens fed at the end; falls from 1")
     ema_decay: float = Field(0.998, ge=0, lt=1, description="average of the weights that is validated; 0 is off")
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: bf16 where it is fast")
     seed: int = Field(0, ge=0)
     deterministic: bool = Field(False, description="the same bits each time, on a GPU too, where it is slower")
     workers: int | None = Field(None, ge=0, description="processes that prepare pictures; by default as many as fit")

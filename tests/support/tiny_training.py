@@ -57,6 +57,7 @@ def settings(workers: int = 0, **more: object) -> Hyperparameters:
         "symbol_steps": 0,
         "max_tokens": 20,
         "workers": workers,
+        "precision": "fp32",  # the same on every machine
         "sizes": {**SMALL["fast"], "dropout": 0.1},
     }
     return Hyperparameters.model_validate({**values, **more})

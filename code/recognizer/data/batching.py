@@ -74,9 +74,16 @@ def _of_epoch(sizes: np.ndarray, epoch: int) -> np.ndarray:
 
 
 def plan_stream(
-    sizes: np.ndarray, order: np.ndarray, limits: BatchLimits, seed: int, epoch: int, world_size: int = 1
+    sizes: np.ndarray,
+    order: np.ndarray,
+    limits: BatchLimits,
+    seed: int,
+    epoch: int,
+    world_size: int = 1,
+    begins_short: bool = True,
 ) -> list[list[Batch]]:
-    """Like `short_first` for samples that are read in a given order: a batch has what a shuffle buffer holds.
+    """Like `short_first` (if it `begins_short`) for samples that are read in a given order: a batch has what a shuffle
+    buffer holds.
 
     Each rank reads a part of the order of its own. Parts, and what the ranks hold at a time, are of equal length, and
     their batches are of similar size in the same step; each rank has as many.
@@ -92,7 +99,7 @@ def plan_stream(
         DataError: there are fewer samples than ranks.
     """
     rng = np.random.default_rng((seed, epoch))
-    chosen = _of_epoch(sizes, epoch)
+    chosen = _of_epoch(sizes, epoch) if begins_short else np.ones(len(sizes), bool)
     parts = np.array_split(order[chosen[order]], world_size)
     chosen[order] = False
     others = rng.permutation(np.flatnonzero(chosen))

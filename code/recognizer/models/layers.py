@@ -83,6 +83,25 @@ class ResidualConv(nn.Module):
         return (x + self.strength * self.conv(F.relu(x))) * mask
 
 
+def _is_half_on_cpu(x: Tensor) -> bool:
+    return x.device.type == "cpu" and x.dtype != torch.float32
+
+
+def _attention_in_parts(
+    query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, dropout: float, is_causal: bool
+) -> Tensor:
+    """What `scaled_dot_product_attention` computes, with its arguments, in half precision on a CPU.
+
+    There the matrix products of torch 2.13 have their own instructions and its fused attention has not: its backward
+    pass took a third of a training step. The softmax is in fp32.
+    """
+    scores = (query * query.shape[3] ** -0.5 @ keys.transpose(2, 3)).float()  # (B, heads, M, N)
+    if is_causal:
+        mask = additive_mask(torch.ones(scores.shape[2:], dtype=torch.bool, device=query.device).tril(), scores.dtype)
+    weights = F.dropout((scores if mask is None else scores + mask).softmax(dim=3), dropout)
+    return weights.to(values.dtype) @ values
+
+
 class Attention(nn.Module):
     """Multi-head attention, split in two so that a decoder can keep keys and values."""
 
@@ -106,7 +125,8 @@ class Attention(nn.Module):
         """Queries of x (B, M, D) over keys and values (B, heads, N, D / heads) -> (B, M, D)."""
         query = self._split(self.query(x))
         dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(query, keys, values, mask, dropout, is_causal=causal)  # (B, h, M, D / h)
+        attention = _attention_in_parts if _is_half_on_cpu(query) else F.scaled_dot_product_attention
+        y = attention(query, keys, values, mask, dropout, is_causal=causal)  # (B, heads, M, D / heads)
         return self.out(y.transpose(1, 2).reshape(x.shape))
 
     def attend_alone(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import numpy as np
 
 import inference
 from recognizer.config import Hyperparameters
-from recognizer.data.batching import BatchLimits, plan_in_order, plan_stream, short_first
+from recognizer.data.batching import BatchLimits, plan_epoch, plan_in_order, plan_stream, short_first
 from recognizer.data.compose import KINDS, composed_samples
 from recognizer.data.dataset import FormulaDataset
 from recognizer.data.formats import Dataset, read_dataset
@@ -141,9 +141,10 @@ def _training_loader(
     pin_memory = ranks.device.type == "cuda"
     seed, world_size = settings.seed, ranks.world_size
     if stream is None:
+        plan = short_first if settings.short_first else plan_epoch
         return BatchLoader(
             dataset,
-            lambda epoch: short_first(sizes, limits, seed, epoch),
+            lambda epoch: plan(sizes, limits, seed, epoch),
             workers,
             ranks.rank,
             world_size,
@@ -151,7 +152,9 @@ def _training_loader(
         )
     return BatchLoader(
         dataset,
-        lambda epoch: plan_stream(sizes, stream.order(epoch), limits, seed, epoch, world_size)[ranks.rank],
+        lambda epoch: plan_stream(sizes, stream.order(epoch), limits, seed, epoch, world_size, settings.short_first)[
+            ranks.rank
+        ],
         workers,
         pin_memory=pin_memory,
         fetch=stream,

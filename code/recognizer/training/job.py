@@ -28,8 +28,9 @@ from recognizer.training.distill import Teacher, read_teacher
 from recognizer.training.distributed import Ranks, join
 from recognizer.training.events import Events
 from recognizer.training.loop import Trainer
+from recognizer.training.precision import Precision
 from recognizer.training.stop import StopSignal
-from recognizer.training.symbols import SymbolLessons
+from recognizer.training.symbols import CLIP_NORM, SymbolLessons
 from recognizer.training.warmstart import Start, follow, read_start, start_path, take_over, token_axes
 
 SPLIT = "split.json"
@@ -154,8 +155,9 @@ def _learn_symbols(job: _Job, model: FormulaRecognizer, stop: StopSignal) -> boo
     settings, folders, data, ranks = job.settings, job.folders, job.data, job.ranks
     finished = True
     if ranks.is_main and data.bank and settings.symbol_steps and not _begun(folders):
+        precision = Precision(settings.precision, ranks.device, CLIP_NORM)
         lessons = SymbolLessons(
-            model, settings.recognizer, data.vocabulary, data.bank, job.spec, settings.seed, ranks.device
+            model, settings.recognizer, data.vocabulary, data.bank, job.spec, settings.seed, precision
         )
         finished = lessons.run(settings.symbol_steps, folders.checkpoints, stop)
     return ranks.sum(float(not finished))[0] == 0
@@ -191,7 +193,7 @@ def _trainer(job: _Job, model: FormulaRecognizer, teacher: Teacher | None) -> Tr
         threads = torch.get_num_threads()
         print(
             f"recognizer {settings.recognizer}: {parameters / 1e6:.2f} M parameters on {ranks.device}, "
-            f"{threads} threads, {ranks.world_size} processes",
+            f"{trainer.precision.name}, {threads} threads, {ranks.world_size} processes",
             flush=True,
         )
     return trainer
@@ -229,6 +231,7 @@ def _finish(job: _Job, trainer: Trainer) -> None:
             "steps": trainer.progress.step,
             "training_samples": len(data.split.train),
             "device": str(trainer.device),
+            "precision": trainer.precision.name,
             "threads": torch.get_num_threads(),
             "processes": trainer.ranks.world_size,
         },

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor, nn
 
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 MAX_SKIPPED = 20  # steps in a row
 
 
@@ -15,11 +16,21 @@ class NotFiniteError(Exception):
     """Training can't go on: the gradient stayed infinite or NaN."""
 
 
+def has_bf16(device: torch.device) -> bool:
+    """Whether a device multiplies in bf16 by instructions of its own; elsewhere it is slower than fp32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
 class Precision:
     """`fp32`, `bf16` or `fp16` on one device; scales, unscales, clips and steps in the right order."""
 
     def __init__(self, name: str, device: torch.device, clip_norm: float) -> None:
-        self.dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+        """`name`: one of these, or `auto`."""
+        self.name = ("bf16" if has_bf16(device) else "fp32") if name == "auto" else name
+        self.dtype = DTYPES[self.name]
         self.device, self.clip_norm = device, clip_norm
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
         self.skipped = 0

@@ -23,6 +23,7 @@ from recognizer.synth.glyphs import EM, GLYPH_HEIGHT, GlyphBank
 from recognizer.synth.strips import draw_strip
 from recognizer.training import checkpoint
 from recognizer.training.optimizer import make_optimizer
+from recognizer.training.precision import Precision
 from recognizer.training.schedule import learning_rate
 from recognizer.training.stop import StopSignal
 
@@ -46,15 +47,16 @@ class SymbolLessons:
         bank: GlyphBank,
         spec: inference.PreprocessSpec,
         seed: int,
-        device: torch.device,
+        precision: Precision,
     ) -> None:
         self.model, self.recognizer, self.vocabulary, self.bank = model, recognizer, vocabulary, bank
-        self.spec, self.seed, self.device = spec, seed, device
-        self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.head = nn.LazyLinear(len(vocabulary)).to(device)
+        self.spec, self.seed, self.precision, self.device = spec, seed, precision, precision.device
+        self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.head = nn.LazyLinear(len(vocabulary)).to(self.device)
         with torch.no_grad():
             self._logits(*self._batch(0)[:2])  # gives the head its width
-        self.optimizer = make_optimizer(self._parameters(), LEARNING_RATE, WEIGHT_DECAY)
+        self.trained = nn.ModuleList([self.model, self.head])
+        self.optimizer = make_optimizer(self.trained.parameters(), LEARNING_RATE, WEIGHT_DECAY)
         self.step = 0
 
     def run(self, steps: int, checkpoints: Path, stop: StopSignal) -> bool:
@@ -87,14 +89,12 @@ class SymbolLessons:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, share_done, LEARNING_RATE, WARMUP_STEPS)
         images, sizes, labels = self._batch(self.step)
-        logits = self._logits(images, sizes).flatten(0, 2)  # (B * h * w, V)
+        with self.precision.autocast():
+            logits = self._logits(images, sizes).flatten(0, 2).float()  # (B * h * w, V)
         losses = F.cross_entropy(logits, labels.flatten(), reduction="none")
         drawn = labels.flatten() != self.vocabulary.pad
         loss = losses[drawn].mean() + EMPTY_WEIGHT * losses[~drawn].mean()
-        loss.backward()
-        nn.utils.clip_grad_norm_(self._parameters(), CLIP_NORM)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.precision.step(loss, self.trained, self.optimizer, lambda: f"step {self.step} of the lessons on symbols")
         right = (logits.argmax(dim=1) == labels.flatten())[drawn].float().mean()
         return float(loss.detach()), float(right)
 
@@ -102,9 +102,6 @@ class SymbolLessons:
         """images (B, 1, H, W), sizes (B, 2) -> logits (B, h, w, V) of the symbol in each cell; <pad> is none."""
         logits: Tensor = self.head(self.model.features(images, sizes))
         return logits
-
-    def _parameters(self) -> list[nn.Parameter]:
-        return [*self.model.parameters(), *self.head.parameters()]
 
     def _batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Images (B, 1, H, W), sizes (B, 2), and the token in each cell (B, h, w), <pad> where there is none."""
@@ -142,6 +139,7 @@ class SymbolLessons:
             "model": self.model.state_dict(),
             "head": self.head.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "scaler": self.precision.scaler.state_dict(),
             "step": self.step,
         }
 
@@ -152,5 +150,6 @@ class SymbolLessons:
         self.model.load_state_dict(state["model"])
         self.head.load_state_dict(state["head"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.precision.scaler.load_state_dict(state.get("scaler", {}))  # earlier versions had none
         self.step = state["step"]
         print(f"resumed the symbols at step {self.step}", flush=True)

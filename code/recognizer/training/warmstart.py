@@ -89,12 +89,12 @@ def start_path(value: str, option: str = "init") -> Path:
 
 
 def follow(start: Start, settings: Hyperparameters) -> Hyperparameters:
-    """The settings with the start's own sizes and glyph height wherever they have defaults, and without lessons."""
+    """The settings with the start's own sizes and glyph height where they have defaults, and without first lessons."""
     plain = REGISTRY[settings.recognizer][1]().model_dump()
     sizes = {
         name: value if value != plain[name] else start.sizes.get(name, value) for name, value in settings.sizes.items()
     }
-    update: dict[str, Any] = {"sizes": sizes, "symbol_steps": 0}
+    update: dict[str, Any] = {"sizes": sizes, "symbol_steps": 0, "short_first": False}
     if settings.glyph_height == Hyperparameters.model_fields["glyph_height"].default:
         update["glyph_height"] = start.preprocess.get("glyph_height", settings.glyph_height)
     return settings.model_copy(update=update)

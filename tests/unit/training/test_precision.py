@@ -5,13 +5,25 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recognizer.training.precision import MAX_SKIPPED, NotFiniteError, Precision
+from recognizer.training.precision import DTYPES, MAX_SKIPPED, NotFiniteError, Precision
 
 
 def setup(name: str) -> tuple[torch.nn.Linear, torch.optim.Optimizer, Precision]:
     torch.manual_seed(0)
     model = torch.nn.Linear(4, 1)
     return model, torch.optim.SGD(model.parameters(), lr=0.1), Precision(name, torch.device("cpu"), clip_norm=1.0)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "name"),
+    [({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16"), ({"avx512_bf16": False, "avx2": True}, "fp32")],
+)
+def test_auto_is_bf16_where_the_processor_has_it(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], name: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    precision = Precision("auto", torch.device("cpu"), clip_norm=1.0)
+    assert (precision.name, precision.dtype) == (name, DTYPES[name])
 
 
 def no_skip() -> str:

@@ -13,8 +13,9 @@ from recognizer.latex import Vocabulary
 from recognizer.models import build
 from recognizer.models.fast import FastRecognizer
 from recognizer.synth.glyphs import GlyphBank, make_bank
+from recognizer.training.precision import Precision
 from recognizer.training.stop import StopSignal
-from recognizer.training.symbols import CHECKPOINT, SymbolLessons
+from recognizer.training.symbols import CHECKPOINT, CLIP_NORM, SymbolLessons
 from tests.support.tiny_recognizer import SMALL
 from tests.unit.training.test_resume import StopAfter
 
@@ -30,7 +31,7 @@ def bank() -> GlyphBank:
 def lessons(bank: GlyphBank) -> SymbolLessons:
     torch.manual_seed(0)
     model = build("fast", len(VOCABULARY), 20, SMALL["fast"])
-    return SymbolLessons(model, "fast", VOCABULARY, bank, SPEC, 0, torch.device("cpu"))
+    return SymbolLessons(model, "fast", VOCABULARY, bank, SPEC, 0, Precision("fp32", torch.device("cpu"), CLIP_NORM))
 
 
 def weights(made: SymbolLessons) -> torch.Tensor:

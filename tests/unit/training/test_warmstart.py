@@ -203,7 +203,7 @@ def test_what_isn_t_set_follows_the_start(tmp_path: Path) -> None:
 
     assert settings.sizes == {**settings.sizes, **SMALL["fast"], "decoder_layers": 5}
     assert settings.glyph_height == 14.0
-    assert settings.symbol_steps == 0
+    assert settings.symbol_steps == 0 and not settings.short_first
     assert follow(start, Hyperparameters.from_strings({"glyph_height": "20"})).glyph_height == 20.0
 
 
