@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave t
 from recognizer.config import ConfigError, Hyperparameters, parse_arguments
 from recognizer.data.sample import DataError
 from recognizer.training.checkpoint import CheckpointError
+from recognizer.training.compiled import CompileError
 from recognizer.training.heap import keep_freed_memory
 from recognizer.training.heartbeat import LostRankError
 from recognizer.training.job import Folders, run
@@ -32,7 +33,7 @@ def main() -> int:
     try:
         settings = Hyperparameters.from_strings(parse_arguments(sys.argv[1:]))
         run(settings, Folders.from_environment(), StopSignal().listen())
-    except (ConfigError, DataError, CheckpointError, LostRankError, NotFiniteError) as error:
+    except (ConfigError, DataError, CheckpointError, CompileError, LostRankError, NotFiniteError) as error:
         state_reason(str(error))
         return 1
     except Exception as error:

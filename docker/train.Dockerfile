@@ -26,6 +26,9 @@ FROM ${BASE_IMAGE}
 LABEL org.opencontainers.image.title="formula-recognizer-train" \
       org.opencontainers.image.description="Trains a formula recognizer (picture -> LaTeX) on Amazon SageMaker or anywhere" \
       org.opencontainers.image.licenses="Apache-2.0"
+# A compiler for torch.compile (hyperparameter `compile`), which has none of its own. Its version is free.
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
 # ORT_DISABLE_TELEMETRY: ONNX Runtime's wheels report each use to their maker by default (since 1.29).
 # NVIDIA_*: what the NVIDIA container runtime mounts on a GPU host; without that runtime they mean nothing.
 ENV PATH=/opt/program/bin:/opt/venv/bin:${PATH} \
@@ -33,6 +36,7 @@ ENV PATH=/opt/program/bin:/opt/venv/bin:${PATH} \
     PYTHONUNBUFFERED=1 \
     LANG=C.UTF-8 \
     MPLCONFIGDIR=/tmp/matplotlib \
+    TORCHINDUCTOR_CACHE_DIR=/tmp/torchinductor \
     NO_ALBUMENTATIONS_UPDATE=1 \
     ORT_DISABLE_TELEMETRY=1 \
     NVIDIA_VISIBLE_DEVICES=all \

@@ -62,6 +62,7 @@ class Hyperparameters(BaseModel):
     teacher_forcing: float = Field(1.0, ge=0, le=1, description="share of true tokens fed at the end; falls from 1")
     ema_decay: float = Field(0.998, ge=0, lt=1, description="average of the weights that is validated; 0 is off")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: bf16 where it is fast")
+    compile: bool = Field(False, description="compile transformer layers with torch.compile; takes a compiler")
     seed: int = Field(0, ge=0)
     deterministic: bool = Field(False, description="the same bits each time, on a GPU too, where it is slower")
     workers: int | None = Field(None, ge=0, description="processes that prepare pictures; by default as many as fit")

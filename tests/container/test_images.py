@@ -73,6 +73,14 @@ def test_T8_T18_installing_the_requirements_is_a_no_op_without_network(train_ima
     assert not re.search("Collecting|Downloading|Installing|Retrying", done.out + done.err), done
 
 
+@USERS
+def test_layers_can_be_compiled(train_image, user):
+    """`compile=true`: the image has a compiler, and a place for what it makes."""
+    code = "import torch; f = torch.compile(torch.nn.Linear(3, 2)); print(tuple(f(torch.ones(4, 3)).shape))"
+    done = run_python(train_image, code, options=[*OFFLINE, *user])
+    assert (done.code, done.out.strip()) == (0, "(4, 2)"), done
+
+
 def test_pip_check(train_image):
     done = run(train_image, "python3", "-m", "pip", "check", options=OFFLINE)
     assert (done.code, done.out.strip()) == (0, "No broken requirements found."), done

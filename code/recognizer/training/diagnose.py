@@ -43,7 +43,7 @@ def find_culprit(model: nn.Module, forward: Callable[[], object], batch_size: in
 
     hooks = [module.register_forward_hook(watch(name)) for name, module in model.named_modules()]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"):  # compiled layers have no hooks inside
             forward()
     finally:
         for each in hooks:

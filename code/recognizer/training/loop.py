@@ -22,6 +22,7 @@ from recognizer.data.loader import BatchLoader
 from recognizer.latex import Vocabulary
 from recognizer.models import FormulaRecognizer
 from recognizer.training import checkpoint
+from recognizer.training.compiled import compile_layers
 from recognizer.training.diagnose import describe, find_culprit
 from recognizer.training.distill import Teacher
 from recognizer.training.distributed import Ranks
@@ -71,6 +72,8 @@ class Trainer:
         self.device = ranks.device
         self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = Average(self.model, settings.ema_decay)
+        if settings.compile:
+            compile_layers(self.model, self.device)
         self.network: nn.Module = DistributedDataParallel(self.model) if ranks.world_size > 1 else self.model
         self.optimizer = make_optimizer(self.model.parameters(), settings.learning_rate, settings.weight_decay)
         self.precision = Precision(settings.precision, self.device, settings.clip_norm)
