@@ -26,6 +26,7 @@ from recognizer.synth.degrade import degrade
 from recognizer.synth.glyphs import HALF
 from recognizer.synth.progress import Progress
 from recognizer.synth.tex import TYPEFACES, TexError, TexStyle, render_document
+from recognizer.synth.variations import quantity, vary, words_of
 
 PER_DOCUMENT = 200
 DPI = (72, 400)
@@ -112,8 +113,27 @@ def singles(formulas: Iterable[Formula]) -> list[Formula]:
             for at, token in enumerate(tokens)
             if token.startswith("\\math") and tokens[at + 1 : at + 2] == ("{",) and tokens[at + 3 : at + 4] == ("}",)
         )
-    labels = (tuple(tokenize(normalize(" ".join(tokens)))) for tokens in sorted(found))
-    return [Formula("singles", " ".join(tokens), tokens) for tokens in labels if tokens and not problems(tokens)]
+    return _labelled("singles", sorted(found))
+
+
+def varied(formulas: Sequence[Formula], count: int, seed: int) -> list[Formula]:
+    """So many of the formulas, drawn at random, with a part of their symbols changed at random."""
+    rng = np.random.default_rng((seed, 2))
+    words = words_of(formula.tokens for formula in formulas)
+    chosen = (formulas[index].tokens for index in rng.integers(len(formulas), size=count))
+    return _labelled("varied", (vary(tokens, words, rng) for tokens in chosen))
+
+
+def quantities(count: int, seed: int) -> list[Formula]:
+    """Quantities with units, and units alone."""
+    rng = np.random.default_rng((seed, 3))
+    return _labelled("quantities", (quantity(rng) for _ in range(count)))
+
+
+def _labelled(corpus: str, formulas: Iterable[Sequence[str]]) -> list[Formula]:
+    """Those of the formulas that have a sound label."""
+    labels = (tuple(tokenize(normalize(" ".join(tokens)))) for tokens in formulas)
+    return [Formula(corpus, " ".join(tokens), tokens) for tokens in labels if tokens and not problems(tokens)]
 
 
 def _stands_alone(token: str) -> bool:
@@ -219,6 +239,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, help="at most so many formulas in all")
     parser.add_argument("--rarest", type=int, default=20, help="formulas that a token must occur in (%(default)s)")
     parser.add_argument("--singles", type=int, default=0, help="pictures of each symbol alone, to add")
+    parser.add_argument("--varied", type=int, default=0, help="formulas with symbols changed at random, to add")
+    parser.add_argument("--quantities", type=int, default=0, help="quantities with units, to add")
     parser.add_argument("--dpi", nargs=2, type=int, default=DPI, metavar=("LOW", "HIGH"), help="default %(default)s")
     parser.add_argument("--clean", action="store_true", help="no photographs and scans")
     parser.add_argument("--seed", type=int, default=0)
@@ -227,7 +249,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         read, most = read_formulas(options.formulas), dict(options.most)
         formulas = choose(read, options.only, options.without, most, options.rarest, options.seed)[: options.count]
-        formulas = _shuffled([*formulas, *options.singles * singles(formulas)], options.seed)
+        added = [
+            *options.singles * singles(formulas),
+            *varied(formulas, options.varied, options.seed),
+            *quantities(options.quantities, options.seed),
+        ]
+        formulas = _shuffled([*formulas, *added], options.seed)
         drawn = write_corpus(options.out, formulas, options.seed, options.workers, tuple(options.dpi), options.clean)
     except (ValueError, OSError, TexError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,0 +1,183 @@
+r"""Formulas changed at random: other letters, digits, words, alphabets and accents in the same layout.
+
+Whoever learns from real formulas alone learns what they usually say, and then reads `\mathbf{X}` as X, `\mathrm{taps}`
+as `tops`, 0.0031308 as 0.0. In a varied formula nothing can be guessed, so each symbol must be looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from recognizer.synth.symbols import CAPITAL_GREEK, DIGITS, GREEK, LOWER, UPPER
+
+CLASSES = (DIGITS, LOWER, UPPER, tuple(GREEK), tuple(CAPITAL_GREEK))  # a symbol is replaced by one of its class
+ALPHABETS = {"\\mathbf": 6, "\\mathrm": 1, "\\mathsf": 1, "\\mathcal": 2, "\\mathbb": 2, "\\mathfrak": 1}
+OF_CAPITALS = ("\\mathcal", "\\mathbb")
+ACCENTS = ("\\tilde", "\\hat", "\\bar", "\\dot", "\\ddot", "\\vec", "\\overline")
+WORDY = ("\\mathrm", "\\text", "\\mathit", "\\mathsf", "\\mathbf", "\\texttt")
+UNITS = "m s kg N J K Pa mol W V A Hz C T g cm mm km ms L eV rad dB bar h lm cd F S"
+
+# How much of a formula is changed. A part stays, so that layouts are still met with their usual symbols.
+OTHER_DIGIT, OTHER_SYMBOL, OTHER_WORD, SPELT_AT_RANDOM = 0.7, 0.35, 0.7, 0.2
+WITH_ALPHABET, WITH_ACCENT, WITH_NUMBER, WITH_INDEX = 0.35, 0.3, 0.15, 0.2  # shares of the formulas
+LONGEST_WORD = 12  # letters
+
+
+def words_of(formulas: Iterable[Sequence[str]]) -> list[str]:
+    r"""All words of two letters or more inside `\mathrm{...}` and its like, each once."""
+    found = {
+        "".join(tokens[start:end])
+        for tokens in formulas
+        for start, end in _word_places(tokens)
+        if end - start <= LONGEST_WORD
+    }
+    return sorted(found)
+
+
+def vary(tokens: Sequence[str], words: Sequence[str], rng: np.random.Generator) -> list[str]:
+    """A formula's tokens with a part of its symbols changed; its layout stays. The label must be normalised anew.
+
+    Args:
+        words: from which other words are taken (`words_of`); may be empty.
+    """
+    changed = _other_words(tokens, words, rng)
+    changed = _other_symbols(changed, rng)
+    if rng.random() < WITH_NUMBER:
+        changed = _at_one(changed, [place for place, token in enumerate(changed) if token in DIGITS], _number(rng), rng)
+    if words and rng.random() < WITH_INDEX:
+        indices = [place for place in _letters(changed) if changed[place - 2 : place] == ["_", "{"]]
+        changed = _at_one(changed, indices, _braced("\\mathrm", words[int(rng.integers(len(words)))]), rng)
+    if rng.random() < WITH_ALPHABET:
+        changed = _in_alphabets(changed, rng)
+    if rng.random() < WITH_ACCENT:
+        changed = _accented(changed, rng)
+    return changed
+
+
+def quantity(rng: np.random.Generator) -> list[str]:
+    r"""A quantity with its unit, or a unit in brackets: `9.81\ \mathrm{m/s^{2}}`."""
+    unit: list[str] = []
+    for number in range(int(rng.integers(1, 4))):
+        if number:
+            unit += [str(rng.choice(["/", "/", "*", "\\cdot"]))]
+        unit += str(rng.choice(UNITS.split()))
+        if rng.random() < 0.3:
+            unit += ["^", "{", *(["-"] if rng.random() < 0.3 else []), str(rng.integers(1, 5)), "}"]
+    if rng.random() < 0.5:
+        unit = ["[", *unit, "]"]
+    return [*(_number(rng) if rng.random() < 0.4 else []), *_braced("\\mathrm", unit)]
+
+
+def _other_words(tokens: Sequence[str], words: Sequence[str], rng: np.random.Generator) -> list[str]:
+    changed = list(tokens)
+    for start, end in reversed(list(_word_places(tokens))):
+        if rng.random() < OTHER_WORD:
+            if words and rng.random() > SPELT_AT_RANDOM:
+                changed[start:end] = words[int(rng.integers(len(words)))]
+            else:
+                changed[start:end] = [_other(token, rng) for token in tokens[start:end]]
+    return changed
+
+
+def _other_symbols(tokens: Sequence[str], rng: np.random.Generator) -> list[str]:
+    """Digits each by itself; a letter is the same wherever it stands, as in a real text."""
+    letters = sorted({token for token in tokens if _is_letter(token)})
+    renamed = {letter: _other(letter, rng) for letter in letters if rng.random() < OTHER_SYMBOL}
+    kept = {place for start, end in _word_places(tokens) for place in range(start, end)}
+    changed = []
+    for place, token in enumerate(tokens):
+        if token in DIGITS:
+            changed.append(_other(token, rng) if rng.random() < OTHER_DIGIT else token)
+        else:
+            changed.append(token if place in kept else renamed.get(token, token))
+    return changed
+
+
+def _in_alphabets(tokens: Sequence[str], rng: np.random.Generator) -> list[str]:
+    """One to three of the formula's letters in an alphabet of their own, wherever they stand."""
+    free = _letters(tokens)
+    letters = sorted({tokens[place] for place in free if tokens[place] in LOWER or tokens[place] in UPPER})
+    if not letters:
+        return list(tokens)
+    names, weights = list(ALPHABETS), np.array(list(ALPHABETS.values()), float)
+    chosen = {}
+    for letter in rng.permutation(letters)[: int(rng.integers(1, 4))].tolist():
+        alphabet = names[int(rng.choice(len(names), p=weights / weights.sum()))]
+        chosen[letter] = "\\mathbf" if alphabet in OF_CAPITALS and letter in LOWER else alphabet
+    return [
+        part
+        for place, token in enumerate(tokens)
+        for part in (_braced(chosen[token], token) if place in free and token in chosen else [token])
+    ]
+
+
+def _accented(tokens: Sequence[str], rng: np.random.Generator) -> list[str]:
+    changed = list(tokens)
+    for _ in range(int(rng.integers(1, 3))):
+        places = _letters(changed)
+        accent = ACCENTS[int(rng.integers(len(ACCENTS)))]
+        if places:
+            place = places[int(rng.integers(len(places)))]
+            changed[place : place + 1] = _braced(accent, [changed[place]])
+    return changed
+
+
+def _at_one(tokens: list[str], places: Sequence[int], new: Sequence[str], rng: np.random.Generator) -> list[str]:
+    if not places:
+        return tokens
+    place = places[int(rng.integers(len(places)))]
+    return [*tokens[:place], *new, *tokens[place + 1 :]]
+
+
+def _number(rng: np.random.Generator) -> list[str]:
+    whole, rest = (rng.integers(0, 10, int(rng.integers(1, most))) for most in (4, 7))
+    digits = list(map(str, whole.tolist()))
+    return digits if rng.random() < 0.2 else [*digits, ".", *map(str, rest.tolist())]
+
+
+def _other(symbol: str, rng: np.random.Generator) -> str:
+    """Another symbol of the same class, or the same if it is of none."""
+    among = next((each for each in CLASSES if symbol in each), [symbol])
+    return among[int(rng.integers(len(among)))]
+
+
+def _is_letter(token: str) -> bool:
+    return any(token in each for each in CLASSES[1:])
+
+
+def _letters(tokens: Sequence[str]) -> list[int]:
+    r"""Places of letters that are in no `\mathrm{...}`, accent or environment of their own already."""
+    taken: set[int] = set()
+    for place, token in enumerate(tokens):
+        if token.startswith(("\\math", "\\text", "\\begin", "\\boldsymbol", "\\ce")) or token in ACCENTS:
+            taken.update(range(place, _end_of_group(tokens, place + 1)))
+    return [place for place, token in enumerate(tokens) if place not in taken and _is_letter(token)]
+
+
+def _word_places(tokens: Sequence[str]) -> Iterator[tuple[int, int]]:
+    r"""(start, end) of each run of two letters or more inside `\mathrm{...}` and its like."""
+    for place, token in enumerate(tokens):
+        if token in WORDY and list(tokens[place + 1 : place + 2]) == ["{"]:
+            end = _end_of_group(tokens, place + 1)
+            start = place + 2
+            for at in range(start, end):
+                if tokens[at] not in LOWER and tokens[at] not in UPPER:
+                    if at - start >= 2:
+                        yield start, at
+                    start = at + 1
+
+
+def _end_of_group(tokens: Sequence[str], place: int) -> int:
+    """Behind the brace that closes the one at `place`; the place behind it if there is none."""
+    depth = 0
+    for at in range(place, len(tokens)):
+        depth += {"{": 1, "}": -1}.get(tokens[at], 0)
+        if depth == 0:
+            return at + 1
+    return len(tokens)
+
+
+def _braced(command: str, inside: Iterable[str]) -> list[str]:
+    return [command, "{", *inside, "}"]
