@@ -44,8 +44,8 @@ def write(folder: Path, name: str, state: dict[str, Any]) -> None:
     temporary.replace(folder / name)
 
 
-def read(folder: Path, name: str, recognizer: str) -> dict[str, Any] | None:
-    """A checkpoint's state, or None where there is none.
+def read(folder: Path, name: str, recognizer: str | None = None) -> dict[str, Any] | None:
+    """A checkpoint's state, or None where there is none. Without `recognizer`, it may be of any.
 
     Raises:
         CheckpointError: it can't be read, has a newer format, or belongs to another recognizer.
@@ -62,7 +62,7 @@ def read(folder: Path, name: str, recognizer: str) -> dict[str, Any] | None:
         raise CheckpointError(
             f"{path} has format {version}; this program knows {FORMAT}: use the version that wrote it"
         )
-    if trained != recognizer:
+    if recognizer and trained != recognizer:
         raise CheckpointError(
             f"{path} is of recognizer {trained!r}, this job trains {recognizer!r}: choose another checkpoint folder"
         )
