@@ -42,6 +42,7 @@ MAX_SOURCE_PIXELS = 50_000_000  # a larger picture is refused before it is decod
 MAX_JPEG_PIXELS = 120_000_000  # of which no more detail is decoded than is used
 MAX_REQUEST_PIXELS = 128_000_000  # of one request's pictures as they are read: they stand in memory together
 WORKING_SIDE = 1600  # larger pictures are reduced to this many pixels a side when they are read
+DRAWN = 0.5  # share of pixels exactly alike, of which no photograph has so many
 FAINTEST_INK = 0.05  # less everywhere is the grain of blank paper; writing of 15 gray levels, with noise, reaches 0.1
 LONGEST_CYCLE, LOOP_REPEATS, LOOP_TOKENS = 8, 6, 32  # in 70,000 real formulas: at most 8 repeats, 32 tokens in all
 JSON_LINES = ("application/jsonlines", "application/x-jsonlines", "application/jsonl")
@@ -163,7 +164,7 @@ class PreprocessSpec:
 
 def preprocess(rgb: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
     """(H, W, 3) uint8 RGB -> (h, w) float32 ink, normalised by mean and std, of any size within the spec's limits."""
-    ink = extract_ink(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
+    ink = extract_ink(cv2.cvtColor(with_paper(rgb), cv2.COLOR_RGB2GRAY))
     (top, bottom, left, right), glyph = measure_ink(ink)
     factor = float(np.clip(spec.glyph_height * spec.scale / glyph, 0.02, 6.0))
     border = math.ceil(spec.margin * spec.glyph_height * spec.scale / factor)
@@ -175,6 +176,20 @@ def preprocess(rgb: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
     )
     resized = resize(cropped, factor, RESAMPLE[spec.resample])
     return ((resized - spec.mean) / spec.std).astype(np.float32)
+
+
+def with_paper(rgb: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8: a drawn picture, as its pixels of paper are all alike, gets a little paper all around.
+
+    Drawn formulas are often cropped to their ink. Without this their outermost glyphs would look like what touches
+    the border of a photograph: lines beside the formula that were cut off.
+    """
+    gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    counts = np.bincount(gray.ravel(), minlength=256)
+    if counts.max() < DRAWN * gray.size:
+        return rgb
+    paper = rgb[np.unravel_index(int((gray == counts.argmax()).argmax()), gray.shape)]
+    return cv2.copyMakeBorder(rgb, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=tuple(map(float, paper)))
 
 
 def extract_ink(gray: np.ndarray) -> np.ndarray:
@@ -211,15 +226,19 @@ def measure_ink(ink: np.ndarray) -> tuple[tuple[int, int, int, int], float]:
 
     Glyphs are connected components of an ordinary shape. Their median height is weighted by area, so that specks,
     dots and accents hardly count. What touches the border (cut-off lines, rulings, shadow edges) is left out unless
-    there is little else.
+    there is little else; not so the first and the last glyph of the line, where a picture was cropped closely.
     """
     height, width = ink.shape
     _, _, stats, _ = cv2.connectedComponentsWithStats((ink > 0.5).astype(np.uint8), connectivity=8)
     boxes = stats[1:]  # the first is the paper
     left, top, wide, high, area = boxes.T
-    inside = (left > 0) & (top > 0) & (left + wide < width) & (top + high < height)
+    at_left, at_right = left == 0, left + wide == width
+    between = (top > 0) & (top + high < height)
+    inside = between & ~at_left & ~at_right
     if area[inside].sum() > 0.3 * area.sum():
-        boxes = boxes[inside]
+        middle = top + high / 2
+        in_line = (middle >= top[inside].min()) & (middle <= (top + high)[inside].max()) & (wide <= 4 * high)
+        boxes = boxes[inside | (between & (at_left ^ at_right) & in_line)]
     if not len(boxes):
         return (0, height, 0, width), float(height) / 2
     area = boxes[:, cv2.CC_STAT_AREA]

@@ -199,6 +199,50 @@ def ink_of(rgb: np.ndarray, spec: PreprocessSpec = SPEC) -> np.ndarray:
     return inference.preprocess(rgb, spec) * spec.std + spec.mean
 
 
+def cropped(picture: np.ndarray, sides: tuple[int, int, int, int] = (0, 0, 0, 0)) -> np.ndarray:
+    """Cropped to the ink, with so many pixels of paper (left, top, right, bottom)."""
+    rows, columns = ((picture < 128).any(axis=(axis, 2)).nonzero()[0] for axis in (1, 0))
+    left, top, right, bottom = sides
+    return picture[rows[0] - top : rows[-1] + 1 + bottom, columns[0] - left : columns[-1] + 1 + right]
+
+
+def photographed(picture: np.ndarray) -> np.ndarray:
+    """With the grain of a photograph: hardly two pixels are alike."""
+    grain = np.random.default_rng(0).normal(0, 4, picture.shape[:2])[:, :, None]
+    return np.clip(picture * 0.9 + grain, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("ground", ["light", "dark"])
+def test_a_drawing_cropped_to_its_ink_keeps_its_outermost_glyphs(ground: str) -> None:
+    """They touch the border, as lines do that were cut off in a photograph; `a+2b=cx` was read as `+2b=c`."""
+    whole, close = formula(), cropped(formula())
+    if ground == "dark":
+        whole, close = 255 - whole, 255 - close
+    seen, expected = inference.preprocess(close, SPEC), inference.preprocess(whole, SPEC)
+    margin = expected.shape[1] - seen.shape[1]
+    assert 0 <= margin <= 2 * math.ceil(SPEC.margin * SPEC.glyph_height)
+    assert abs(float(seen.sum() - expected.sum())) < 0.05 * float(expected.sum())  # a glyph is a seventh
+
+
+def test_a_photograph_cropped_at_its_sides_keeps_first_and_last_glyph() -> None:
+    close = photographed(cropped(formula(), (0, 10, 0, 10)))
+    assert (inference.with_paper(close) == close).all(), "a photograph stays as it is"
+    box, _ = inference.measure_ink(inference.extract_ink(cv2.cvtColor(close, cv2.COLOR_RGB2GRAY)))
+    assert box[2] == 0 and box[3] == close.shape[1]
+
+
+def test_a_line_cut_off_in_a_photograph_and_a_ruling_are_left_out() -> None:
+    picture = cropped(formula(), (12, 30, 12, 30)).copy()
+    picture[:8, 20:-20:9] = 20  # feet of the line above
+    picture[-3:] = 120  # a ruling below, from side to side
+    photo = photographed(picture)
+    (top, bottom, left, right), _ = inference.measure_ink(
+        inference.extract_ink(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY))
+    )
+    assert 25 < top < 35 and photo.shape[0] - 35 < bottom < photo.shape[0] - 25
+    assert 8 < left < 16 and photo.shape[1] - 16 < right < photo.shape[1] - 8
+
+
 @pytest.mark.parametrize("latex", ["-", "=", "\\ldots", "\\div", ":", "\\equiv", "\\vdots"])
 @pytest.mark.parametrize("x_height", [8.0, 20.0])
 def test_a_flat_sign_alone_is_about_as_large_as_in_a_formula(latex: str, x_height: float) -> None:

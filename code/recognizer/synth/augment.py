@@ -27,6 +27,7 @@ def augment(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     Returns:
         (H', W', 3) uint8.
     """
+    rgb = inference.with_paper(rgb)  # while it can be told that it is drawn
     if rng.random() < 0.7:
         rgb = _affine(rgb, rng)
     if rng.random() < 0.3:
