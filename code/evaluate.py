@@ -21,7 +21,7 @@ import inference
 from recognizer.config import ConfigError
 from recognizer.data.formats import read_dataset
 from recognizer.data.sample import DataError
-from recognizer.evaluation.answers import write_answers
+from recognizer.evaluation.answers import SHOWN, write_answers
 from recognizer.evaluation.attention import read_attention
 from recognizer.evaluation.calibration import calibration_error, reliability
 from recognizer.evaluation.metrics import Result, compute_metrics
@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="folder for metrics.json and report.html")
     parser.add_argument("--history", type=Path, help="the training's history.jsonl, if the model has none")
     parser.add_argument("--options", default="", metavar="NAME=VALUE,...", help="a request's: beam=4,views=1")
+    parser.add_argument("--shown", type=int, default=SHOWN, help="pictures on answers.png (default %(default)s)")
     parser.add_argument("--limit", type=int, help="measure the first N samples only")
     parser.add_argument("--on-bad-sample", choices=("error", "skip"), default="error")
     return parser
@@ -76,7 +77,7 @@ def _evaluate(model: Path, options: argparse.Namespace) -> None:
     }
     attention = read_attention(model)
     write_report(options.out / "report.html", recognized.results, recognized.samples, facts, history, attention)
-    write_answers(options.out / "answers.png", recognized.results, recognized.samples)
+    write_answers(options.out / "answers.png", recognized.results, recognized.samples, options.shown)
     print(compute_metrics(recognized.results).lines("evaluation:"))
     print(f"report: {options.out / 'report.html'}")
 

@@ -27,4 +27,5 @@ def _words(result: Result) -> str:
     answer = inference.join_tokens(result.prediction)
     if result.edits == 0:
         return f"right: {answer}"
-    return f"{result.edits} wrong: {answer}   (is {inference.join_tokens(result.reference)})"
+    edits = f"{result.edits} edit{'s' if result.edits > 1 else ''}"
+    return f"{edits}: {answer}\n(is {inference.join_tokens(result.reference)})"

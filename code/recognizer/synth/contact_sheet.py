@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,11 +21,12 @@ from recognizer.data.measure import PictureCache
 from recognizer.data.sample import DataError, Sample
 from recognizer.synth.dataset import sample
 
-CELL_WIDTH, CELL_HEIGHT, LABEL_LINES, LINE_HEIGHT = 420, 120, 2, 15
+CELL_WIDTH, PICTURE_HEIGHT, LABEL_LINES, LABEL_WIDTH, LINE_HEIGHT = 420, 100, 4, 78, 15
+LARGEST_SCALE = 2.0  # small pictures are enlarged
 
 
 def contact_sheet(entries: Sequence[tuple[np.ndarray, str]], columns: int = 3) -> np.ndarray:
-    """A grid of pictures, shrunk where too large, each over its label.
+    """A grid of pictures, shrunk where too large, enlarged where small, each over its label.
 
     Args:
         entries: pictures (H, W, 3) uint8 with their labels.
@@ -36,22 +36,30 @@ def contact_sheet(entries: Sequence[tuple[np.ndarray, str]], columns: int = 3) -
         (H, W, 3) uint8.
     """
     cells = [_cell(picture, label) for picture, label in entries]
-    blank = np.full_like(cells[0], 255)
-    cells += [blank] * (-len(cells) % columns)
-    return np.concatenate([np.concatenate(cells[at : at + columns], axis=1) for at in range(0, len(cells), columns)])
+    return np.concatenate([_row(cells[at : at + columns], columns) for at in range(0, len(cells), columns)])
+
+
+def _row(cells: Sequence[np.ndarray], columns: int) -> np.ndarray:
+    """As high as the highest of the cells; empty ones fill it up."""
+    height = max(map(len, cells))
+    padded = [np.pad(cell, ((0, height - len(cell)), (0, 0), (0, 0)), constant_values=255) for cell in cells]
+    blank = np.full((height, CELL_WIDTH * (columns - len(cells)), 3), 255, np.uint8)
+    return np.concatenate([*padded, blank], axis=1)
 
 
 def _cell(picture: np.ndarray, label: str) -> np.ndarray:
-    cell = np.full((CELL_HEIGHT + LABEL_LINES * LINE_HEIGHT + 16, CELL_WIDTH, 3), 255, np.uint8)
     height, width = picture.shape[:2]
-    scale = min(1.0, (CELL_WIDTH - 12) / width, CELL_HEIGHT / height)
-    shown = cv2.resize(picture, (max(1, int(width * scale)), max(1, int(height * scale))), interpolation=cv2.INTER_AREA)
-    top, left = 4 + (CELL_HEIGHT - shown.shape[0]) // 2, 6
-    cell[top : top + shown.shape[0], left : left + shown.shape[1]] = shown
-    cv2.rectangle(cell, (left - 1, top - 1), (left + shown.shape[1], top + shown.shape[0]), (200, 200, 200), 1)
-    lines = textwrap.wrap(label, 66, max_lines=LABEL_LINES, placeholder=" ...")
+    scale = min(LARGEST_SCALE, (CELL_WIDTH - 12) / width, PICTURE_HEIGHT / height)
+    shown = inference.resize(picture, scale, cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    lines = [line[at : at + LABEL_WIDTH] for line in label.splitlines() for at in range(0, len(line), LABEL_WIDTH)]
+    if len(lines) > LABEL_LINES:
+        lines = [*lines[: LABEL_LINES - 1], lines[LABEL_LINES - 1][:-4] + " ..."]
+    cell = np.full((shown.shape[0] + len(lines) * LINE_HEIGHT + 24, CELL_WIDTH, 3), 255, np.uint8)
+    top, left, bottom = 5, 6, 5 + shown.shape[0]
+    cell[top:bottom, left : left + shown.shape[1]] = shown
+    cv2.rectangle(cell, (left - 1, top - 1), (left + shown.shape[1], bottom), (200, 200, 200), 1)
     for number, line in enumerate(lines):
-        place = (6, CELL_HEIGHT + 4 + (number + 1) * LINE_HEIGHT)
+        place = (6, bottom + 3 + (number + 1) * LINE_HEIGHT)
         cv2.putText(cell, line, place, cv2.FONT_HERSHEY_SIMPLEX, 0.36, (60, 60, 160), 1, cv2.LINE_AA)
     return cell
 
