@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="folder for metrics.json and report.html")
     parser.add_argument("--history", type=Path, help="the training's history.jsonl, if the model has none")
     parser.add_argument("--options", default="", metavar="NAME=VALUE,...", help="a request's: beam=4,views=1")
+    parser.add_argument("--precision", choices=inference.NETWORKS, default="fp32", help="which of its networks")
     parser.add_argument("--shown", type=int, default=SHOWN, help="pictures on answers.png (default %(default)s)")
     parser.add_argument("--limit", type=int, help="measure the first N samples only")
     parser.add_argument("--on-bad-sample", choices=("error", "skip"), default="error")
@@ -60,7 +61,9 @@ def _parser() -> argparse.ArgumentParser:
 def _evaluate(model: Path, options: argparse.Namespace) -> None:
     pairs = (pair.partition("=") for pair in options.options.split(",") if pair)
     reading = inference.Options().changed({name.strip(): value.strip() for name, _, value in pairs})
-    recognizer = inference.Recognizer.load(model, threads=1)  # one for each core: see `recognize`
+    recognizer = inference.Recognizer.load(
+        model, threads=1, precision=options.precision
+    )  # one for each core: see `recognize`
     dataset = read_dataset(options.data, options.on_bad_sample)
     history = _read_history(options.history or model / HISTORY, needed=options.history is not None)
     samples = dataset.samples[: options.limit]
@@ -73,6 +76,7 @@ def _evaluate(model: Path, options: argparse.Namespace) -> None:
         "data": f"{options.data.name}: {len(recognized.results)} samples measured, {len(skipped)} left out",
         "speed": f"{1 / recognized.seconds_per_picture:.0f} pictures a second, {inference.default_threads()} cores",
         "options": options.options or "a request's defaults",
+        "precision": options.precision,
         "confidence": "calibrated in training" if recognizer.calibration else "the network's own, not calibrated",
     }
     attention = read_attention(model)

@@ -38,6 +38,10 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at import: nothing i
 import onnxruntime as ort
 
 FORMAT_VERSION = 1
+NETWORKS = {  # by precision: encoder and decoder
+    "fp32": ("encoder.onnx", "decoder.onnx"),
+    "int8": ("encoder.int8.onnx", "decoder.int8.onnx"),
+}
 MAX_SOURCE_PIXELS = 50_000_000  # a larger picture is refused before it is decoded
 MAX_JPEG_PIXELS = 120_000_000  # of which no more detail is decoded than is used
 MAX_REQUEST_PIXELS = 128_000_000  # of one request's pictures as they are read: they stand in memory together
@@ -784,8 +788,8 @@ class Recognizer:
     pad: int
     max_tokens: int
 
-    def __init__(self, model_dir: Path, description: dict[str, Any], threads: int) -> None:
-        self.model_dir = model_dir
+    def __init__(self, model_dir: Path, description: dict[str, Any], threads: int, precision: str) -> None:
+        self.model_dir, self.precision = model_dir, precision
         self.version: str = description["version"]
         stored = description.get("calibration")  # older models have none
         self.calibration = (float(stored["slope"]), float(stored["offset"])) if stored else None
@@ -800,20 +804,26 @@ class Recognizer:
         self.tokens = vocabulary["tokens"]
         self.bos, self.eos, self.pad = vocabulary["bos"], vocabulary["eos"], vocabulary["pad"]
         self.max_tokens = description["limits"]["max_tokens"]
-        self.encoder = _session(self.model_dir / "encoder.onnx", threads)
+        encoder, decoder = (self.model_dir / name for name in NETWORKS[self.precision])
+        self.encoder = _session(encoder, threads)
         # For calls side by side, which would wait for each other's threads; and ONNX Runtime waits by spinning.
-        self._narrow_encoder = _session(self.model_dir / "encoder.onnx", 1) if threads > 1 else self.encoder
+        self._narrow_encoder = _session(encoder, 1) if threads > 1 else self.encoder
         # A step is too small to be divided: with more threads it takes as long, and more of the processor.
-        self.decoder = _session(self.model_dir / "decoder.onnx", 1)
+        self.decoder = _session(decoder, 1)
         self._encoder_outputs = [output.name for output in self.encoder.get_outputs()]
 
     @classmethod
-    def load(cls, model_dir: str | os.PathLike[str], threads: int | None = None) -> Recognizer:
+    def load(cls, model_dir: str | os.PathLike[str], threads: int | None = None, precision: str = "fp32") -> Recognizer:
         """Loads `model.json` and the two networks, or those of an ensemble's members.
+
+        Args:
+            precision: "fp32", or "int8": matrix products in 8 bits, faster and a little less accurate.
 
         Raises:
             ModelError: a file or key is missing, or the format is newer than this code.
         """
+        if precision not in NETWORKS:
+            raise ModelError(f"precision {precision!r} is not one of {', '.join(NETWORKS)}")
         folder = Path(model_dir)
         try:
             description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
@@ -829,7 +839,7 @@ class Recognizer:
             )
         try:
             kind = Ensemble if "members" in description else cls
-            return kind(folder, description, threads or default_threads())
+            return kind(folder, description, threads or default_threads(), precision)
         except (KeyError, TypeError, AttributeError) as error:
             problem = (
                 f"lacks the key {error}" if isinstance(error, KeyError) else f"has a value of a wrong kind: {error}"
@@ -1039,10 +1049,10 @@ class Recognizer:
                     f"golden sample {name}: the prepared input differs from the one at export (by {difference:.3f} "
                     "on average): preprocessing (mean, colours, resize filter, library) isn't what was trained with"
                 )
-            answer = self.recognize([seen])[0]
-            if answer.latex != sample["latex"] or abs(answer.confidence - sample["confidence"]) > 0.05:
+            answer, stored = self.recognize([seen])[0], sample if self.precision == "fp32" else sample[self.precision]
+            if answer.latex != stored["latex"] or abs(answer.confidence - stored["confidence"]) > 0.05:
                 raise ModelError(
-                    f"golden sample {name}: expected {sample['latex']!r} ({sample['confidence']:.3f}), "
+                    f"golden sample {name}: expected {stored['latex']!r} ({stored['confidence']:.3f}), "
                     f"got {answer.latex!r} ({answer.confidence:.3f})"
                 )
         if not expected:
@@ -1061,7 +1071,7 @@ class Ensemble(Recognizer):
         names, file = description["members"], self.model_dir / "model.json"
         if not (isinstance(names, list) and len(names) > 1 and all(map(_is_folder_name, names))):
             raise ModelError(f"{file}: members is {names!r}, not a list of two sub-folders' names or more")
-        self.members = [Recognizer.load(self.model_dir / name, threads) for name in names]
+        self.members = [Recognizer.load(self.model_dir / name, threads, self.precision) for name in names]
         if nested := [name for name, one in zip(names, self.members, strict=True) if isinstance(one, Ensemble)]:
             raise ModelError(f"{file}: member {nested[0]} is an ensemble; list its members instead")
         specials = {tuple(one.tokens[i] for i in (one.bos, one.eos, one.pad)) for one in self.members}
@@ -1177,6 +1187,8 @@ def _input_difference(seen: np.ndarray, expected: np.ndarray) -> float:
 
 def _session(path: Path, threads: int) -> ort.InferenceSession:
     if not path.is_file():
+        if path.name in NETWORKS["int8"]:
+            raise ModelError(f"the model in {path.parent} has no int8 networks: export it anew, or use fp32")
         raise ModelError(f"{path.parent} is no model directory: it has no {path.name}")
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -1222,8 +1234,8 @@ class Answer:
 
 
 def model_fn(model_dir: str, context: Any = None) -> Recognizer:
-    """Loads the model and lets it prove itself on its golden samples."""
-    model = Recognizer.load(model_dir)
+    """Loads the model, as SERVE_PRECISION says in fp32 (default) or int8; it proves itself on its golden samples."""
+    model = Recognizer.load(model_dir, precision=os.environ.get("SERVE_PRECISION") or "fp32")
     model.check_golden()
     return model
 

@@ -3,6 +3,7 @@
     model.json           preprocessing, vocabulary, limits, calibration, provenance, metrics, format version
     encoder.onnx         images, sizes -> memory and the decoder's first state
     decoder.onnx         one step: tokens, past, memory -> logits, present
+    *.int8.onnx          the same two with matrix products in 8 bits
     weights.safetensors  the same weights for training on
     golden/              pictures with the expected answers, checked whenever the model is loaded
     code/                inference.py and its requirements
@@ -28,6 +29,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
+from onnxruntime.quantization import QuantType, quantize_dynamic
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -83,11 +85,13 @@ def export(trained: Trained, pictures: Sequence[np.ndarray], target: Path) -> in
             folder / "weights.safetensors",
         )
         _write_onnx(trained.model, folder)
+        _write_int8(folder)
         _write_description(trained, folder)
         write_code(folder)
         _verify(trained, pictures[0], folder)
         write_golden(folder, _golden_pictures(pictures))
-        inference.Recognizer.load(folder).check_golden()
+        for precision in inference.NETWORKS:
+            inference.Recognizer.load(folder, precision=precision).check_golden()
         (folder / "weights.safetensors").chmod(0o644)  # safetensors makes it its owner's alone
         for path in sorted(folder.iterdir(), key=lambda path: path.name == "model.json"):
             _replace(path, target / path.name)
@@ -167,6 +171,25 @@ def write_onnx(
     network = onnx.load(str(path))
     strip_traces(network)
     onnx.save(network, str(path))
+
+
+def _write_int8(folder: Path) -> None:
+    """The networks once more, the weights of matrix products in 8 bits and their inputs rounded as they come.
+
+    Convolutions stay as they are: rounded as they come they are slower, and with fixed ranges they lose accuracy.
+    """
+    logging.getLogger().addFilter(silence := lambda record: "pre-processing before quantization" not in record.msg)
+    try:
+        for plain, rounded in zip(inference.NETWORKS["fp32"], inference.NETWORKS["int8"], strict=True):
+            quantize_dynamic(
+                folder / plain,
+                folder / rounded,
+                op_types_to_quantize=["MatMul", "Gemm"],
+                per_channel=True,
+                weight_type=QuantType.QInt8,
+            )
+    finally:
+        logging.getLogger().removeFilter(silence)
 
 
 def strip_traces(network: onnx.ModelProto) -> None:
@@ -251,19 +274,39 @@ def write_golden(folder: Path, pictures: Sequence[np.ndarray]) -> None:
     """Writes RGB pictures, what the networks see of them, and the answers of the model in this folder."""
     golden = folder / "golden"
     golden.mkdir()
-    recognizer = inference.Recognizer.load(folder)
-    expected, inputs = [], {}
+    recognizer, *others = (
+        inference.Recognizer.load(folder, precision=precision)
+        for precision, networks in inference.NETWORKS.items()
+        if precision == "fp32" or (folder / networks[0]).is_file()  # an ensemble has none of its own
+    )
+    expected: list[dict[str, Any]] = []
+    inputs = {}
     for number, picture in enumerate(pictures):
         name = f"{number:02}.png"
         Image.fromarray(picture).save(golden / name)
         prepared = recognizer.prepare(inference.read_image((golden / name).read_bytes()))
         inputs[name] = recognizer.pixels(prepared)
-        answer = recognizer.recognize([prepared])[0]
-        expected.append({"file": name, "latex": answer.latex, "confidence": round(answer.confidence, 6)})
+        answers = {other.precision: _answer(other, prepared) for other in others}
+        expected.append({"file": name, **_answer(recognizer, prepared), **answers})
     halves: dict[str, Any] = {name: array.astype(np.float16) for name, array in inputs.items()}
     np.savez_compressed(golden / "inputs.npz", **halves)
     text = json.dumps(expected, ensure_ascii=False, indent=1) + "\n"
     (golden / "golden.json").write_text(text, encoding="utf-8")
+
+
+def _answer(recognizer: inference.Recognizer, prepared: inference.Prepared) -> dict[str, Any]:
+    answer = recognizer.recognize([prepared])[0]
+    return {"latex": answer.latex, "confidence": round(answer.confidence, 6)}
+
+
+def state_accuracy(folder: Path, accuracy: dict[str, dict[str, float]]) -> None:
+    """Writes into model.json how accurate the exported networks are, by precision."""
+    path = folder / "model.json"
+    description = json.loads(path.read_text(encoding="utf-8"))
+    text = json.dumps({**description, "accuracy": accuracy}, ensure_ascii=False, indent=1) + "\n"
+    scratch = path.with_name(".model.json.partial")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.replace(path)
 
 
 def _replace(source: Path, target: Path) -> None:

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 import inference
 from recognizer.export import strip_traces
 
-NETWORKS = ("encoder.onnx", "decoder.onnx")
+NETWORKS = inference.NETWORKS["fp32"]
 LEFT_OUT = ("code", "split.json")  # the images have inference.py; nobody trains on with this split
 SMALLEST = 256  # numbers: smaller tensors (norms, constants of shapes) stay as they are
 
@@ -34,9 +34,10 @@ def pack(source: Path, target: Path) -> None:
         inference.ModelError: source is no model directory, or rounding its weights changes a golden answer.
     """
     inference.Recognizer.load(source)
+    precisions = [name for name, files in inference.NETWORKS.items() if (source / files[0]).is_file()]
     shutil.copytree(source, target, ignore=shutil.ignore_patterns(*LEFT_OUT))
     try:
-        for name in NETWORKS:
+        for name in (file for precision in precisions for file in inference.NETWORKS[precision]):
             network = onnx.load(str(source / name))
             strip_traces(network)  # older exports have them
             _halve(network.graph)
@@ -44,7 +45,8 @@ def pack(source: Path, target: Path) -> None:
         weights = load_file(source / "weights.safetensors")
         save_file({name: weight.half() for name, weight in weights.items()}, target / "weights.safetensors")
         (target / "weights.safetensors").chmod(0o644)  # safetensors makes it its owner's alone
-        inference.Recognizer.load(target).check_golden()
+        for precision in precisions:
+            inference.Recognizer.load(target, precision=precision).check_golden()
     except BaseException:
         shutil.rmtree(target)
         raise

@@ -44,6 +44,8 @@ class Settings(BaseModel):
     max_batch_delay: int = Field(10, ge=0, le=10_000, alias="SAGEMAKER_TS_MAX_BATCH_DELAY")  # milliseconds
     queue_size: int = Field(64, ge=1, le=1024, alias="SERVE_QUEUE_SIZE")  # requests inside at once; more get 503
     api_key: SecretStr | None = Field(None, alias="SERVE_API_KEY")  # outside SageMaker, whose requests can't bring one
+    # which networks of a model answer; inference.py reads it too
+    precision: Literal["fp32", "int8"] = Field("fp32", alias="SERVE_PRECISION")
     shows_page: bool = Field(False, alias="SERVE_PAGE")  # a web page at /
 
     multi_model: bool = Field(False, alias="SAGEMAKER_MULTI_MODEL")  # models come and go at /models (S11)

@@ -74,6 +74,13 @@ def test_S14_threads_fit_the_container(own_base_dir):
             assert int(server.invoke(b"").body) == max(1, suggested_threads() // workers)
 
 
+def test_S14_precision_that_the_model_lacks_is_said(tiny_base_dir):
+    """SERVE_PRECISION is read by the model's inference.py; a model of earlier versions has fp32 alone."""
+    with Server(tiny_base_dir, {"SERVE_PRECISION": "int8"}) as server:
+        server.wait_for_log("has no int8 networks")
+        assert server.ping().status == 503
+
+
 def test_S14_timeout_is_the_requests_deadline(own_base_dir):
     count_pictures(own_base_dir, 0.3)
     with Server(own_base_dir, {"SAGEMAKER_MODEL_SERVER_TIMEOUT": "0.1"}) as server:

@@ -68,7 +68,12 @@ def test_T10_the_model_is_flat_and_complete(finished):
     names = {path.name for path in (job.base / "model").iterdir()}
     assert names >= MODEL_FILES | {"golden", "code"}
     assert (job.base / "model/code/inference.py").exists()
-    assert set(json.loads((job.base / "model/model.json").read_text())["calibration"]) == {"slope", "offset"}
+    description = json.loads((job.base / "model/model.json").read_text())
+    assert set(description["calibration"]) == {"slope", "offset"}
+    assert {name: 0 <= rates["exprate"] <= 1 for name, rates in description["accuracy"].items()} == {
+        "fp32": True,
+        "int8": True,
+    }
     assert (job.base / "model/history.jsonl").read_text(), "learning curves for a later evaluation"
 
 

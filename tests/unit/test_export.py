@@ -43,6 +43,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def test_the_directory_is_complete_and_has_no_pickle(exported: tuple[Trained, Path]) -> None:
     names = {str(path.relative_to(exported[1])) for path in exported[1].rglob("*") if path.is_file()}
     assert {"model.json", "encoder.onnx", "decoder.onnx", "weights.safetensors"} < names
+    assert {"encoder.int8.onnx", "decoder.int8.onnx"} < names
     assert {
         "golden/golden.json",
         "golden/inputs.npz",
@@ -72,6 +73,30 @@ def test_onnx_answers_what_torch_answers(exported: tuple[Trained, Path]) -> None
         expected = [ids for ids, _ in decode(trained.model, memory, trained.vocabulary, trained.max_tokens)]
     for answers in (served.recognize(inputs), [served.recognize([each])[0] for each in inputs]):
         assert [list(answer.tokens) for answer in answers] == [trained.vocabulary.decode(ids) for ids in expected]
+
+
+def test_the_networks_in_8_bits_are_smaller_and_nearly_the_same(exported: tuple[Trained, Path]) -> None:
+    """They read the golden samples as they did at export; logits differ a little."""
+    _, target = exported
+    plain, rounded = (inference.Recognizer.load(target, precision=name) for name in inference.NETWORKS)
+    assert rounded.check_golden() == plain.check_golden() > 0
+    inputs = [plain.prepare(picture) for picture in PICTURES]
+    (_, memory), (_, other) = plain.encode(inputs), rounded.encode(inputs)
+    differences = [
+        np.abs(memory[name] - other[name]).max() / np.abs(memory[name]).max() for name in memory if memory[name].size
+    ]
+    assert 0 < max(differences) < 0.1
+    sizes = [sum((target / name).stat().st_size for name in inference.NETWORKS[each]) for each in inference.NETWORKS]
+    assert sizes[1] < sizes[0]
+
+
+def test_a_precision_that_is_not_there_is_refused_by_name(exported: tuple[Trained, Path], tmp_path: Path) -> None:
+    with pytest.raises(inference.ModelError, match="precision 'int4' is not one of fp32, int8"):
+        inference.Recognizer.load(exported[1], precision="int4")
+    older = shutil.copytree(exported[1], tmp_path / "older")
+    (older / "encoder.int8.onnx").unlink()
+    with pytest.raises(inference.ModelError, match="older has no int8 networks: export it anew, or use fp32"):
+        inference.Recognizer.load(older, precision="int8")
 
 
 def test_the_calibration_is_served(exported: tuple[Trained, Path]) -> None:

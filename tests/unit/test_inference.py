@@ -201,7 +201,7 @@ def ink_of(rgb: np.ndarray, spec: PreprocessSpec = SPEC) -> np.ndarray:
 
 def cropped(picture: np.ndarray, sides: tuple[int, int, int, int] = (0, 0, 0, 0)) -> np.ndarray:
     """Cropped to the ink, with so many pixels of paper (left, top, right, bottom)."""
-    rows, columns = ((picture < 128).any(axis=(axis, 2)).nonzero()[0] for axis in (1, 0))
+    rows, columns = (np.flatnonzero((picture < 128).any(axis=(axis, 2))) for axis in (1, 0))
     left, top, right, bottom = sides
     return picture[rows[0] - top : rows[-1] + 1 + bottom, columns[0] - left : columns[-1] + 1 + right]
 
