@@ -31,6 +31,7 @@ from recognizer.synth.variations import quantity, vary, words_of
 PER_DOCUMENT = 200
 DPI = (72, 400)
 DEGRADED_SHARE = 0.45
+LEAST_PAPER = 3  # pixels around what is photographed: what touches the border there is left out as cut off
 LEGIBLE_DPI = 110  # below, a blurred photograph can't be read any more
 _NOT_ALONE = frozenset(["{", "}", "^", "_", "&", "\\\\", "\\quad", "\\qquad", "\\ "])
 COMMON = ("computer-modern", "latin-modern", "times", "newtx", "palatino", "stix2")  # half of all pictures
@@ -198,7 +199,7 @@ def _draw(images: Path, document: _Document) -> list[Row]:
         if ink is None or (document.style.bold and _chooses_bold(formula)):
             continue
         rng = np.random.default_rng((document.seed, 1, number))
-        picture = _with_margins(ink, document.style.dpi, rng)
+        picture = _with_margins(ink, document.style.dpi, rng, least=LEAST_PAPER if document.degraded else 0)
         picture = degrade(picture, rng) if document.degraded else picture
         name = write_picture(images, number, picture, lossless=not document.degraded)
         rows.append(Row(name, formula.tokens, None))
@@ -210,10 +211,11 @@ def _chooses_bold(formula: Formula) -> bool:
     return any(token in ("\\mathbf", "\\boldsymbol") for token in formula.tokens)
 
 
-def _with_margins(ink: np.ndarray, dpi: int, rng: np.random.Generator) -> np.ndarray:
-    """(H, W) -> (H', W', 3): some paper around, now and then grey or coloured ink."""
+def _with_margins(ink: np.ndarray, dpi: int, rng: np.random.Generator, least: int) -> np.ndarray:
+    """(H, W) -> (H', W', 3): some paper around, `least` pixels or more, now and then grey or coloured ink."""
     em = dpi * 10 / 72
-    left, top, right, bottom = (int(side) for side in em * rng.uniform(0, 1.2 if rng.random() < 0.7 else 0.15, 4))
+    sides = em * rng.uniform(0, 1.2 if rng.random() < 0.7 else 0.15, 4)
+    left, top, right, bottom = (max(least, int(side)) for side in sides)
     grey = cv2.copyMakeBorder(ink, top, bottom, left, right, cv2.BORDER_CONSTANT, value=255)
     if rng.random() < 0.8:
         return np.repeat(grey[:, :, None], 3, axis=2)

@@ -1,7 +1,7 @@
 """Draws formulas with LaTeX and dvipng, in many typefaces: hundreds a second, since one run draws a whole document.
 
 LaTeX isn't in the images; whoever makes a large data set installs it (Debian: texlive-latex-extra, texlive-science,
-texlive-fonts-extra, texlive-plain-generic, cm-super, dvipng).
+texlive-fonts-extra, texlive-plain-generic, cm-super, lmodern, dvipng).
 """
 
 from __future__ import annotations
