@@ -77,11 +77,13 @@ class Bench:
         noise = np.random.default_rng(0)
         export(trained, [noise.integers(0, 256, (*LINE, 3), dtype=np.uint8)], folder)
         self.whole = whole_decoder(trained.model, folder / "whole.onnx")
-        self.served = inference.Recognizer.load(folder, threads=1)
+        self.served, self.rounded = (
+            inference.Recognizer.load(folder, threads=1, precision=name) for name in inference.NETWORKS
+        )
         self.line = noise.normal(0, 1, LINE).clip(0, 4).astype(np.float32)
 
-    def encode(self, batch: int) -> tuple[np.ndarray, inference.Memory]:
-        return self.served.encode([self.line] * batch)
+    def encode(self, batch: int, model: inference.Recognizer | None = None) -> tuple[np.ndarray, inference.Memory]:
+        return (model or self.served).encode([self.line] * batch)
 
     def step(self, batch: int, past_tokens: int) -> Callable[[], object]:
         prefix, memory = self.encode(batch)
@@ -89,15 +91,23 @@ class Bench:
         tokens = np.full(batch, 5)
         return lambda: self.served.decoder.run(None, {"tokens": tokens, "past": past, **memory})
 
-    def served_formulas(self, batch: int, tokens: int) -> None:
+    def served_formulas(self, batch: int, tokens: int, model: inference.Recognizer | None = None) -> None:
         """Encoder and steps of a batch, each formula of this many tokens."""
-        self._run_steps(*self.encode(batch), batch, tokens)
+        self._run_steps(*self.encode(batch, model), batch, tokens, model)
 
-    def _run_steps(self, prefix: np.ndarray, memory: inference.Memory, batch: int, tokens: int) -> None:
+    def _run_steps(
+        self,
+        prefix: np.ndarray,
+        memory: inference.Memory,
+        batch: int,
+        tokens: int,
+        model: inference.Recognizer | None = None,
+    ) -> None:
+        decoder = (model or self.served).decoder
         past = np.empty((tokens, *prefix.shape[1:]), np.float32)
         for done in range(tokens):
             feeds = {"tokens": np.full(batch, 3 + done), "past": past[:done], **memory}
-            _, past[done] = self.served.decoder.run(["logits", "present"], feeds)
+            _, past[done] = decoder.run(["logits", "present"], feeds)
 
     def cached(self, prefix: np.ndarray, memory: inference.Memory) -> None:
         self._run_steps(prefix, memory, BATCH, STEPS)
@@ -130,6 +140,8 @@ def main() -> None:
             "encoder 8": lambda: bench.encode(BATCH),
             "1": lambda: bench.served_formulas(1, SHORT),
             "8": lambda: bench.served_formulas(BATCH, SHORT),
+            "1 int8": lambda: bench.served_formulas(1, SHORT, bench.rounded),
+            "8 int8": lambda: bench.served_formulas(BATCH, SHORT, bench.rounded),
         }
     )
     steps_1, steps_8 = whole["1"] - whole["encoder 1"], whole["8"] - whole["encoder 8"]
@@ -137,6 +149,8 @@ def main() -> None:
     print(f"batch {BATCH} for batch 1, formulas a second: {BATCH * whole['1'] / whole['8']:.2f} times; "
           f"decoder alone {BATCH * steps_1 / steps_8:.2f}, encoder alone "
           f"{BATCH * whole['encoder 1'] / whole['encoder 8']:.2f}")  # fmt: skip
+    print(f"fp32 for int8, milliseconds of a formula: {whole['1'] / whole['1 int8']:.2f} times, "
+          f"in a batch of {BATCH} {whole['8'] / whole['8 int8']:.2f}")  # fmt: skip
 
 
 if __name__ == "__main__":
