@@ -13,6 +13,7 @@ import numpy as np
 import inference
 from recognizer.config import Hyperparameters
 from recognizer.data.batching import BatchLimits, plan_epoch, plan_in_order, plan_stream, short_first
+from recognizer.data.canvases import Canvases
 from recognizer.data.compose import KINDS, composed_samples
 from recognizer.data.dataset import FormulaDataset
 from recognizer.data.formats import Dataset, read_dataset
@@ -47,6 +48,7 @@ class JobData:
     bank: GlyphBank | None  # single symbols to learn from, if the job learns from any
     training: BatchLoader
     validation: BatchLoader
+    measured: tuple[Measured, Measured]  # training and validation
 
 
 def prepare(
@@ -57,12 +59,14 @@ def prepare(
     split: Split | None,
     ranks: Ranks,
     index_channel: Path | None = None,
+    known: tuple[Canvases, ...] = ({}, {}),
 ) -> JobData:
     """Reads, splits and measures the data.
 
     Args:
         split: that of the run to resume, if there is one.
         index_channel: the indices of the shards, if the train channel is a pipe.
+        known: canvases that a run before has measured, of training and validation; the main rank's count.
 
     Raises:
         DataError: the data has a fault; file, line and remedy are in the message.
@@ -86,7 +90,11 @@ def prepare(
     bank = _bank(settings, vocabulary, samples) if settings.strips or settings.symbol_steps else None
     strips = _strips(settings, vocabulary, bank) if bank else []
     samples = [*samples, *written, *strips, *composed, *turned]
-    trained, validated = (_measure(settings, part, spec, cache, ranks) for part in (samples, held_out))
+    known = ranks.gather(known if ranks.is_main else None)[0]
+    trained, validated = (
+        _measure(settings, part, spec, cache, ranks, side)
+        for part, side in zip((samples, held_out), known, strict=True)
+    )
     _report(trained, validated, vocabulary)
     stream = _stream(settings, trained, train_channel, index_channel)
     change = augment if settings.augment else None
@@ -96,7 +104,7 @@ def prepare(
     validation = BatchLoader(
         FormulaDataset(validated.samples, vocabulary, spec, cache=cache), lambda epoch: in_order, WorkerPlan(0, 0)
     )
-    return JobData(vocabulary, split, validated.samples, bank, training, validation)
+    return JobData(vocabulary, split, validated.samples, bank, training, validation, (trained, validated))
 
 
 def _check_pipe(
@@ -276,8 +284,9 @@ def _measure(
     spec: inference.PreprocessSpec,
     cache: PictureCache,
     ranks: Ranks,
+    known: Canvases,
 ) -> Measured:
-    """Every rank measures its share of the pictures, and all learn the result."""
+    """Every rank measures its share of the pictures that aren't known, and all learn the result."""
     began = told = time.monotonic()
 
     def progress(done: int, total: int) -> None:
@@ -290,11 +299,12 @@ def _measure(
             )
             told = now
 
-    share = samples[ranks.rank :: ranks.world_size]
+    unknown = [sample for sample in samples if sample.name not in known]
+    share = unknown[ranks.rank :: ranks.world_size]
     workers = max(1, inference.default_threads() // ranks.world_size)
     nothing = Measured([], np.empty((0, 3), np.int64), [])  # fewer samples than ranks
     own = measure(share, spec, settings.on_bad_sample, cache, workers, progress) if share else nothing
-    sizes: dict[str, np.ndarray] = {}
+    sizes = {each.name: np.array([*known[each.name], len(each.tokens)]) for each in samples if each.name in known}
     skipped: list[str] = []
     for names, rows, messages in ranks.gather(([sample.name for sample in own.samples], own.sizes, own.skipped)):
         sizes.update(zip(names, rows, strict=True))

@@ -14,6 +14,7 @@ import torch
 
 import inference
 from recognizer.config import Hyperparameters
+from recognizer.data.canvases import read_canvases, write_canvases
 from recognizer.data.sample import Sample
 from recognizer.data.split import Split
 from recognizer.evaluation.attention import read_attention
@@ -34,7 +35,8 @@ from recognizer.training.stop import StopSignal
 from recognizer.training.symbols import CLIP_NORM, SymbolLessons
 from recognizer.training.warmstart import Start, follow, read_start, start_path, take_over, token_axes
 
-SPLIT = "split.json"
+SPLIT, CANVASES = "split.json", "canvases.npz"
+KINDS_DRAWN = ("synthetic", "strips", "written", "joined", "stacked", "turned")
 
 
 @dataclass(frozen=True)
@@ -98,10 +100,13 @@ def run(settings: Hyperparameters, folders: Folders, stop: StopSignal) -> None:
         spec = inference.PreprocessSpec(glyph_height=settings.glyph_height, scale=settings.scale)
         taught = read_teacher(start_path(settings.teacher, "teacher"), spec) if settings.teacher else None
         split = _split_to_resume(folders)
-        data = prepare(settings, folders.train, folders.validation, spec, split, ranks, folders.index)
+        canvases, made_from = folders.checkpoints / CANVASES, _samples_depend_on(settings, spec)
+        known = read_canvases(canvases, made_from)
+        data = prepare(settings, folders.train, folders.validation, spec, split, ranks, folders.index, known)
         if ranks.is_main:
             folders.checkpoints.mkdir(parents=True, exist_ok=True)
             data.split.write(folders.checkpoints / SPLIT)
+            write_canvases(canvases, data.measured, made_from)
         job = _Job(settings, folders, spec, data, ranks)
         model = job.build()
         if start:
@@ -118,6 +123,11 @@ def run(settings: Hyperparameters, folders: Folders, stop: StopSignal) -> None:
             else:
                 print(f"stopped; the run goes on from {folders.checkpoints}", flush=True)
         ranks.wait()
+
+
+def _samples_depend_on(settings: Hyperparameters, spec: inference.PreprocessSpec) -> dict[str, Any]:
+    """What the pictures of a job depend on, beside its data: those of some samples are drawn."""
+    return {**spec.to_dict(), **settings.model_dump(include={"seed", *KINDS_DRAWN})}
 
 
 def _start(settings: Hyperparameters, folders: Folders) -> tuple[Hyperparameters, Start | None]:

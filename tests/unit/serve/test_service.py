@@ -19,7 +19,8 @@ from container.serve import service
 from container.serve.settings import Settings
 
 service.suggested_threads = lambda: int(sys.argv[2])
-loaded = service.Service(service.Shared(Settings.from_environment({"SAGEMAKER_MODEL_SERVER_WORKERS": "1"}), MagicMock()))
+settings = Settings.from_environment({"SAGEMAKER_MODEL_SERVER_WORKERS": "1"})
+loaded = service.Service(service.Shared(settings, MagicMock()))
 loaded.load(lambda: Path(sys.argv[1]))
 print(sum(thread.name.startswith("model-") for thread in threading.enumerate()))
 assert loaded.close(10)

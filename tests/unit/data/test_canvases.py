@@ -1,0 +1,57 @@
+"""A resumed run takes what was measured before, of the very same samples, and reads no picture for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recognizer.data.canvases import read_canvases, write_canvases
+from recognizer.data.measure import Measured
+from recognizer.data.sample import FilePicture, Sample
+from recognizer.training.data import JobData, prepare
+from recognizer.training.distributed import Ranks
+from tests.support.tiny_dataset import write_tiny_dataset
+from tests.support.tiny_training import SPEC, settings
+
+MADE_FROM = {"scale": 1.0, "seed": 0}
+
+
+def prepared(folder: Path, known: tuple[dict[str, tuple[int, int]], ...] = ({}, {})) -> JobData:
+    return prepare(settings(), folder, None, SPEC, None, Ranks(), None, known)
+
+
+def test_nothing_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, path = write_tiny_dataset(tmp_path / "data"), tmp_path / "canvases.npz"
+    first = prepared(folder)
+    write_canvases(path, first.measured, MADE_FROM)
+
+    def load(sample: Sample, rng: object = None) -> None:
+        raise AssertionError(f"{sample.name} was read")
+
+    monkeypatch.setattr(Sample, "load", load)
+    again = prepared(folder, read_canvases(path, MADE_FROM))
+    assert again.training.plan(3) == first.training.plan(3)
+    assert [s.name for s in again.validation_samples] == [s.name for s in first.validation_samples]
+
+
+def test_a_sample_that_is_new_is_measured(tmp_path: Path) -> None:
+    first = prepared(write_tiny_dataset(tmp_path / "data"))
+    known = {sample.name: (16, 32) for sample in first.measured[0].samples[1:]}
+    sizes = prepared(tmp_path / "data", (known, {})).measured[0].sizes
+    assert sizes[0].tolist() == first.measured[0].sizes[0].tolist()
+    assert sizes[1:, :2].tolist() == [[16, 32]] * len(known)
+    assert sizes[:, 2].tolist() == first.measured[0].sizes[:, 2].tolist()
+
+
+def test_sides_are_kept_apart_and_other_settings_measure_anew(tmp_path: Path) -> None:
+    """A validation channel may have the names of the training channel."""
+    path = tmp_path / "canvases.npz"
+    sample = Sample("a.png", ("x",), FilePicture(Path("a.png")))
+    sides = [Measured([sample], np.array([size]), []) for size in ([16, 32, 1], [48, 64, 1])]
+    write_canvases(path, sides, MADE_FROM)
+    assert read_canvases(path, MADE_FROM) == ({"a.png": (16, 32)}, {"a.png": (48, 64)})
+    assert read_canvases(path, {**MADE_FROM, "scale": 0.5}) == ({}, {})
+    path.write_bytes(path.read_bytes()[:99])
+    assert read_canvases(path, MADE_FROM) == read_canvases(tmp_path / "none", MADE_FROM) == ({}, {})
