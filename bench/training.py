@@ -1,5 +1,6 @@
 """Command line: `python -m bench.training` says what training costs, and what its design gains: `make bench-training`.
 
+* a step in fp32 and in bf16
 * decoding all tokens at once against a loop over them, in `satrn`
 * where the time of a step of the default recognizer goes, and how many formulas of 25 tokens it learns from in an hour
 * pictures at full and at half size: time of an epoch, and accuracy
@@ -18,7 +19,8 @@ from pathlib import Path
 import torch
 
 import inference
-from bench import input_size, stages, teacher_forcing
+from bench import input_size, precisions, stages, teacher_forcing
+from recognizer.training.heap import keep_freed_memory
 
 AIM = 350_000  # formulas of 25 tokens an hour, on two cores
 LEAST_GAIN = 5.0
@@ -56,14 +58,27 @@ def sizes(quick: bool) -> None:
     print(f"{pictures} embedded pictures, {epochs} epochs\n{input_size.table(outcomes)}", flush=True)
 
 
-PARTS = {"decoding": decoding, "stages": default_recognizer, "sizes": sizes}
+def steps(quick: bool) -> None:
+    took = precisions.measure(2 if quick else 20)
+    rows = ", ".join(f"{case} {milliseconds:.1f} ms" for case, milliseconds in took.items())
+    print(
+        f"a training step of fast, processor time a picture on one core: {rows}; fp32 for bf16 "
+        f"{took['fp32'] / took['bf16']:.2f} times",
+        flush=True,
+    )
+
+
+PARTS = {"steps": steps, "decoding": decoding, "stages": default_recognizer, "sizes": sizes}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.training", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", choices=PARTS, help="one part (default: all)")
     parser.add_argument("--quick", action="store_true", help="a fraction of everything: shows that it runs, no more")
+    parser.add_argument("--give-back", action="store_true", help="freed memory to the system, as training doesn't")
     options = parser.parse_args(arguments)
+    if not options.give_back:
+        keep_freed_memory()
     for part in [options.only] if options.only else PARTS:
         PARTS[part](options.quick)
     return 0

@@ -6,9 +6,10 @@ from types import SimpleNamespace
 
 import torch
 
+from bench import precisions
 from bench.stages import Laps
 from bench.teacher_forcing import PAD, parallel, step_by_step
-from recognizer.models import build
+from recognizer.models import build, layers
 from recognizer.training.loss import sequence_loss
 from tests.support.tiny_recognizer import SMALL
 
@@ -36,3 +37,12 @@ def test_each_lap_is_added_to_its_stage(monkeypatch):
     for stage in ("first", "second", "first"):
         laps.lap(stage)
     assert laps.clock == {"first": 5, "second": 2}
+
+
+def test_every_precision_takes_a_step_and_attention_is_ours_again(monkeypatch):
+    monkeypatch.setattr(precisions, "BATCH", 1)
+    monkeypatch.setattr(precisions, "LINE", (16, 32))
+    ours = layers._attention_in_parts
+    took = precisions.measure(1)
+    assert list(took) == ["fp32", "bf16, fused attention", "bf16"] and min(took.values()) > 0
+    assert layers._attention_in_parts is ours
