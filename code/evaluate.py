@@ -61,9 +61,8 @@ def _parser() -> argparse.ArgumentParser:
 def _evaluate(model: Path, options: argparse.Namespace) -> None:
     pairs = (pair.partition("=") for pair in options.options.split(",") if pair)
     reading = inference.Options().changed({name.strip(): value.strip() for name, _, value in pairs})
-    recognizer = inference.Recognizer.load(
-        model, threads=1, precision=options.precision
-    )  # one for each core: see `recognize`
+    # one thread, as each core has pictures of its own: see `recognize`
+    recognizer = inference.Recognizer.load(model, threads=1, precision=options.precision)
     dataset = read_dataset(options.data, options.on_bad_sample)
     history = _read_history(options.history or model / HISTORY, needed=options.history is not None)
     samples = dataset.samples[: options.limit]
