@@ -905,13 +905,10 @@ class Recognizer:
         return self._calibrate(_repair(prediction))
 
     def _calibrate(self, prediction: Prediction) -> Prediction:
-        """Platt scaling (arXiv:1706.04599), fitted in training: how often answers of this probability are right."""
         if self.calibration is None:
             return prediction
-        slope, offset = self.calibration
-        log_odds = slope * math.log(max(prediction.confidence, LEAST_CONFIDENCE)) + offset
         n_best = tuple(map(self._calibrate, prediction.n_best))
-        return replace(prediction, confidence=(1 + math.tanh(log_odds / 2)) / 2, n_best=n_best)
+        return replace(prediction, confidence=calibrated(prediction.confidence, *self.calibration), n_best=n_best)
 
     def stream(self, picture: np.ndarray, options: Options = Options()) -> Iterator[str | Prediction]:
         """The tokens of one picture as they are decided, then the prediction as `predict` gives it.
@@ -1117,6 +1114,12 @@ def _translated(step: Step, ids: np.ndarray) -> Step:
         return logits[:, ids], present
 
     return translated
+
+
+def calibrated(probability: float, slope: float, offset: float) -> float:
+    """Platt scaling (arXiv:1706.04599), fitted in training: how often answers of this probability are right."""
+    log_odds = slope * math.log(max(probability, LEAST_CONFIDENCE)) + offset
+    return (1 + math.tanh(log_odds / 2)) / 2
 
 
 def _is_tall(shape: tuple[int, int]) -> bool:

@@ -49,10 +49,10 @@ def snapshot(checkpoints: Path, target: Path) -> inference.Recognizer:
         metrics=history[-1] if history else {},
         provenance={"progress": state["progress"]},
     )
-    return export(trained, _pictures(), target)
+    return export(trained, embedded_pictures(), target)
 
 
-def _pictures() -> list[np.ndarray]:
+def embedded_pictures() -> list[np.ndarray]:
     rng = np.random.default_rng(0)
     return [render_any(generate_formula(rng, level), random_style(rng))[0] for level in LEVELS[:4]]
 
