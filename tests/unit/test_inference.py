@@ -763,38 +763,50 @@ def test_a_tall_formula_is_left_as_it_stands(
 
 
 class Zooming(inference.Recognizer):
-    """Reads a picture by its height in pixels, as `answers` says: LaTeX and probability by zoom."""
+    """Reads a picture by its zoom, as `answers` says: LaTeX and probability of each reading, the likeliest first."""
 
-    answers: dict[float, tuple[str, float]]
+    answers: dict[float, list[tuple[str, float]]]
     calls: tuple[int, ...] = ()
 
     def prepare(self, rgb: np.ndarray, zoom: float = 1.0) -> np.ndarray:
         return np.full((1, 2), zoom, np.float32)
 
-    def recognize(self, inputs: Sequence[np.ndarray], options: object = None) -> list[inference.Prediction]:
+    def recognize(self, inputs: Sequence[np.ndarray], options: Options | None = None) -> list[inference.Prediction]:
         self.calls = (*self.calls, len(inputs)) if inputs else self.calls
-        return [self._seen(round(float(image[0, 0]), 2)) for image in inputs]
+        return [self._seen(round(float(image[0, 0]), 2), options or Options()) for image in inputs]
 
-    def _seen(self, zoom: float) -> inference.Prediction:
-        latex, probability = self.answers[zoom]
-        return inference.Prediction(latex, tuple(latex), probability, latex == "loop", self.version)
+    def _seen(self, zoom: float, options: Options) -> inference.Prediction:
+        readings = [
+            inference.Prediction(latex, tuple(latex), probability, latex == "loop", self.version)
+            for latex, probability in self.answers[zoom][: options.n_best]
+        ]
+        return replace(readings[0], n_best=tuple(readings)) if options.n_best > 1 else readings[0]
 
 
-VIEWS = {1.0: ("a+b", 0.25), 1.1: ("a+6", 0.2), 0.8: ("loop", 0.9), 1.2: ("a+6", 0.1)}
+VIEWS = {
+    1.0: [("a+b", 0.25), ("a+6", 0.05)],
+    1.1: [("a+6", 0.2), ("a+b", 0.01)],
+    0.8: [("loop", 0.9)],
+    1.2: [("a-6", 0.15), ("a+6", 0.1), ("a", 0.01), ("a+b", 0.99)],
+}
 
 
-def zooming(base_dir: Path, answers: dict[float, tuple[str, float]]) -> Zooming:
+def zooming(base_dir: Path, answers: dict[float, list[tuple[str, float]]] = VIEWS) -> Zooming:
     model = Zooming.load(base_dir / "model")
     assert isinstance(model, Zooming)
     model.answers = answers
     return model
 
 
-def test_an_unsure_reading_is_voted_on_by_views_of_other_sizes(tiny_base_dir: Path) -> None:
-    answer = zooming(tiny_base_dir, VIEWS).predict([formula()])[0]
-    assert answer.latex == "a+6", "two views together are likelier than the first alone"
-    assert answer.confidence == pytest.approx((0.2 + 0.1) / 4) and not answer.truncated
+def test_three_readings_of_each_size_vote_on_an_unsure_picture(tiny_base_dir: Path) -> None:
+    answer = zooming(tiny_base_dir).predict([formula()])[0]
+    assert answer.latex == "a+6", "over all sizes it is likelier than what the first reading said"
+    assert answer.confidence == pytest.approx((0.05 + 0.2 + 0.1) / 4) and not answer.truncated
     assert not answer.n_best
+
+
+def test_a_wider_beam_has_more_votes(tiny_base_dir: Path) -> None:
+    assert zooming(tiny_base_dir).predict([formula()], Options(beam=4))[0].latex == "a+b"
 
 
 @pytest.mark.parametrize(
@@ -802,23 +814,24 @@ def test_an_unsure_reading_is_voted_on_by_views_of_other_sizes(tiny_base_dir: Pa
     [
         (0.3, 4, "a+b", (1,)),  # sure enough
         (0.25, 1, "a+b", (1,)),
-        (0.25, 2, "a+b", (1, 1)),
-        (0.25, 3, "a+b", (1, 2)),
-        (0.25, 4, "a+6", (1, 3)),
+        (0.25, 2, "a+b", (1, 2)),
+        (0.25, 3, "a+b", (1, 3)),
+        (0.25, 4, "a+6", (1, 4)),
     ],
 )
 def test_as_many_views_are_read_as_are_wanted_and_needed(
     tiny_base_dir: Path, first: float, views: int, latex: str, calls: tuple[int, ...]
 ) -> None:
-    model = zooming(tiny_base_dir, {**VIEWS, 1.0: ("a+b", first)})
+    model = zooming(tiny_base_dir, {**VIEWS, 1.0: [("a+b", first), ("a+6", 0.05)]})
     assert model.predict([formula()], Options(turn="off", views=views))[0].latex == latex
     assert model.calls == calls
 
 
 def test_alternatives_are_gathered_from_all_views(tiny_base_dir: Path) -> None:
-    answer = zooming(tiny_base_dir, VIEWS).predict([formula()], Options(n_best=3))[0]
-    assert [one.latex for one in answer.n_best] == ["a+6", "a+b", "loop"], "what has no end comes last"
-    assert [one.confidence for one in answer.n_best] == pytest.approx([0.075, 0.0625, 0.225])
+    answer = zooming(tiny_base_dir).predict([formula()], Options(n_best=4))[0]
+    assert [one.latex for one in answer.n_best] == ["a+b", "a+6", "a-6", "a"]
+    answer = zooming(tiny_base_dir).predict([formula()], Options(n_best=5))[0]
+    assert answer.n_best[-1].latex == "loop", "what has no end comes last"
     assert (answer.latex, answer.confidence) == (answer.n_best[0].latex, answer.n_best[0].confidence)
 
 
