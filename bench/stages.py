@@ -98,12 +98,6 @@ class Stages(NamedTuple):
         return 3600 * self.formulas / sum(self.step.clock.values())
 
     @property
-    def an_hour_alone(self) -> float:
-        """Formulas in an hour of two cores without other work: by the processor time of a step and of the loader."""
-        step, loader = sum(self.step.processor.values()) / self.formulas, sum(self.loader.processor.values())
-        return 2 * 3600 / (step + loader / self.pictures)
-
-    @property
     def waiting(self) -> float:
         """Share of the time in which the step waited for the loader."""
         return self.step.clock["wait"] / sum(self.step.clock.values())
@@ -132,12 +126,11 @@ def write_formulas(folder: Path, count: int) -> None:
     write_tables(folder, rows)
 
 
-def measure(folder: Path, count: int, steps: int) -> Stages:
-    """Trains the default recognizer with the job's own settings, loader and trainer, in an empty folder.
+def measure(folder: Path, steps: int) -> Stages:
+    """Trains the default recognizer with the job's own settings, loader and trainer, on the formulas in folder/data.
 
     All steps are one epoch, however often it comes back to the same pictures, so that workers start only once.
     """
-    write_formulas(folder / "data", count)
     settings = Hyperparameters.from_strings({"epochs": "1", "strips": "0", "symbol_steps": "0"})
     torch.set_num_threads(inference.default_threads())
     torch.manual_seed(0)

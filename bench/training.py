@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 import inference
-from bench import input_size, precisions, stages, teacher_forcing
+from bench import input_size, precisions, processes, stages, teacher_forcing
 from recognizer.training.heap import keep_freed_memory
 
 AIM = 350_000  # formulas of 25 tokens an hour, on two cores
@@ -38,13 +38,18 @@ def decoding(quick: bool) -> None:
 
 
 def default_recognizer(quick: bool) -> None:
-    count, steps = (32, 10) if quick else (512, 500)
-    with tempfile.TemporaryDirectory() as folder:
-        seen = stages.measure(Path(folder), count, steps)
+    count, steps, minutes = (32, 10, 0.05) if quick else (2000, 500, 1.0)
+    cores = inference.default_threads()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        stages.write_formulas(folder / "data", count)
+        joined = processes.formulas_an_hour(folder / "data", cores, minutes)
+        seen = stages.measure(folder, steps)
     print(
-        f"default recognizer, {stages.LENGTH} tokens, {inference.default_threads()} cores, {seen.workers} workers: "
-        f"{seen.an_hour:,.0f} formulas an hour, {seen.an_hour_alone:,.0f} by processor time on two cores without other "
-        f"work (aim {AIM:,}); {seen.waiting:.0%} of the time waited for the loader\n{seen.table()}\n{seen.operations}",
+        f"default recognizer, {stages.LENGTH} tokens, {cores} cores, formulas an hour: {joined:,.0f} by a job of "
+        f"{cores} processes with batches of {processes.BATCH} (aim {AIM:,}), {seen.an_hour:,.0f} by one with the "
+        f"default batches of 8, {cores} threads and {seen.workers} workers; there {seen.waiting:.0%} of the time "
+        f"waited for the loader\n{seen.table()}\n{seen.operations}",
         flush=True,
     )
 
