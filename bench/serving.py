@@ -8,7 +8,6 @@ work slows the clock down. `make bench-serving` runs it; MODEL=folder takes a tr
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -21,16 +20,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
+import numpy as np
+
 from bench import load
 from bench.random_model import write_random_model
+from bench.stages import LENGTHS
 from container.resources import suggested_threads
 from container.train.processes import descendants_of
-from inference import Recognizer, read_image
+from inference import Options, Recognizer, read_image
+from recognizer.latex import tokenize
+from recognizer.synth.grammar import LEVELS, generate_formula
+from recognizer.synth.style import random_style, render_any
 
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 60
 PINGS = ("-q", "20")  # a second: enough to see a delay, too few to cause one
 PORTS = {"our server": 18181, "one at a time": 18182}
+CANDIDATES = 60  # formulas, of which the one that is read surest is asked for
 CROWD = 100  # clients, of whom /ping must notice nothing
 TOOLKIT = ROOT / ".venv-aws-toolkit"
 
@@ -112,8 +119,7 @@ def _answers(port: int, process: subprocess.Popen[bytes]) -> bool:
     return False
 
 
-def compare(model_dir: Path, batch_size: int, clients: int, seconds: int) -> list[Row]:
-    picture = _surest(model_dir / "golden")
+def compare(model_dir: Path, picture: Path, batch_size: int, clients: int, seconds: int) -> list[Row]:
     rows = [bare_model(model_dir, picture, batch_size, seconds)]
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "model").symlink_to(model_dir.resolve())
@@ -156,10 +162,22 @@ def _usual_settings(base_dir: Path) -> dict[str, str]:
     }
 
 
-def _surest(golden: Path) -> Path:
-    """A picture that is read once: further views of one that isn't sure would hide what the server adds."""
-    samples = json.loads((golden / "golden.json").read_text(encoding="utf-8"))
-    return golden / str(max(samples, key=lambda sample: sample["confidence"])["file"])
+def write_picture(model_dir: Path, path: Path) -> str:
+    """Draws the surest answer of some formulas of about 25 tokens, and returns it.
+
+    One that isn't sure is read at several sizes, which would hide what the server adds.
+    """
+    rng = np.random.default_rng(25)
+    pictures: list[np.ndarray] = []
+    while len(pictures) < CANDIDATES:
+        formula = generate_formula(rng, LEVELS[len(pictures) % len(LEVELS)])
+        if len(tokenize(formula)) in LENGTHS:
+            pictures.append(render_any(formula, random_style(rng))[0])
+    answers = Recognizer.load(model_dir).predict(pictures, Options(views=1))
+    best = max(range(CANDIDATES), key=lambda place: answers[place].confidence)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), cv2.cvtColor(pictures[best], cv2.COLOR_RGB2BGR))
+    return answers[best].latex
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -181,6 +199,7 @@ def table(rows: Sequence[Row]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.serving", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--model", type=Path, help="model directory (default: random weights, in build/bench/model)")
+    parser.add_argument("--picture", type=Path, help="what is asked for (default: a formula of 25 tokens)")
     parser.add_argument("--batch", type=int, default=8, help="pictures in a call of the model (default %(default)s)")
     parser.add_argument("--clients", type=int, default=32, help="clients at once (default %(default)s)")
     parser.add_argument("--seconds", type=int, default=15, help="for each measurement (default %(default)s)")
@@ -188,10 +207,13 @@ def main() -> int:
     try:
         load.find_hey()
         model = options.model or write_random_model(ROOT / "build" / "bench" / "model")
-        print(f"{model}: {options.clients} clients, {options.seconds} s each, {suggested_threads()} cores", flush=True)
+        picture = options.picture or ROOT / "build" / "bench" / "formula.png"
+        shown = f"{picture}" if options.picture else f"{picture}, read as {write_picture(model, picture)}"
+        print(f"{model} asked for {shown}", flush=True)
+        print(f"{options.clients} clients, {options.seconds} s each, {suggested_threads()} cores", flush=True)
         if not TOOLKIT.exists():
             print(f"without AWS's toolkit, as there is no {TOOLKIT.name}: make venv-aws-toolkit", flush=True)
-        print(table(compare(model, options.batch, options.clients, options.seconds)), flush=True)
+        print(table(compare(model, picture, options.batch, options.clients, options.seconds)), flush=True)
     except load.LoadError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

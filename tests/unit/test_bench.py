@@ -9,10 +9,11 @@ import sys
 
 import pytest
 
+import inference
 from bench import load, mix, serving, soak
 from container.train.processes import descendants_of
 from tests.support.server import free_port
-from tests.support.tiny_model import formula_picture, png
+from tests.support.tiny_model import build_tiny_model, formula_picture, png
 
 SUMMARY = """
 Summary:
@@ -32,6 +33,14 @@ Status code distribution:
 Error distribution:
   [3]	Post "http://127.0.0.1:18181/invocations": EOF
 """
+
+
+def test_the_formula_that_servers_are_asked_for_is_an_ordinary_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(serving, "CANDIDATES", 4)
+    model = build_tiny_model(tmp_path / "model")
+    answer = serving.write_picture(model, tmp_path / "bench" / "formula.png")
+    picture = inference.read_image((tmp_path / "bench" / "formula.png").read_bytes())
+    assert inference.Recognizer.load(model).predict([picture], inference.Options(views=1))[0].latex == answer
 
 
 def test_a_summary():
