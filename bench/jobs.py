@@ -115,11 +115,8 @@ class Jobs:
         if not (base / "model" / "model.json").is_file():
             minutes = {"max_minutes": f"{times * self._minutes:g}"}
             self._run(base, {**SETTINGS, **self._hyperparameters, **minutes, **hyperparameters})
-        rates, cpu_minutes = (
-            [float(value) for value in re.findall(rf"{key}=([0-9.]+);", log.read_text())]
-            for key in ("train:images_per_second", "cpu_minutes")
-        )
-        return Trained(base / "model", statistics.median(rates), sum(cpu_minutes))
+        text = log.read_text()
+        return Trained(base / "model", images_per_second(text), sum(_logged(text, "cpu_minutes")))
 
     def _run(self, base: Path, hyperparameters: dict[str, str]) -> None:
         print(f"training {base}", file=sys.stderr, flush=True)
@@ -177,6 +174,22 @@ def accuracy(measured: Measured) -> list[str]:
     """The columns ACCURACY."""
     metrics = measured.metrics
     return [f"{metrics.exprate:.1%}", f"{metrics.wer:.3f}", f"{measured.milliseconds:.1f}"]
+
+
+def images_per_second(log: str) -> float:
+    """Median of the rates that a job has logged.
+
+    Raises:
+        ValueError: it has logged none.
+    """
+    rates = _logged(log, "train:images_per_second")
+    if not rates:
+        raise ValueError(f"the job logged no train:images_per_second; the end of its log:\n{log[-1000:]}")
+    return statistics.median(rates)
+
+
+def _logged(log: str, key: str) -> list[float]:
+    return [float(value) for value in re.findall(rf"{key}=([0-9.]+);", log)]
 
 
 def _cpu_seconds() -> float:

@@ -5,12 +5,12 @@ Two threads at one small batch hardly help each other; two processes do, each wi
 
 from __future__ import annotations
 
-import re
-import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from bench.jobs import images_per_second
 
 ROOT = Path(__file__).resolve().parents[1]
 BATCH = 16  # of a process, at most
@@ -22,6 +22,7 @@ def formulas_an_hour(data: Path, processes: int, minutes: float) -> float:
 
     Raises:
         subprocess.CalledProcessError: it failed; its output has gone to stderr.
+        ValueError: it was too short to log a rate.
     """
     hyperparameters = {
         **LEAST,
@@ -41,5 +42,4 @@ def formulas_an_hour(data: Path, processes: int, minutes: float) -> float:
     if done.returncode:
         print(done.stdout, file=sys.stderr)
     done.check_returncode()
-    rates = re.findall(r"train:images_per_second=([0-9.]+);", done.stdout)
-    return 3600 * statistics.median(map(float, rates))
+    return 3600 * images_per_second(done.stdout)

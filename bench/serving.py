@@ -20,15 +20,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
+from PIL import Image
 
 from bench import load
 from bench.random_model import write_random_model
 from bench.stages import LENGTHS
 from container.resources import suggested_threads
 from container.train.processes import descendants_of
-from inference import Options, Recognizer, read_image
+from inference import ModelError, Options, Prediction, Recognizer, RequestError, read_image
 from recognizer.latex import tokenize
 from recognizer.synth.grammar import LEVELS, generate_formula
 from recognizer.synth.style import random_style, render_any
@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 60
 PINGS = ("-q", "20")  # a second: enough to see a delay, too few to cause one
 PORTS = {"our server": 18181, "one at a time": 18182}
-CANDIDATES = 60  # formulas, of which the one that is read surest is asked for
+CANDIDATES = 60  # formulas, of which one that is read surely is asked for
 CROWD = 100  # clients, of whom /ping must notice nothing
 TOOLKIT = ROOT / ".venv-aws-toolkit"
 
@@ -162,22 +162,34 @@ def _usual_settings(base_dir: Path) -> dict[str, str]:
     }
 
 
-def write_picture(model_dir: Path, path: Path) -> str:
-    """Draws the surest answer of some formulas of about 25 tokens, and returns it.
-
-    One that isn't sure is read at several sizes, which would hide what the server adds.
-    """
+def write_picture(model_dir: Path, path: Path) -> Prediction:
+    """Draws some formulas of about 25 tokens, and writes the one that is read right and surest; returns the answer."""
     rng = np.random.default_rng(25)
-    pictures: list[np.ndarray] = []
-    while len(pictures) < CANDIDATES:
-        formula = generate_formula(rng, LEVELS[len(pictures) % len(LEVELS)])
+    formulas: list[str] = []
+    while len(formulas) < CANDIDATES:
+        formula = generate_formula(rng, LEVELS[len(formulas) % len(LEVELS)])
         if len(tokenize(formula)) in LENGTHS:
-            pictures.append(render_any(formula, random_style(rng))[0])
+            formulas.append(formula)
+    pictures = [render_any(formula, random_style(rng))[0] for formula in formulas]
     answers = Recognizer.load(model_dir).predict(pictures, Options(views=1))
-    best = max(range(CANDIDATES), key=lambda place: answers[place].confidence)
+
+    def merit(place: int) -> tuple[bool, float]:
+        return list(answers[place].tokens) == tokenize(formulas[place]), answers[place].confidence
+
+    best = max(range(CANDIDATES), key=merit)
     path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), cv2.cvtColor(pictures[best], cv2.COLOR_RGB2BGR))
-    return answers[best].latex
+    Image.fromarray(pictures[best]).save(path)
+    return answers[best]
+
+
+def _note(model_dir: Path, picture: Path) -> str:
+    """What is asked, and whether it says what a server adds."""
+    once, usual = (
+        Recognizer.load(model_dir).predict([read_image(picture.read_bytes())], options)[0]
+        for options in (Options(views=1), Options())
+    )
+    read = "once" if once == usual else "at several sizes, which hides what a server adds"
+    return f"{picture}, read as {usual.latex}: {len(usual.tokens)} tokens, {read}"
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -199,7 +211,7 @@ def table(rows: Sequence[Row]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.serving", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--model", type=Path, help="model directory (default: random weights, in build/bench/model)")
-    parser.add_argument("--picture", type=Path, help="what is asked for (default: a formula of 25 tokens)")
+    parser.add_argument("--picture", type=Path, help="what is asked for (default: a formula of about 25 tokens)")
     parser.add_argument("--batch", type=int, default=8, help="pictures in a call of the model (default %(default)s)")
     parser.add_argument("--clients", type=int, default=32, help="clients at once (default %(default)s)")
     parser.add_argument("--seconds", type=int, default=15, help="for each measurement (default %(default)s)")
@@ -208,13 +220,14 @@ def main() -> int:
         load.find_hey()
         model = options.model or write_random_model(ROOT / "build" / "bench" / "model")
         picture = options.picture or ROOT / "build" / "bench" / "formula.png"
-        shown = f"{picture}" if options.picture else f"{picture}, read as {write_picture(model, picture)}"
-        print(f"{model} asked for {shown}", flush=True)
+        if not options.picture:
+            write_picture(model, picture)
+        print(f"{model} is asked for {_note(model, picture)}", flush=True)
         print(f"{options.clients} clients, {options.seconds} s each, {suggested_threads()} cores", flush=True)
         if not TOOLKIT.exists():
             print(f"without AWS's toolkit, as there is no {TOOLKIT.name}: make venv-aws-toolkit", flush=True)
         print(table(compare(model, picture, options.batch, options.clients, options.seconds)), flush=True)
-    except load.LoadError as error:
+    except (load.LoadError, ModelError, RequestError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     return 0

@@ -672,7 +672,7 @@ def _log_sum_exp(logits: np.ndarray) -> np.ndarray:
 class Options:
     """How a request wants its pictures read; the names and bounds of its JSON fields or query parameters."""
 
-    beam: int = 1  # hypotheses followed at a time, 1 to 8: beam search (at least `n_best`)
+    beam: int = 1  # hypotheses followed at a time, 1 to 8: beam search (at least `n_best`; for `views` at least VOTES)
     n_best: int = 1  # likeliest answers to give, 1 to 8
     tokens: bool = False  # a confidence for each token
     constrained: bool = False  # nothing but LaTeX: see Grammar
@@ -756,7 +756,7 @@ SURE = 0.9  # probability of a reading that needs no other
 BETTER = 0.15  # in log probability of a token: nothing that was right as it stood was lost by this
 FEWEST_TURNED = 3  # tokens: less has another meaning on its side, as `|` and `-`
 UNSURE = 0.3  # probability of a reading below which a picture is read at other sizes too
-VOTES = 3  # readings of each size that count then; with one, handwriting was read right less often (by 3 in 100)
+VOTES = 3  # readings of each size that vote then; with one, 3 in 100 handwritten formulas fewer were right
 
 
 class Calls:
@@ -885,7 +885,7 @@ class Recognizer:
         return found
 
     def _read_again(self, read: Read, options: Options) -> dict[int, Prediction]:
-        """What is made of the pictures whose first reading isn't sure when several readings at several sizes vote."""
+        """Reads pictures again whose first reading isn't sure, at several sizes; the likeliest of all sizes vote."""
         inputs = {
             place: [self.prepare(_turned(rgb, first.turned), zoom) for zoom in (1.0, *ZOOMS[: options.views - 1])]
             for place, (rgb, first) in read.items()
@@ -1118,7 +1118,7 @@ def _translated(step: Step, ids: np.ndarray) -> Step:
 
 
 def calibrated(probability: float, slope: float, offset: float) -> float:
-    """Platt scaling (arXiv:1706.04599), fitted in training: how often answers of this probability are right."""
+    """How often such answers are right: Platt scaling (arXiv:1706.04599), fitted on labelled pictures."""
     log_odds = slope * math.log(max(probability, LEAST_CONFIDENCE)) + offset
     return (1 + math.tanh(log_odds / 2)) / 2
 
@@ -1144,7 +1144,7 @@ def _likelier(upright: Prediction, turned: Sequence[Prediction]) -> Prediction:
 
 
 def _likeliest_of_all(views: Sequence[Prediction], options: Options) -> Prediction:
-    """The answer with the highest mean probability in all views of a picture.
+    """The answer whose probability, averaged over the views (0 where a view doesn't have it), is highest.
 
     Errors of views differ; what is right is among the likeliest in many.
     """
@@ -1166,7 +1166,7 @@ def _likeliest_of_all(views: Sequence[Prediction], options: Options) -> Predicti
 def _repair(prediction: Prediction) -> Prediction:
     if prediction.n_best:
         best = tuple(map(_repair, prediction.n_best))
-        return replace(best[0], n_best=best)
+        return replace(best[0], n_best=best, turned=prediction.turned)
     tokens = balance(prediction.tokens)
     if tokens == prediction.tokens:
         return prediction

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from recognizer.models import RECURRENT, REGISTRY
 from recognizer.training.schedule import Schedule
@@ -28,6 +28,7 @@ class Hyperparameters(BaseModel):
 
     recognizer: str = Field("fast", description="which recognizer to train")
     sizes: dict[str, Any] = Field(default_factory=dict, description="the recognizer's own sizes")
+    _given_sizes: frozenset[str] = PrivateAttr(frozenset())
     init: str | None = Field(None, description="model to begin with: a directory, or `default`, the shipped one")
     teacher: str | None = Field(None, description="model to learn from as well: a directory, or `default`")
     distill_weight: float = Field(1.0, gt=0, description="of the divergence from the teacher, added to the loss")
@@ -114,10 +115,15 @@ class Hyperparameters(BaseModel):
                 continue  # an empty value means the default
             (fields if key in own else sizes)[key] = value
         try:
-            sizes = size_model.model_validate(sizes).model_dump()
-            return cls(**fields, sizes=sizes)
+            settings = cls(**fields, sizes=size_model.model_validate(sizes).model_dump())
+            settings._given_sizes = frozenset(sizes)
+            return settings
         except ValidationError as error:
             raise ConfigError(_first_problem(error)) from None
+
+    def is_given(self, name: str) -> bool:
+        """Whether a hyperparameter or size was set, be it to its default."""
+        return name in self.model_fields_set or name in self._given_sizes
 
     def to_dict(self) -> dict[str, Any]:
         return self.model_dump()

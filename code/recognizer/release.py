@@ -1,17 +1,22 @@
 """Command line: a trained model as it is given to others: `python -m recognizer.release MODEL OUT --measure ...`.
 
-A job's model directory holds pictures of its training data, a calibration by its own validation samples, and nothing
-about other sets. Here golden samples are embedded pictures; the calibration is fitted anew on labelled sets, read as a
-request's are by default; `model.json` says how the networks in each precision read the sets that are measured; and all
-is packed to half its size. The shipped weights were made by it.
+A job's model directory holds pictures of its training data as golden samples, a calibration by its own validation
+samples, and the job's paths. A released one is made of it in four steps:
+
+1. golden samples of embedded pictures instead
+2. half the size (`recognizer.pack`)
+3. a calibration fitted on labelled sets, read as a request's pictures are by default
+4. in `model.json`, how the networks of each precision read the sets that are measured
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,8 +26,8 @@ from safetensors import SafetensorError
 
 import inference
 from recognizer.config import ConfigError
-from recognizer.data.formats import read_dataset
-from recognizer.data.sample import DataError
+from recognizer.data.formats import OnBadSample, read_dataset
+from recognizer.data.sample import DataError, Sample
 from recognizer.evaluation.calibration import calibration_error, fit_calibration, reliability
 from recognizer.evaluation.metrics import Result, compute_metrics
 from recognizer.evaluation.recognize import recognize
@@ -33,18 +38,22 @@ from recognizer.snapshot import embedded_pictures
 from recognizer.training.warmstart import DESCRIPTION, read_model
 
 TOLD = ("samples", "exprate", "within_1", "within_2", "wer")  # of a measured set
+HISTORY = "history.jsonl"
+PATHS = ("init", "teacher")  # hyperparameters that name folders of whoever trained; provenance has their versions
 
 
 @dataclass(frozen=True)
 class Sets:
     """Folders of labelled pictures.
 
-    calibrate    on which the confidence is fitted, all samples alike; one that is named twice counts twice
-    measure      by the name under which model.json tells of them
+    calibrate      on which the confidence is fitted, all samples alike; one that is named twice counts twice
+    measure        by the name under which model.json tells of them
+    on_bad_sample  "skip" leaves out pictures that can't be read, and says so
     """
 
     calibrate: Sequence[Path]
     measure: Mapping[str, Path]
+    on_bad_sample: OnBadSample = "error"
 
 
 def release(source: Path, target: Path, sets: Sets) -> dict[str, Any]:
@@ -58,40 +67,85 @@ def release(source: Path, target: Path, sets: Sets) -> dict[str, Any]:
     if target.exists():
         raise FileExistsError(f"{target} is there already; choose another folder")
     trained = _trained(source)
+    reader = _Reader(sets)
+    target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".release-", dir=target.parent) as name:
-        whole = Path(name) / "model"
+        whole, packed = Path(name) / "whole", Path(name) / "packed"
         export(trained, embedded_pictures(), whole)
-        description = json.loads((whole / DESCRIPTION).read_text(encoding="utf-8"))
-        description |= _measured(whole, sets)
+        if (source / HISTORY).is_file():
+            shutil.copyfile(source / HISTORY, whole / HISTORY)
+        pack(whole, packed)
+        description = json.loads((packed / DESCRIPTION).read_text(encoding="utf-8"))
+        description |= _measured(packed, sets, reader)
+        description["provenance"]["calibration"] = [path.name for path in sets.calibrate]
         text = json.dumps(description, ensure_ascii=False, indent=1) + "\n"
-        (whole / DESCRIPTION).write_text(text, encoding="utf-8")
-        pack(whole, target)
+        (packed / DESCRIPTION).write_text(text, encoding="utf-8")
+        packed.rename(target)
     return dict(description)
 
 
 def _trained(source: Path) -> Trained:
+    if not (source / DESCRIPTION).is_file():
+        raise ConfigError(f"{source} has no {DESCRIPTION}: name a model directory (unpack a model.tar.gz)")
     start = read_model(source, "model")
-    described = json.loads((source / DESCRIPTION).read_text(encoding="utf-8"))
-    model = build(start.recognizer, len(start.vocabulary), start.max_tokens, start.sizes)
-    model.load_state_dict({name: weight.float() for name, weight in start.weights.items()})
+    provenance = json.loads((source / DESCRIPTION).read_text(encoding="utf-8")).get("provenance", {})
+    try:
+        model = build(start.recognizer, len(start.vocabulary), start.max_tokens, start.sizes)
+        model.load_state_dict({name: weight.float() for name, weight in start.weights.items()})
+        spec = inference.PreprocessSpec.from_dict(start.preprocess)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ConfigError(f"{source} can't be built: {error}") from error
     return Trained(
         model=model,
         recognizer=start.recognizer,
         sizes=start.sizes,
         vocabulary=start.vocabulary,
-        spec=inference.PreprocessSpec.from_dict(start.preprocess),
+        spec=spec,
         max_tokens=start.max_tokens,
-        provenance=described.get("provenance", {}),
+        provenance=_without_paths(provenance),
     )
 
 
-def _measured(folder: Path, sets: Sets) -> dict[str, Any]:
+def _without_paths(provenance: dict[str, Any]) -> dict[str, Any]:
+    hyperparameters = provenance.get("hyperparameters", {})
+    kept = {name: value for name, value in hyperparameters.items() if name not in PATHS}
+    return {**provenance, "hyperparameters": kept}
+
+
+class _Reader:
+    """Reads labelled sets with a model; all sets are opened, and refused, before the first is read."""
+
+    def __init__(self, sets: Sets) -> None:
+        """Raises DataError: a set can't be read."""
+        self._on_bad_sample = sets.on_bad_sample
+        self._samples: dict[Path, list[Sample]] = {}
+        for path in (*sets.calibrate, *sets.measure.values()):
+            dataset = read_dataset(path, sets.on_bad_sample)
+            self._samples[path] = dataset.samples
+            _tell(path, dataset.skipped)
+
+    def read(self, folder: Path, path: Path, precision: str) -> list[Result]:
+        recognizer = inference.Recognizer.load(folder, threads=1, precision=precision)
+        print(f"{path}: {len(self._samples[path])} pictures, {precision}", flush=True)
+        done = recognize(recognizer, self._samples[path], inference.Options(), self._on_bad_sample, show_progress=True)
+        _tell(path, done.skipped)
+        return done.results
+
+
+def _tell(path: Path, skipped: Sequence[str]) -> None:
+    if skipped:
+        print(f"{path}: {len(skipped)} samples left out; the first: {skipped[0]}", flush=True)
+
+
+def _measured(folder: Path, sets: Sets, reader: _Reader) -> dict[str, Any]:
     """What model.json is told: calibration, accuracy by precision and set, and the metrics among them."""
-    read = {path: _read(folder, path, "fp32") for path in {*sets.calibrate, *sets.measure.values()}}
-    calibration = fit_calibration([result for path in sets.calibrate for result in read[path]])
+    plain = {
+        path: reader.read(folder, path, "fp32") for path in dict.fromkeys((*sets.calibrate, *sets.measure.values()))
+    }
+    calibration = fit_calibration([result for path in sets.calibrate for result in plain[path]])
     accuracy = {
         precision: {
-            name: _told(read[path] if precision == "fp32" else _read(folder, path, precision), calibration)
+            name: _told(plain[path] if precision == "fp32" else reader.read(folder, path, precision), calibration)
             for name, path in sets.measure.items()
         }
         for precision in inference.NETWORKS
@@ -103,19 +157,9 @@ def _measured(folder: Path, sets: Sets) -> dict[str, Any]:
     }
 
 
-def _read(folder: Path, path: Path, precision: str) -> list[Result]:
-    recognizer = inference.Recognizer.load(folder, threads=1, precision=precision)
-    samples = read_dataset(path, "skip").samples
-    print(f"{path}: {len(samples)} pictures, {precision}", flush=True)
-    return recognize(recognizer, samples, inference.Options(), "skip", show_progress=True).results
-
-
 def _told(results: Sequence[Result], calibration: Mapping[str, float]) -> dict[str, float]:
     metrics = compute_metrics(results).to_dict()
-    calibrated = [
-        replace(each, confidence=inference.calibrated(each.confidence, calibration["slope"], calibration["offset"]))
-        for each in results
-    ]
+    calibrated = [replace(each, confidence=inference.calibrated(each.confidence, **calibration)) for each in results]
     return {name: metrics[name] for name in TOLD} | {"calibration_error": calibration_error(reliability(calibrated))}
 
 
@@ -125,9 +169,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("out", type=Path, help="model directory to write; must not be there yet")
     parser.add_argument("--calibrate", type=Path, nargs="+", required=True, metavar="SET", help="labelled sets")
     parser.add_argument("--measure", type=_named, nargs="+", required=True, metavar="NAME=SET", help="labelled sets")
+    parser.add_argument("--on-bad-sample", choices=("error", "skip"), default="error")
     options = parser.parse_args(arguments)
+    names = Counter(name for name, _ in options.measure)
+    if twice := [name for name, count in names.items() if count > 1]:
+        parser.error(f"--measure: {twice[0]} is given twice")
+    sets = Sets(options.calibrate, dict(options.measure), options.on_bad_sample)
     try:
-        description = release(options.model, options.out, Sets(options.calibrate, dict(options.measure)))
+        description = release(options.model, options.out, sets)
     except (OSError, SafetensorError, ConfigError, DataError, ExportError, inference.ModelError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -7,11 +7,14 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import inference
 from bench import load, mix, serving, soak
+from bench.stages import LENGTHS
 from container.train.processes import descendants_of
+from recognizer.latex import tokenize
 from tests.support.server import free_port
 from tests.support.tiny_model import build_tiny_model, formula_picture, png
 
@@ -35,12 +38,38 @@ Error distribution:
 """
 
 
-def test_the_formula_that_servers_are_asked_for_is_an_ordinary_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(serving, "CANDIDATES", 4)
+def test_servers_are_asked_for_an_ordinary_formula(tmp_path, monkeypatch):
+    """A model that reads every third one right, and wrong ones more surely."""
+    monkeypatch.setattr(serving, "CANDIDATES", 6)
+    drawn = []
+
+    def draw(formula, style):
+        drawn.append(formula)
+        return np.full((20, 40, 3), len(drawn), np.uint8), style
+
+    class Model:
+        def predict(self, pictures, options):
+            return [self.answer(number, formula) for number, formula in enumerate(drawn)]
+
+        def answer(self, number, formula):
+            tokens = tuple(tokenize(formula)) if number % 3 == 0 else ("x",)
+            return inference.Prediction("", tokens, 0.5 + number / 100, False, "")
+
+    monkeypatch.setattr(serving, "render_any", draw)
+    monkeypatch.setattr(serving.Recognizer, "load", lambda folder: Model())
+    answer = serving.write_picture(tmp_path, tmp_path / "bench" / "formula.png")
+    assert answer.confidence == 0.53 and list(answer.tokens) == tokenize(drawn[3])
+    assert all(len(tokenize(formula)) in LENGTHS for formula in drawn)
+    assert inference.read_image((tmp_path / "bench" / "formula.png").read_bytes()).max() == 4
+
+
+def test_a_wrong_model_or_picture_is_named(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(serving.load, "find_hey", lambda: "hey")
     model = build_tiny_model(tmp_path / "model")
-    answer = serving.write_picture(model, tmp_path / "bench" / "formula.png")
-    picture = inference.read_image((tmp_path / "bench" / "formula.png").read_bytes())
-    assert inference.Recognizer.load(model).predict([picture], inference.Options(views=1))[0].latex == answer
+    for arguments, named in ((["--model", tmp_path], "no model directory"), (["--model", model], "no.png")):
+        monkeypatch.setattr("sys.argv", ["serving", "--picture", str(tmp_path / "no.png"), *map(str, arguments)])
+        assert serving.main() == 1
+        assert named in capsys.readouterr().err
 
 
 def test_a_summary():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import jobs, recognizers, switches
+from bench import jobs, processes, recognizers, switches
 from recognizer.config import Hyperparameters
 from recognizer.data.formats import Dataset, read_dataset
 from recognizer.models import REGISTRY, build
@@ -71,3 +71,24 @@ def test_a_mistake_is_told_without_a_traceback(tmp_path: Path, capsys: pytest.Ca
     arguments = ["--hp", "nonsense", "--out", str(tmp_path)]
     assert jobs.main("", "", ["a"], lambda _: [], arguments) == 1
     assert "expected name=value" in capsys.readouterr().err
+
+
+def test_the_rate_of_a_job_is_the_median_of_what_it_logged() -> None:
+    log = "".join(f"train:loss=1.0; train:images_per_second={rate}; step=1;\n" for rate in (90.0, 10.5, 80.0))
+    assert jobs.images_per_second(log) == 80.0
+    with pytest.raises(ValueError, match=r"logged no train:images_per_second; the end of its log:\nkilled"):
+        jobs.images_per_second("killed")
+
+
+def test_a_process_for_each_core_is_asked_for_and_counted_by_the_hour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def run(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
+        asked.extend(command)
+        return subprocess.CompletedProcess(command, 0, "train:images_per_second=100.0;\n")
+
+    monkeypatch.setattr(processes.subprocess, "run", run)
+    assert processes.formulas_an_hour(tmp_path, 2, 1.5) == 360_000
+    assert {"batch_size=32", "threads=1", "sagemaker_mpi_num_of_processes_per_host=2", "max_minutes=1.5"} <= set(asked)

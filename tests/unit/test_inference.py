@@ -706,9 +706,10 @@ class Turning(inference.Recognizer):
     latex = "a+b"
     calls: tuple[int, ...] = ()  # how many inputs came together
 
-    def recognize(self, inputs: Sequence[np.ndarray], options: object = None) -> list[inference.Prediction]:
+    def recognize(self, inputs: Sequence[np.ndarray], options: Options | None = None) -> list[inference.Prediction]:
         self.calls = (*self.calls, len(inputs)) if inputs else self.calls
-        return [self._seen(image) for image in inputs]
+        readings = [self._seen(image) for image in inputs]
+        return [replace(one, n_best=(one,)) if options and options.n_best > 1 else one for one in readings]
 
     def _seen(self, image: np.ndarray) -> inference.Prediction:
         height, width = image.shape
@@ -743,6 +744,13 @@ def test_a_picture_on_its_side_is_read_turned(tiny_base_dir: Path, degrees: int)
     assert model.calls == (3, 2), "one try more, for that picture alone"
     *tokens, answer = model.stream(lying)
     assert tuple(tokens) == answers[1].tokens and answer == answers[1]
+
+
+@pytest.mark.parametrize("sides", [(0.3, 0.9), (0.3, 0.7)], ids=["sure then", "read again"])
+def test_an_answer_with_alternatives_says_how_its_picture_lay(tiny_base_dir: Path, sides: tuple[float, float]) -> None:
+    model = turning(tiny_base_dir)
+    model.sides = sides
+    assert model.predict([np.rot90(heavy_on_the_left())], Options(n_best=2))[0].turned == 90
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from torch import Tensor
 import inference
 from recognizer.config import ConfigError, Hyperparameters
 from recognizer.latex import Vocabulary, VocabularyError
-from recognizer.models import REGISTRY, FormulaRecognizer, build
+from recognizer.models import FormulaRecognizer, build
 
 DESCRIPTION, WEIGHTS, ARCHIVE = "model.json", "weights.safetensors", "model.tar.gz"
 NAMES_SHOWN = 10
@@ -89,13 +89,13 @@ def start_path(value: str, option: str = "init") -> Path:
 
 
 def follow(start: Start, settings: Hyperparameters) -> Hyperparameters:
-    """The settings with the start's own sizes and glyph height where they have defaults, and without first lessons."""
-    plain = REGISTRY[settings.recognizer][1]().model_dump()
+    """The settings with the start's own sizes and glyph height where none were given, and without first lessons."""
     sizes = {
-        name: value if value != plain[name] else start.sizes.get(name, value) for name, value in settings.sizes.items()
+        name: value if settings.is_given(name) else start.sizes.get(name, value)
+        for name, value in settings.sizes.items()
     }
     update: dict[str, Any] = {"sizes": sizes, "symbol_steps": 0, "short_first": False}
-    if settings.glyph_height == Hyperparameters.model_fields["glyph_height"].default:
+    if not settings.is_given("glyph_height"):
         update["glyph_height"] = start.preprocess.get("glyph_height", settings.glyph_height)
     return settings.model_copy(update=update)
 

@@ -204,7 +204,11 @@ def test_what_isn_t_set_follows_the_start(tmp_path: Path) -> None:
     assert settings.sizes == {**settings.sizes, **SMALL["fast"], "decoder_layers": 5}
     assert settings.glyph_height == 14.0
     assert settings.symbol_steps == 0 and not settings.short_first
-    assert follow(start, Hyperparameters.from_strings({"glyph_height": "20"})).glyph_height == 20.0
+    for given, kept in (("20", 20.0), ("16", 16.0)):  # be it the default
+        assert follow(start, Hyperparameters.from_strings({"glyph_height": given})).glyph_height == kept
+    default = REGISTRY["fast"][1]().model_dump()["width"]
+    assert default != SMALL["fast"]["width"]
+    assert follow(start, Hyperparameters.from_strings({"width": str(default)})).sizes["width"] == default
 
 
 def test_default_is_the_shipped_model_or_says_where_it_should_be(
