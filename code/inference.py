@@ -168,8 +168,26 @@ class PreprocessSpec:
 
 def preprocess(rgb: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
     """(H, W, 3) uint8 RGB -> (h, w) float32 ink, normalised by mean and std, of any size within the spec's limits."""
-    ink = extract_ink(cv2.cvtColor(with_paper(rgb), cv2.COLOR_RGB2GRAY))
-    (top, bottom, left, right), glyph = measure_ink(ink)
+    return scale_ink(find_ink(rgb), spec)
+
+
+class Ink(NamedTuple):
+    """What a picture shows, at its own size."""
+
+    values: np.ndarray  # (H, W) float32 in 0..1
+    box: tuple[int, int, int, int]  # top, bottom, left, right of the formula
+    glyph: float  # height of the typical glyph in pixels
+
+
+def find_ink(rgb: np.ndarray) -> Ink:
+    """(H, W, 3) uint8 RGB -> its ink, and where the formula is."""
+    values = extract_ink(cv2.cvtColor(with_paper(rgb), cv2.COLOR_RGB2GRAY))
+    return Ink(values, *measure_ink(values))
+
+
+def scale_ink(found: Ink, spec: PreprocessSpec) -> np.ndarray:
+    """The formula's ink as `preprocess` gives it."""
+    ink, (top, bottom, left, right), glyph = found
     factor = float(np.clip(spec.glyph_height * spec.scale / glyph, 0.02, 6.0))
     border = math.ceil(spec.margin * spec.glyph_height * spec.scale / factor)
     top, left = max(0, top - border), max(0, left - border)
@@ -574,6 +592,8 @@ class BeamSearch:
     Args:
         readers: networks that read the same pictures with the same tokens; each step averages their log probabilities.
         grammar: with the tokens by id, what may follow what; None allows everything.
+        margin: a hypothesis that is less likely than the picture's best by more than this (in log probability) is
+            dropped, so that there may be fewer than `beam`.
     """
 
     def __init__(
@@ -583,8 +603,9 @@ class BeamSearch:
         eos: int,
         beam: int = 1,
         grammar: tuple[Grammar, Sequence[str]] | None = None,
+        margin: float = math.inf,
     ) -> None:
-        self._readers, self._eos, self._beam, self._grammar = readers, eos, beam, grammar
+        self._readers, self._eos, self._beam, self._grammar, self._margin = readers, eos, beam, grammar, margin
         self._max_tokens, batch = readers[0].max_tokens, readers[0].batch
         self._tokens = np.full(batch, bos, dtype=np.int64)
         self.alive = [Hypothesis(picture) for picture in range(batch)]
@@ -625,8 +646,9 @@ class BeamSearch:
             totals = (scores[rows] + [[self.alive[row].total] for row in rows]).ravel()
             width = min(self._beam - len(self._ended[picture]), totals.size)
             best = np.argpartition(totals, -width)[-width:] if width > 1 else [totals.argmax()]
+            top = max([totals.max(), *(ended.total for ended in self._ended[picture])])
             for place in sorted(best, key=totals.__getitem__, reverse=True):
-                if totals[place] > -np.inf:
+                if totals[place] > max(-np.inf, top - self._margin):
                     yield rows[place // vocabulary], int(place % vocabulary)
 
     def _grow(self, hypothesis: Hypothesis, token: int, score: float) -> tuple[Hypothesis, bool]:
@@ -756,7 +778,8 @@ SURE = 0.9  # probability of a reading that needs no other
 BETTER = 0.15  # in log probability of a token: nothing that was right as it stood was lost by this
 FEWEST_TURNED = 3  # tokens: less has another meaning on its side, as `|` and `-`
 UNSURE = 0.3  # probability of a reading below which a picture is read at other sizes too
-VOTES = 3  # readings of each size that vote then; with one, 3 in 100 handwritten formulas fewer were right
+VOTES = 2  # readings of each size that vote then; with one, 2 in 100 handwritten formulas fewer were right
+MARGIN = 2.5  # in log probability: what is 12 times less likely than the best of its size has no vote
 
 
 class Calls:
@@ -847,9 +870,14 @@ class Recognizer:
             )
             raise ModelError(f"{folder / 'model.json'} {problem}") from None
 
-    def prepare(self, rgb: np.ndarray, zoom: float = 1.0) -> Prepared:
-        """(H, W, 3) uint8 RGB -> the network's input (h, w) float32, `zoom` times as large as it was trained with."""
-        return preprocess(rgb, replace(self.spec, scale=self.spec.scale * zoom))
+    def prepare(self, rgb: np.ndarray) -> Prepared:
+        """(H, W, 3) uint8 RGB -> the network's input (h, w) float32."""
+        return self.prepare_views(rgb, [1.0])[0]
+
+    def prepare_views(self, rgb: np.ndarray, zooms: Sequence[float]) -> list[Prepared]:
+        """Inputs that are so many times as large as those the network was trained with."""
+        ink = find_ink(rgb)
+        return [scale_ink(ink, replace(self.spec, scale=self.spec.scale * zoom)) for zoom in zooms]
 
     def pixels(self, prepared: Prepared) -> np.ndarray:
         """All that the networks see of a picture, as golden samples store it."""
@@ -887,19 +915,21 @@ class Recognizer:
     def _read_again(self, read: Read, options: Options) -> dict[int, Prediction]:
         """Reads pictures again whose first reading isn't sure, at several sizes; the likeliest of all sizes vote."""
         inputs = {
-            place: [self.prepare(_turned(rgb, first.turned), zoom) for zoom in (1.0, *ZOOMS[: options.views - 1])]
+            place: self.prepare_views(_turned(rgb, first.turned), (1.0, *ZOOMS[: options.views - 1]))
             for place, (rgb, first) in read.items()
             if options.views > 1 and first.confidence < UNSURE
         }
         several = replace(options, n_best=max(options.beam, options.n_best, VOTES))
         return {
             place: replace(_likeliest_of_all(views, options), turned=read[place][1].turned)
-            for place, views in self._recognize_all(inputs, several).items()
+            for place, views in self._recognize_all(inputs, several, MARGIN).items()
         }
 
-    def _recognize_all(self, inputs: Mapping[int, Sequence[Prepared]], options: Options) -> dict[int, list[Prediction]]:
+    def _recognize_all(
+        self, inputs: Mapping[int, Sequence[Prepared]], options: Options, margin: float = math.inf
+    ) -> dict[int, list[Prediction]]:
         """`recognize` for several inputs of each picture; all go through the networks together."""
-        readings = iter(self.recognize([image for images in inputs.values() for image in images], options))
+        readings = iter(self.recognize([image for images in inputs.values() for image in images], options, margin))
         return {place: [next(readings) for _ in images] for place, images in inputs.items()}
 
     def _finish(self, prediction: Prediction) -> Prediction:
@@ -941,12 +971,18 @@ class Recognizer:
         first = self._prediction(search.run()[0], options)
         yield self._finish(self._read_again({0: (picture, first)}, options).get(0, first))
 
-    def recognize(self, inputs: Sequence[Prepared], options: Options = Options()) -> list[Prediction]:
-        """Prepared inputs -> what the networks say, in the same order; batches hold inputs of like size."""
+    def recognize(
+        self, inputs: Sequence[Prepared], options: Options = Options(), margin: float = math.inf
+    ) -> list[Prediction]:
+        """Prepared inputs -> what the networks say, in the same order; batches hold inputs of like size.
+
+        Args:
+            margin: see `BeamSearch`.
+        """
         answers: list[Prediction | None] = [None] * len(inputs)
         for rows in self._batches(inputs):
             with CALLS:
-                readings = self._search([inputs[i] for i in rows], options).run()
+                readings = self._search([inputs[i] for i in rows], options, margin).run()
             for row, hypotheses in zip(rows, readings, strict=True):
                 answers[row] = self._prediction(hypotheses, options)
         return [answer for answer in answers if answer is not None]
@@ -965,10 +1001,10 @@ class Recognizer:
         if rows:
             yield rows
 
-    def _search(self, inputs: Sequence[Prepared], options: Options) -> BeamSearch:
+    def _search(self, inputs: Sequence[Prepared], options: Options, margin: float = math.inf) -> BeamSearch:
         beam = max(options.beam, options.n_best)
         grammar = (self._grammar, self.tokens) if options.constrained else None
-        return BeamSearch(self._readers(inputs), self.bos, self.eos, beam, grammar)
+        return BeamSearch(self._readers(inputs), self.bos, self.eos, beam, grammar, margin)
 
     def _readers(self, inputs: Sequence[Prepared]) -> list[Reader]:
         prefix, memory = self.encode(inputs)
@@ -1081,11 +1117,11 @@ class Ensemble(Recognizer):
         self.bos, self.eos, self.pad = map(self.tokens.index, specials.pop())
         self.max_tokens = min(one.max_tokens for one in self.members)
 
-    def prepare(self, rgb: np.ndarray, zoom: float = 1.0) -> Prepared:
-        """(H, W, 3) uint8 RGB -> the input of each member."""
+    def prepare_views(self, rgb: np.ndarray, zooms: Sequence[float]) -> list[Prepared]:
+        """For each zoom the input of each member."""
         by_spec = {one.spec: one for one in self.members}
-        inputs = {spec: one.prepare(rgb, zoom) for spec, one in by_spec.items()}
-        return [inputs[one.spec] for one in self.members]
+        views = {spec: one.prepare_views(rgb, zooms) for spec, one in by_spec.items()}
+        return [[views[one.spec][place] for one in self.members] for place in range(len(zooms))]
 
     def pixels(self, prepared: Prepared) -> np.ndarray:
         return np.concatenate([image.ravel() for image in prepared])
