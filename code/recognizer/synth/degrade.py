@@ -217,7 +217,7 @@ def _blurred(photo: np.ndarray, size: float, rng: np.random.Generator) -> np.nda
         centre = (length - 1) / 2
         _line(kernel, (centre - reach[0], centre - reach[1]), (centre + reach[0], centre + reach[1]), 1)
         return cv2.filter2D(photo, -1, kernel / max(kernel.sum(), 1e-6))
-    if kind < 0.52 and size > 14:
+    if kind < 0.52 and size > 14 and min(photo.shape[:2]) > 1:  # a row of one pixel would get none
         height, width = photo.shape[:2]
         factor = max(rng.uniform(0.35, 0.8), 9 / size)
         small = cv2.resize(photo, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)

@@ -49,6 +49,12 @@ def test_any_picture_is_accepted(change, height, width, grey, seed):
     assert changed.flags.c_contiguous
 
 
+def test_a_column_of_one_pixel_stays_one():
+    column = np.zeros((60, 1, 3), np.uint8)
+    for seed in range(400):
+        assert min(degrade(column, np.random.default_rng(seed)).shape) >= 1
+
+
 def test_about_a_third_stays_clean(formula):
     untouched = sum(degrade(formula, np.random.default_rng(seed)).shape == formula.shape for seed in range(300))
     exact = sum(np.array_equal(degrade(formula, np.random.default_rng(seed)), formula) for seed in range(300))
