@@ -17,6 +17,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,12 +26,11 @@ from PIL import Image
 
 from bench import load
 from bench.random_model import write_random_model
-from bench.stages import LENGTHS
+from bench.stages import formulas
 from container.resources import suggested_threads
 from container.train.processes import descendants_of
 from inference import ModelError, Options, Prediction, Recognizer, RequestError, read_image
 from recognizer.latex import tokenize
-from recognizer.synth.grammar import LEVELS, generate_formula
 from recognizer.synth.style import random_style, render_any
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -165,16 +165,12 @@ def _usual_settings(base_dir: Path) -> dict[str, str]:
 def write_picture(model_dir: Path, path: Path) -> Prediction:
     """Draws some formulas of about 25 tokens, and writes the one that is read right and surest; returns the answer."""
     rng = np.random.default_rng(25)
-    formulas: list[str] = []
-    while len(formulas) < CANDIDATES:
-        formula = generate_formula(rng, LEVELS[len(formulas) % len(LEVELS)])
-        if len(tokenize(formula)) in LENGTHS:
-            formulas.append(formula)
-    pictures = [render_any(formula, random_style(rng))[0] for formula in formulas]
+    drawn = list(islice(formulas(rng), CANDIDATES))
+    pictures = [render_any(formula, random_style(rng))[0] for formula in drawn]
     answers = Recognizer.load(model_dir).predict(pictures, Options(views=1))
 
     def merit(place: int) -> tuple[bool, float]:
-        return list(answers[place].tokens) == tokenize(formulas[place]), answers[place].confidence
+        return list(answers[place].tokens) == tokenize(drawn[place]), answers[place].confidence
 
     best = max(range(CANDIDATES), key=merit)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -184,10 +180,8 @@ def write_picture(model_dir: Path, path: Path) -> Prediction:
 
 def _note(model_dir: Path, picture: Path) -> str:
     """What is asked, and whether it says what a server adds."""
-    once, usual = (
-        Recognizer.load(model_dir).predict([read_image(picture.read_bytes())], options)[0]
-        for options in (Options(views=1), Options())
-    )
+    model, pictures = Recognizer.load(model_dir), [read_image(picture.read_bytes())]
+    once, usual = (model.predict(pictures, options)[0] for options in (Options(views=1), Options()))
     read = "once" if once == usual else "at several sizes, which hides what a server adds"
     return f"{picture}, read as {usual.latex}: {len(usual.tokens)} tokens, {read}"
 

@@ -7,7 +7,7 @@ is given in processor time as well: on a busy machine the clock says how busy it
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -111,18 +111,26 @@ class Stages(NamedTuple):
         return "\n".join(lines)
 
 
+def formulas(rng: np.random.Generator) -> Iterator[str]:
+    """Embedded formulas of 23 to 27 tokens without end, of all levels in turn."""
+    levels = cycle(LEVELS)
+    level = next(levels)
+    while True:
+        formula = generate_formula(rng, level)
+        if len(tokenize(formula)) in LENGTHS:
+            yield formula
+            level = next(levels)
+
+
 def write_formulas(folder: Path, count: int) -> None:
     """Embedded pictures of formulas of 23 to 27 tokens."""
     rng = np.random.default_rng(25)
     (folder / "images").mkdir(parents=True)
     rows: list[Row] = []
-    while len(rows) < count:
-        formula = generate_formula(rng, LEVELS[len(rows) % len(LEVELS)])
-        tokens = tuple(tokenize(formula))
-        if len(tokens) in LENGTHS:
-            clean, _ = render_any(formula, random_style(rng))
-            name = write_picture(folder / "images", len(rows), degrade(clean, rng), lossless=False)
-            rows.append(Row(name, tokens, None))
+    for number, formula in enumerate(islice(formulas(rng), count)):
+        clean, _ = render_any(formula, random_style(rng))
+        name = write_picture(folder / "images", number, degrade(clean, rng), lossless=False)
+        rows.append(Row(name, tuple(tokenize(formula)), None))
     write_tables(folder, rows)
 
 

@@ -28,8 +28,7 @@ from recognizer.evaluation.metrics import Result, compute_metrics
 from recognizer.evaluation.recognize import Recognized, recognize
 from recognizer.evaluation.report import write_report
 from recognizer.evaluation.slices import metrics_by_slice
-
-HISTORY = "history.jsonl"
+from recognizer.export import HISTORY
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

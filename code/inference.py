@@ -648,7 +648,7 @@ class BeamSearch:
             best = np.argpartition(totals, -width)[-width:] if width > 1 else [totals.argmax()]
             top = max([totals.max(), *(ended.total for ended in self._ended[picture])])
             for place in sorted(best, key=totals.__getitem__, reverse=True):
-                if totals[place] > max(-np.inf, top - self._margin):
+                if totals[place] > top - self._margin:
                     yield rows[place // vocabulary], int(place % vocabulary)
 
     def _grow(self, hypothesis: Hypothesis, token: int, score: float) -> tuple[Hypothesis, bool]:

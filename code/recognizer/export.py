@@ -19,7 +19,7 @@ import logging
 import shutil
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -42,6 +42,7 @@ from recognizer.models import FormulaRecognizer
 TOLERANCE = 1e-3  # largest difference of a logit between torch and ONNX; typical are 1e-5
 REQUIREMENTS = ("numpy", "onnxruntime", "opencv-python-headless", "pillow")
 GOLDEN_SAMPLES = 4
+HISTORY = "history.jsonl"  # a training job adds it: what was validated, epoch by epoch
 
 
 class ExportError(Exception):
@@ -300,14 +301,15 @@ def _answer(recognizer: inference.Recognizer, prepared: inference.Prepared) -> d
     return {"latex": answer.latex, "confidence": round(answer.confidence, 6)}
 
 
-def state_accuracy(folder: Path, accuracy: dict[str, dict[str, float]]) -> None:
-    """Writes into model.json how accurate the exported networks are, by precision."""
+def amend(folder: Path, further: Mapping[str, Any]) -> dict[str, Any]:
+    """Writes into model.json what is known only once the exported networks were measured; returns all that it says."""
     path = folder / "model.json"
-    description = json.loads(path.read_text(encoding="utf-8"))
-    text = json.dumps({**description, "accuracy": accuracy}, ensure_ascii=False, indent=1) + "\n"
+    description = {**json.loads(path.read_text(encoding="utf-8")), **further}
+    text = json.dumps(description, ensure_ascii=False, indent=1) + "\n"
     scratch = path.with_name(".model.json.partial")
     scratch.write_text(text, encoding="utf-8")
     scratch.replace(path)
+    return description
 
 
 def _replace(source: Path, target: Path) -> None:

@@ -17,7 +17,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,14 +31,13 @@ from recognizer.data.sample import DataError, Sample
 from recognizer.evaluation.calibration import calibration_error, fit_calibration, reliability
 from recognizer.evaluation.metrics import Result, compute_metrics
 from recognizer.evaluation.recognize import recognize
-from recognizer.export import ExportError, Trained, export
+from recognizer.export import HISTORY, ExportError, Trained, amend, export
 from recognizer.models import build
 from recognizer.pack import pack
 from recognizer.snapshot import embedded_pictures
 from recognizer.training.warmstart import DESCRIPTION, read_model
 
 TOLD = ("samples", "exprate", "within_1", "within_2", "wer")  # of a measured set
-HISTORY = "history.jsonl"
 PATHS = ("init", "teacher")  # hyperparameters that name folders of whoever trained; provenance has their versions
 
 
@@ -66,7 +65,7 @@ def release(source: Path, target: Path, sets: Sets) -> dict[str, Any]:
     """
     if target.exists():
         raise FileExistsError(f"{target} is there already; choose another folder")
-    trained = _trained(source)
+    trained = _trained(source, [path.name for path in sets.calibrate])
     reader = _Reader(sets)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".release-", dir=target.parent) as name:
@@ -75,16 +74,12 @@ def release(source: Path, target: Path, sets: Sets) -> dict[str, Any]:
         if (source / HISTORY).is_file():
             shutil.copyfile(source / HISTORY, whole / HISTORY)
         pack(whole, packed)
-        description = json.loads((packed / DESCRIPTION).read_text(encoding="utf-8"))
-        description |= _measured(packed, sets, reader)
-        description["provenance"]["calibration"] = [path.name for path in sets.calibrate]
-        text = json.dumps(description, ensure_ascii=False, indent=1) + "\n"
-        (packed / DESCRIPTION).write_text(text, encoding="utf-8")
+        description = amend(packed, _measured(packed, sets, reader))
         packed.rename(target)
-    return dict(description)
+    return description
 
 
-def _trained(source: Path) -> Trained:
+def _trained(source: Path, calibrated_on: list[str]) -> Trained:
     if not (source / DESCRIPTION).is_file():
         raise ConfigError(f"{source} has no {DESCRIPTION}: name a model directory (unpack a model.tar.gz)")
     start = read_model(source, "model")
@@ -102,7 +97,7 @@ def _trained(source: Path) -> Trained:
         vocabulary=start.vocabulary,
         spec=spec,
         max_tokens=start.max_tokens,
-        provenance=_without_paths(provenance),
+        provenance={**_without_paths(provenance), "calibration": calibrated_on},
     )
 
 
@@ -119,15 +114,20 @@ class _Reader:
         """Raises DataError: a set can't be read."""
         self._on_bad_sample = sets.on_bad_sample
         self._samples: dict[Path, list[Sample]] = {}
-        for path in (*sets.calibrate, *sets.measure.values()):
+        for path in dict.fromkeys((*sets.calibrate, *sets.measure.values())):
             dataset = read_dataset(path, sets.on_bad_sample)
             self._samples[path] = dataset.samples
             _tell(path, dataset.skipped)
 
-    def read(self, folder: Path, path: Path, precision: str) -> list[Result]:
+    def read(self, folder: Path, paths: Iterable[Path], precision: str) -> dict[Path, list[Result]]:
+        """What the model's networks of this precision make of the sets, each read once."""
         recognizer = inference.Recognizer.load(folder, threads=1, precision=precision)
-        print(f"{path}: {len(self._samples[path])} pictures, {precision}", flush=True)
-        done = recognize(recognizer, self._samples[path], inference.Options(), self._on_bad_sample, show_progress=True)
+        return {path: self._read(recognizer, path) for path in dict.fromkeys(paths)}
+
+    def _read(self, recognizer: inference.Recognizer, path: Path) -> list[Result]:
+        samples = self._samples[path]
+        print(f"{path}: {len(samples)} pictures, {recognizer.precision}", flush=True)
+        done = recognize(recognizer, samples, inference.Options(), self._on_bad_sample, show_progress=True)
         _tell(path, done.skipped)
         return done.results
 
@@ -139,16 +139,15 @@ def _tell(path: Path, skipped: Sequence[str]) -> None:
 
 def _measured(folder: Path, sets: Sets, reader: _Reader) -> dict[str, Any]:
     """What model.json is told: calibration, accuracy by precision and set, and the metrics among them."""
-    plain = {
-        path: reader.read(folder, path, "fp32") for path in dict.fromkeys((*sets.calibrate, *sets.measure.values()))
-    }
-    calibration = fit_calibration([result for path in sets.calibrate for result in plain[path]])
-    accuracy = {
-        precision: {
-            name: _told(plain[path] if precision == "fp32" else reader.read(folder, path, precision), calibration)
-            for name, path in sets.measure.items()
-        }
+    measured = sets.measure.values()
+    read = {
+        precision: reader.read(folder, (*sets.calibrate, *measured) if precision == "fp32" else measured, precision)
         for precision in inference.NETWORKS
+    }
+    calibration = fit_calibration([result for path in sets.calibrate for result in read["fp32"][path]])
+    accuracy = {
+        precision: {name: _told(results[path], calibration) for name, path in sets.measure.items()}
+        for precision, results in read.items()
     }
     return {
         "calibration": calibration,

@@ -21,7 +21,7 @@ from recognizer.evaluation.attention import read_attention
 from recognizer.evaluation.metrics import compute_metrics
 from recognizer.evaluation.recognize import recognize
 from recognizer.evaluation.report import write_report
-from recognizer.export import Trained, export, state_accuracy
+from recognizer.export import HISTORY, Trained, amend, export
 from recognizer.models import FormulaRecognizer, build
 from recognizer.training import checkpoint
 from recognizer.training.data import JobData, prepare
@@ -255,7 +255,7 @@ def _finish(job: _Job, trainer: Trainer) -> None:
     folders.output.mkdir(parents=True, exist_ok=True)
     history = "".join(json.dumps(row) + "\n" for row in trainer.history)
     for folder in (folders.output, folders.model):  # with the model, for the report of a later evaluation
-        (folder / "history.jsonl").write_text(history, encoding="utf-8")
+        (folder / HISTORY).write_text(history, encoding="utf-8")
     _evaluate(folders, data.validation_samples, trainer.history)
 
 
@@ -272,7 +272,7 @@ def _evaluate(folders: Folders, samples: list[Sample], history: list[dict[str, f
         recognizer = inference.Recognizer.load(folders.model, threads=1, precision=precision)
         measured[precision] = recognize(recognizer, samples, inference.Options())
     every = {precision: compute_metrics(each.results) for precision, each in measured.items()}
-    state_accuracy(folders.model, {precision: each.to_dict() for precision, each in every.items()})
+    amend(folders.model, {"accuracy": {precision: each.to_dict() for precision, each in every.items()}})
     recognized, metrics = measured["fp32"], every["fp32"]
     facts = {
         "model": recognizer.version,
