@@ -24,6 +24,7 @@ from recognizer.processes import in_processes
 from recognizer.synth.dataset import Row, whole_or_nothing, write_picture, write_tables
 from recognizer.synth.degrade import degrade
 from recognizer.synth.glyphs import HALF
+from recognizer.synth.layouts import layout, pool
 from recognizer.synth.progress import Progress
 from recognizer.synth.tex import TYPEFACES, TexError, TexStyle, render_document
 from recognizer.synth.variations import quantity, vary, words_of
@@ -129,6 +130,21 @@ def quantities(count: int, seed: int) -> list[Formula]:
     """Quantities with units, and units alone."""
     rng = np.random.default_rng((seed, 3))
     return _labelled("quantities", (quantity(rng) for _ in range(count)))
+
+
+def laid_out(formulas: Sequence[Formula], count: int, seed: int, max_tokens: int = 150) -> list[Formula]:
+    """Aligned lines, cases and tables of the formulas, their symbols changed in half of them; of at most so many tokens."""
+    rng = np.random.default_rng((seed, 4))
+    real = [formula.tokens for formula in formulas]
+    words = words_of(real)
+    pools = pool(real), pool([vary(tokens, words, rng) for tokens in real])
+    made: list[Formula] = []
+    while len(made) < count:
+        latex = layout(pools[int(rng.random() < 0.5)], rng)
+        tokens = tuple(tokenize(normalize(latex)))
+        if len(tokens) <= max_tokens and not problems(tokens):
+            made.append(Formula("laid-out", latex, tokens))
+    return made
 
 
 def _labelled(corpus: str, formulas: Iterable[Sequence[str]]) -> list[Formula]:
@@ -242,6 +258,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rarest", type=int, default=20, help="formulas that a token must occur in (%(default)s)")
     parser.add_argument("--singles", type=int, default=0, help="pictures of each symbol alone, to add")
     parser.add_argument("--varied", type=int, default=0, help="formulas with symbols changed at random, to add")
+    parser.add_argument("--lines", type=int, default=0, help="aligned lines, cases and tables of formulas, to add")
     parser.add_argument("--quantities", type=int, default=0, help="quantities with units, to add")
     parser.add_argument("--dpi", nargs=2, type=int, default=DPI, metavar=("LOW", "HIGH"), help="default %(default)s")
     parser.add_argument("--clean", action="store_true", help="no photographs and scans")
@@ -254,6 +271,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         added = [
             *options.singles * singles(formulas),
             *varied(formulas, options.varied, options.seed),
+            *laid_out(formulas, options.lines, options.seed),
             *quantities(options.quantities, options.seed),
         ]
         formulas = _shuffled([*formulas, *added], options.seed)

@@ -22,6 +22,7 @@ UNITS = "m s kg N J K Pa mol W V A Hz C T g cm mm km ms L eV rad dB bar h lm cd 
 # How much of a formula is changed. A part stays, so that layouts are still met with their usual symbols.
 OTHER_DIGIT, OTHER_SYMBOL, OTHER_WORD, SPELT_AT_RANDOM = 0.7, 0.35, 0.7, 0.2
 WITH_ALPHABET, WITH_ACCENT, WITH_NUMBER, WITH_INDEX = 0.35, 0.3, 0.15, 0.2  # shares of the formulas
+ACCENTED_THROUGHOUT = 0.5  # of the accented: a letter wherever it stands, so in indices too, as physicists dot them
 LONGEST_WORD = 12  # letters
 
 
@@ -115,6 +116,15 @@ def _in_alphabets(tokens: Sequence[str], rng: np.random.Generator) -> list[str]:
 
 def _accented(tokens: Sequence[str], rng: np.random.Generator) -> list[str]:
     changed = list(tokens)
+    if rng.random() < ACCENTED_THROUGHOUT:
+        places, accent = set(_letters(changed)), ACCENTS[int(rng.integers(len(ACCENTS)))]
+        letters = sorted({changed[place] for place in places})
+        chosen = letters[int(rng.integers(len(letters)))] if letters else None
+        return [
+            part
+            for place, token in enumerate(changed)
+            for part in (_braced(accent, [token]) if place in places and token == chosen else [token])
+        ]
     for _ in range(int(rng.integers(1, 3))):
         places = _letters(changed)
         accent = ACCENTS[int(rng.integers(len(ACCENTS)))]

@@ -102,7 +102,7 @@ def test_the_command_writes_a_data_set_that_can_be_read(tmp_path: Path, capsys: 
     path.write_text("book\tx+1\nbook\t\\mathbf{v}\nother\tz\n")
     out = tmp_path / "out"
 
-    added = ["--singles", "1", "--varied", "6", "--quantities", "2"]
+    added = ["--singles", "1", "--varied", "6", "--quantities", "2", "--lines", "3"]
     code = main(["--formulas", str(path), "--out", str(out), "--without", "other", "--rarest", "1", *added])
 
     assert code == 0, capsys.readouterr().err
@@ -110,6 +110,7 @@ def test_the_command_writes_a_data_set_that_can_be_read(tmp_path: Path, capsys: 
     bold = ("\\mathbf", "{", "v", "}")
     for label in [("x", "+", "1"), bold, ("x",), ("1",), ("+",), ("v",), bold]:
         labels.remove(label)
-    assert len(labels) == 8 and any("\\mathrm" in label for label in labels)
+    assert len(labels) == 11 and any("\\begin{matrix}" in label for label in labels)
+    assert any("\\mathrm" in label for label in labels)
     assert main(["--formulas", str(path), "--out", str(out)]) == 1
     assert "holds other files" in capsys.readouterr().err

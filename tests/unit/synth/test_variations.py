@@ -73,3 +73,11 @@ def test_letters_get_alphabets_and_accents() -> None:
     for seed in range(200):
         text = "".join(vary(tokens, [], np.random.default_rng(seed)))
         assert r"\mathcal{\math" not in text and r"\mathcal{x}" not in text, "capitals alone, in one alphabet"
+
+
+def test_a_letter_can_have_its_accent_wherever_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(variations, "ACCENTED_THROUGHOUT", 1.0)
+    tokens = tokenize(r"\alpha_{\alpha}+\alpha^{\alpha}")
+    changed = variations._accented(tokens, np.random.default_rng(0))
+    (accent,) = {token for token in changed if token in variations.ACCENTS}
+    assert changed == tokenize(" ".join(tokens).replace("\\alpha", f"{accent} {{ \\alpha }}"))
