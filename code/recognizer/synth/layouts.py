@@ -14,7 +14,9 @@ import numpy as np
 from recognizer.synth.symbols import LOWER
 
 RELATIONS = frozenset(
-    r"= < > \leq \geq \neq \in \subset \subseteq \sim \simeq \cong \equiv \approx \to \rightarrow \mapsto".split()
+    re.findall(
+        r"\S+", r"= < > \leq \geq \neq \in \subset \subseteq \sim \simeq \cong \equiv \approx \to \rightarrow \mapsto"
+    )
 )
 _OPENS, _CLOSES = re.compile(r"\\left(?![a-zA-Z])"), re.compile(r"\\right(?![a-zA-Z])")
 _LAYOUT = frozenset(["&", "\\\\", "\\quad", "\\qquad"])

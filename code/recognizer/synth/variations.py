@@ -117,14 +117,7 @@ def _in_alphabets(tokens: Sequence[str], rng: np.random.Generator) -> list[str]:
 def _accented(tokens: Sequence[str], rng: np.random.Generator) -> list[str]:
     changed = list(tokens)
     if rng.random() < ACCENTED_THROUGHOUT:
-        places, accent = set(_letters(changed)), ACCENTS[int(rng.integers(len(ACCENTS)))]
-        letters = sorted({changed[place] for place in places})
-        chosen = letters[int(rng.integers(len(letters)))] if letters else None
-        return [
-            part
-            for place, token in enumerate(changed)
-            for part in (_braced(accent, [token]) if place in places and token == chosen else [token])
-        ]
+        return _accented_throughout(changed, rng)
     for _ in range(int(rng.integers(1, 3))):
         places = _letters(changed)
         accent = ACCENTS[int(rng.integers(len(ACCENTS)))]
@@ -132,6 +125,20 @@ def _accented(tokens: Sequence[str], rng: np.random.Generator) -> list[str]:
             place = places[int(rng.integers(len(places)))]
             changed[place : place + 1] = _braced(accent, [changed[place]])
     return changed
+
+
+def _accented_throughout(tokens: Sequence[str], rng: np.random.Generator) -> list[str]:
+    """One of the letters with an accent wherever it stands free."""
+    free = set(_letters(tokens))
+    letters = sorted({tokens[place] for place in free})
+    if not letters:
+        return list(tokens)
+    letter, accent = (among[int(rng.integers(len(among)))] for among in (letters, ACCENTS))
+    return [
+        part
+        for place, token in enumerate(tokens)
+        for part in (_braced(accent, [token]) if place in free and token == letter else [token])
+    ]
 
 
 def _at_one(tokens: list[str], places: Sequence[int], new: Sequence[str], rng: np.random.Generator) -> list[str]:
