@@ -535,6 +535,7 @@ def _arguments(token: str) -> int:
 # -------------------------------------------------------------------------------------------------- decoding
 
 Memory = dict[str, np.ndarray]  # what the encoder saw; every array has the batch first
+MASK = "memory_mask"  # of a memory whose size follows the picture: what is added to the scores of its places
 Step = Callable[[np.ndarray, np.ndarray, Memory], tuple[np.ndarray, np.ndarray]]
 
 
@@ -581,6 +582,23 @@ class Reader:
         self._past = past
         if other_pictures:
             self._memory = {name: array[rows] for name, array in self._memory.items()}
+
+
+def join_memories(memories: Sequence[Memory]) -> Memory:
+    """Memories of pictures, or of batches of them -> one for all: (B, ...), each array filled up to the largest."""
+    if len(memories) == 1:
+        return memories[0]
+    joined = {}
+    for name in memories[0]:
+        arrays = [memory[name] for memory in memories]
+        shape = np.max([array.shape[1:] for array in arrays], axis=0)
+        filling = np.finfo(np.float32).min if name == MASK else 0.0
+        joined[name] = np.full((sum(map(len, arrays)), *shape), filling, dtype=np.float32)
+        row = 0
+        for array in arrays:
+            joined[name][(slice(row, row + len(array)), *map(slice, array.shape[1:]))] = array
+            row += len(array)
+    return joined
 
 
 class BeamSearch:
@@ -817,7 +835,7 @@ class Recognizer:
         self.version: str = description["version"]
         stored = description.get("calibration")  # older models have none
         self.calibration = (float(stored["slope"]), float(stored["offset"])) if stored else None
-        self.batch_size = 8  # pictures that go through the networks together, at most
+        self.batch_size = 32  # pictures that go through the networks together, at most
         self._open(description, threads)
         self._grammar = Grammar(self.tokens, (self.pad, self.bos, self.eos), self.eos)
 
@@ -835,6 +853,7 @@ class Recognizer:
         # A step is too small to be divided: with more threads it takes as long, and more of the processor.
         self.decoder = _session(decoder, 1)
         self._encoder_outputs = [output.name for output in self.encoder.get_outputs()]
+        self._on_cpu = self.encoder.get_providers()[0] == "CPUExecutionProvider"
 
     @classmethod
     def load(cls, model_dir: str | os.PathLike[str], threads: int | None = None, precision: str = "fp32") -> Recognizer:
@@ -1011,7 +1030,15 @@ class Recognizer:
         return [Reader(self.step, prefix, memory, self.max_tokens)]
 
     def encode(self, inputs: Sequence[np.ndarray]) -> tuple[np.ndarray, Memory]:
-        """Prepared inputs -> the state before the first token (P, B, ...), and what the encoder saw."""
+        """Prepared inputs -> the state before the first token (P, B, ...), and what the encoder saw.
+
+        On a CPU each by itself: the encoder's work grows with its canvas, so one that holds all would be a waste.
+        """
+        encoded = [self._encode([image]) for image in inputs] if self._on_cpu else [self._encode(inputs)]
+        prefixes, memories = zip(*encoded, strict=True)
+        return np.concatenate(prefixes, axis=1), join_memories(memories)
+
+    def _encode(self, inputs: Sequence[np.ndarray]) -> tuple[np.ndarray, Memory]:
         images, sizes = make_batch(inputs, self.spec)
         encoder = self.encoder if CALLS.count <= 1 else self._narrow_encoder
         arrays = encoder.run(self._encoder_outputs, {"images": images, "sizes": sizes})

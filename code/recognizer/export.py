@@ -231,7 +231,7 @@ def write_code(folder: Path) -> None:
 
 @torch.no_grad()
 def _verify(trained: Trained, picture: np.ndarray, folder: Path) -> None:
-    """Compares torch and ONNX on a picture alone and beside a wider one, over some steps.
+    """Compares torch and ONNX on a picture alone and beside a wider one, encoded with it and without, over some steps.
 
     Raises:
         ExportError: they differ.
@@ -241,19 +241,26 @@ def _verify(trained: Trained, picture: np.ndarray, folder: Path) -> None:
     decoder = ort.InferenceSession(str(folder / "decoder.onnx"), providers=["CPUExecutionProvider"])
     narrow = inference.preprocess(picture, spec)
     wide = np.concatenate([narrow, narrow], axis=1)
+
+    def encode(inputs: list[np.ndarray]) -> inference.Memory:
+        images, sizes = inference.make_batch(inputs, spec)
+        names = [output.name for output in encoder.get_outputs()]
+        return dict(zip(names, encoder.run(names, {"images": images, "sizes": sizes}), strict=True))
+
     for inputs in ([narrow], [wide, narrow, narrow]):
         images, sizes = inference.make_batch(inputs, spec)
         memory = model.encode(torch.from_numpy(images), torch.from_numpy(sizes))
-        _compare(
-            "the encoder's prefix", model.prefix(memory), encoder.run(["prefix"], {"images": images, "sizes": sizes})[0]
-        )
-        seen = dict(zip(memory, encoder.run(list(memory), {"images": images, "sizes": sizes}), strict=True))
+        seen = encode(inputs)
+        joined = inference.join_memories([encode([image]) for image in inputs])  # as it is served on a CPU
+        _compare("the encoder's prefix", model.prefix(memory), seen.pop("prefix"))
+        del joined["prefix"]
         past = model.prefix(memory)
         tokens = torch.full((len(inputs),), vocabulary.bos)
         for _ in range(4):
             logits, present = model.step(tokens, past, memory)
-            onnx_logits = decoder.run(["logits"], {"tokens": tokens.numpy(), "past": past.numpy(), **seen})[0]
-            _compare("the decoder's logits", logits, onnx_logits)
+            for way, arrays in (("", seen), (f" of pictures encoded alone ({inference.MASK}?)", joined)):
+                given = {"tokens": tokens.numpy(), "past": past.numpy(), **arrays}
+                _compare(f"the decoder's logits{way}", logits, decoder.run(["logits"], given)[0])
             past, tokens = torch.cat([past, present[None]]), logits.argmax(dim=1)
 
 

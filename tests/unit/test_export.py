@@ -157,3 +157,22 @@ def test_other_weights_are_refused(exported: tuple[Trained, Path], tmp_path: Pat
     (model / "golden" / "golden.json").write_text(json.dumps(golden))
     with pytest.raises(inference.ModelError, match=r"golden sample 02\.png: expected 'x'"):
         inference.model_fn(str(model))
+
+
+def test_pictures_are_encoded_alone_on_a_cpu_and_together_on_a_gpu_with_the_same_answers(
+    exported: tuple[Trained, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = inference.Recognizer.load(exported[1])
+    inputs = [model.prepare(picture) for picture in PICTURES]
+    assert len({image.shape for image in inputs}) > 1
+    sizes: list[int] = []
+    encode = model._encode
+    monkeypatch.setattr(model, "_encode", lambda images: sizes.append(len(images)) or encode(images))
+
+    alone = model.recognize(inputs)
+    model._on_cpu = False
+    together = model.recognize(inputs)
+
+    assert sizes == [1, 1, 1, 1, 1, 5]
+    assert [each.tokens for each in alone] == [each.tokens for each in together]
+    assert [each.confidence for each in alone] == pytest.approx([each.confidence for each in together], rel=1e-3)

@@ -656,6 +656,18 @@ def test_predictions_come_in_the_order_of_the_pictures(tiny_base_dir: Path) -> N
     assert [p.confidence for p in together] == pytest.approx([p.confidence for p in alone], abs=1e-5)
 
 
+def test_memories_are_filled_up_to_the_largest() -> None:
+    small = {inference.MASK: np.zeros((1, 2), np.float32), "keys": np.ones((1, 3, 2), np.float32)}
+    large = {inference.MASK: np.zeros((2, 4), np.float32), "keys": np.ones((2, 3, 4), np.float32)}
+
+    joined = inference.join_memories([small, large])
+
+    lowest = np.finfo(np.float32).min
+    assert joined[inference.MASK].tolist() == [[0, 0, lowest, lowest], [0, 0, 0, 0], [0, 0, 0, 0]]
+    assert joined["keys"].shape == (3, 3, 4) and joined["keys"][0].tolist() == [[1, 1, 0, 0]] * 3
+    assert inference.join_memories([small]) is small
+
+
 def test_batches_have_every_picture_once_and_fit_into_memory(tiny_base_dir: Path) -> None:
     model = inference.Recognizer.load(tiny_base_dir / "model")
 
@@ -665,7 +677,9 @@ def test_batches_have_every_picture_once_and_fit_into_memory(tiny_base_dir: Path
         assert sorted(place for rows in batches for place in rows) == list(range(len(sizes)))
         for rows in batches:
             height, width = (max(sizes[place][axis] for place in rows) for axis in (0, 1))
-            assert len(rows) == 1 or (len(rows) <= 8 and len(rows) * height * width <= inference.BATCH_PIXELS)
+            assert len(rows) == 1 or (
+                len(rows) <= model.batch_size and len(rows) * height * width <= inference.BATCH_PIXELS
+            )
 
     check()
 

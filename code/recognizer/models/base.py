@@ -32,7 +32,11 @@ class FormulaRecognizer(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, images: Tensor, sizes: Tensor) -> Memory:
-        """images (B, 1, H, W) float, sizes (B, 2) int64 as (height, width) of each picture -> memory."""
+        """images (B, 1, H, W) float, sizes (B, 2) int64 as (height, width) of each picture -> memory.
+
+        What grows with the canvas is filled up at its end when memories of unlike pictures are joined: `memory_mask`,
+        which is added to the scores of its places, with the lowest float, all else with zeros.
+        """
 
     @abstractmethod
     def decode(self, memory: Memory, tokens: Tensor) -> Tensor:
