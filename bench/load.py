@@ -1,16 +1,17 @@
-"""The load generator `hey`, run beside what it asks, and its summary as numbers."""
+"""The load generator `wrk`, run beside what it asks, and what it saw as numbers."""
 
 from __future__ import annotations
 
-import re
+import json
 import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-MISSING = "hey, the load generator, is missing: apt-get install hey (Debian, Ubuntu), or github.com/rakyll/hey"
+MISSING = "wrk, the load generator, is missing: apt-get install wrk (Debian, Ubuntu), or github.com/wg/wrk"
 PERCENTILES = (50, 95, 99)
+SCRIPT = Path(__file__).with_name("load.lua")
 
 
 class LoadError(Exception):
@@ -28,20 +29,21 @@ def percentile(ordered: Sequence[float], percent: int) -> float:
     return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
 
 
-def find_hey() -> str:
-    if path := shutil.which("hey"):
+def find_wrk() -> str:
+    if path := shutil.which("wrk"):
         return path
     raise LoadError(MISSING)
 
 
-def start(url: str, seconds: int, clients: int, *options: str) -> subprocess.Popen[str]:
-    """Begins to ask `url` for so long; `result` waits for the end."""
-    command = [find_hey(), "-z", f"{seconds}s", "-c", str(clients), "-t", "60", *options, url]
+def start(url: str, seconds: int, clients: int, pictures: Sequence[Path] = (), pause: int = 0) -> subprocess.Popen[str]:
+    """Begins to ask `url` for so long with the pictures in turn, or GET it without any; `result` waits for the end.
+
+    Args:
+        pause: milliseconds that a client waits before each request.
+    """
+    command = [find_wrk(), "-t", "1", "-c", str(clients), "-d", f"{seconds}s", "--timeout", "60s", "-s", str(SCRIPT)]
+    command += [url, "--", str(pause), *map(str, pictures)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def post(url: str, seconds: int, clients: int, picture: Path) -> subprocess.Popen[str]:
-    return start(url, seconds, clients, "-m", "POST", "-T", "image/png", "-D", str(picture))
 
 
 def result(process: subprocess.Popen[str]) -> Load:
@@ -54,18 +56,15 @@ def result(process: subprocess.Popen[str]) -> Load:
 
 
 def parse(text: str) -> Load:
-    """hey's summary -> numbers.
+    """What the script wrote -> numbers.
 
     Raises:
-        LoadError: it has none, as when no request was answered.
+        LoadError: there is nothing, or no request was answered.
     """
-    total, slowest = (re.search(rf"{name}:\s+([\d.]+) secs", text) for name in ("Total", "Slowest"))
-    statuses = {int(status): int(count) for status, count in re.findall(r"\[(\d{3})\]\s+(\d+) responses", text)}
-    if not total or not slowest or not statuses:
-        raise LoadError(f"hey got no answers; it said:\n{text}")
-    # Of a handful of answers hey gives no high percentiles: there the slowest stands for them.
-    found = [re.search(rf"\b{percent}%+ in ([\d.]+) secs", text) or slowest for percent in PERCENTILES]
-    first, second, third = (1000 * float(match[1]) for match in found)
-    unanswered = sum(map(int, re.findall(r"^\s+\[(\d+)\]\t(?!\d+ responses)", text, re.MULTILINE)))
-    fine = statuses.pop(200, 0)
-    return Load(fine / float(total[1]), (first, second, third), sum(statuses.values()) + unanswered)
+    lines = [line for line in text.splitlines() if line.startswith("{")]
+    seen: dict[str, Any] = json.loads(lines[-1]) if lines else {}
+    if not seen.get("answers"):
+        raise LoadError(f"wrk got no answers; it said:\n{text}")
+    first, second, third = seen["milliseconds"]
+    fine = seen["answers"] - seen["refused"]
+    return Load(fine / seen["seconds"], (first, second, third), seen["refused"] + seen["unanswered"])

@@ -1,8 +1,8 @@
 """Command line: `python -m bench.serving` compares the bare model, our server, and servers of the usual kind.
 
-All in one run, on this machine, with the same model and the same picture, so that the ratios mean something where the
-numbers don't. Processor time is that of the server's processes for an answer: it says what the answer costs where other
-work slows the clock down. `make bench-serving` runs it; MODEL=folder takes a trained model.
+All in one run, on this machine, with the same model and the same pictures in turn, so that the ratios mean something
+where the numbers don't. Processor time is that of the server's processes for an answer: it says what the answer costs
+where other work slows the clock down. `make bench-serving` runs it; MODEL=folder takes a trained model.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,15 +29,15 @@ from bench.random_model import write_random_model
 from bench.stages import formulas
 from container.resources import suggested_threads
 from container.train.processes import descendants_of
-from inference import ModelError, Options, Prediction, Recognizer, RequestError, read_image
+from inference import ModelError, Options, Recognizer, RequestError, read_image
 from recognizer.latex import tokenize
 from recognizer.synth.style import random_style, render_any
 
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 60
-PINGS = ("-q", "20")  # a second: enough to see a delay, too few to cause one
+PING_PAUSE = 50  # milliseconds: enough pings to see a delay, too few to cause one
 PORTS = {"our server": 18181, "one at a time": 18182}
-CANDIDATES = 60  # formulas, of which one that is read surely is asked for
+CANDIDATES, ASKED = 120, 8  # formulas drawn; those of them that are read right, the surest, are asked for
 CROWD = 100  # clients, of whom /ping must notice nothing
 TOOLKIT = ROOT / ".venv-aws-toolkit"
 
@@ -49,10 +49,10 @@ class Row(NamedTuple):
     processor: float  # milliseconds for an answer, or a picture
 
 
-def bare_model(model_dir: Path, picture: Path, batch_size: int, seconds: int) -> Row:
+def bare_model(model_dir: Path, files: Sequence[Path], batch_size: int, seconds: int) -> Row:
     """Batches one after the other, from decoded pictures: the model without a server around it."""
     model = Recognizer.load(model_dir)
-    pictures = [read_image(picture.read_bytes())] * batch_size
+    pictures = [read_image(path.read_bytes()) for path in islice(cycle(files), batch_size)]
     model.predict(pictures)
     took: list[float] = []
     before = time.process_time()
@@ -67,13 +67,13 @@ def bare_model(model_dir: Path, picture: Path, batch_size: int, seconds: int) ->
     return Row(f"bare model, batches of {batch_size}", load.Load(rate, (at[0], at[1], at[2]), 0), None, processor)
 
 
-def ask(name: str, server: int, port: int, picture: Path, clients: int, seconds: int) -> Row:
+def ask(name: str, server: int, port: int, pictures: Sequence[Path], clients: int, seconds: int) -> Row:
     """So many clients, each with its next request as soon as it has its answer; /ping is timed meanwhile."""
     url = f"http://127.0.0.1:{port}"
-    load.result(load.post(f"{url}/invocations", 2, clients, picture))  # warm
+    load.result(load.start(f"{url}/invocations", 2, clients, pictures))  # warm
     started, before = time.monotonic(), processor_seconds(server)
-    asking = load.post(f"{url}/invocations", seconds, clients, picture)
-    pinging = load.start(f"{url}/ping", seconds, 1, *PINGS)
+    asking = load.start(f"{url}/invocations", seconds, clients, pictures)
+    pinging = load.start(f"{url}/ping", seconds, 1, pause=PING_PAUSE)
     asked, pinged = load.result(asking), load.result(pinging)
     answers = asked.rate * (time.monotonic() - started)
     return Row(name, asked, pinged, 1000 * (processor_seconds(server) - before) / answers)
@@ -119,8 +119,8 @@ def _answers(port: int, process: subprocess.Popen[bytes]) -> bool:
     return False
 
 
-def compare(model_dir: Path, picture: Path, batch_size: int, clients: int, seconds: int) -> list[Row]:
-    rows = [bare_model(model_dir, picture, batch_size, seconds)]
+def compare(model_dir: Path, pictures: Sequence[Path], batch_size: int, clients: int, seconds: int) -> list[Row]:
+    rows = [bare_model(model_dir, pictures, batch_size, seconds)]
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "model").symlink_to(model_dir.resolve())
         workers = suggested_threads()
@@ -135,9 +135,9 @@ def compare(model_dir: Path, picture: Path, batch_size: int, clients: int, secon
             row = f"{name}, {processes} process{'es' if processes > 1 else ''}"
             settings["SAGEMAKER_MODEL_SERVER_WORKERS"] = str(processes)
             with running([sys.executable, "-m", "container.serve"], port, settings) as server:
-                rows.append(ask(row, server.pid, port, picture, clients, seconds))
+                rows.append(ask(row, server.pid, port, pictures, clients, seconds))
                 if clients < CROWD:
-                    rows.append(ask(f"{row}, {CROWD} clients", server.pid, port, picture, CROWD, seconds))
+                    rows.append(ask(f"{row}, {CROWD} clients", server.pid, port, pictures, CROWD, seconds))
         name, port = "one at a time", PORTS["one at a time"]
         apps = {f"{name}, {workers} sync workers": "functions()"}
         if TOOLKIT.exists():
@@ -146,7 +146,7 @@ def compare(model_dir: Path, picture: Path, batch_size: int, clients: int, secon
             command = [sys.executable, "-m", "gunicorn", "--workers", str(workers), "--timeout", "120"]
             command += ["--bind", f"127.0.0.1:{port}", f"bench.one_at_a_time:{app}"]
             with running(command, port, _usual_settings(Path(folder))) as server:
-                rows.append(ask(row, server.pid, port, picture, clients, seconds))
+                rows.append(ask(row, server.pid, port, pictures, clients, seconds))
     return rows
 
 
@@ -162,8 +162,8 @@ def _usual_settings(base_dir: Path) -> dict[str, str]:
     }
 
 
-def write_picture(model_dir: Path, path: Path) -> Prediction:
-    """Draws some formulas of about 25 tokens, and writes the one that is read right and surest; returns the answer."""
+def write_pictures(model_dir: Path, folder: Path) -> list[Path]:
+    """Draws formulas of about 25 tokens, and writes those that the model reads right, the surest first."""
     rng = np.random.default_rng(25)
     drawn = list(islice(formulas(rng), CANDIDATES))
     pictures = [render_any(formula, random_style(rng))[0] for formula in drawn]
@@ -172,18 +172,23 @@ def write_picture(model_dir: Path, path: Path) -> Prediction:
     def merit(place: int) -> tuple[bool, float]:
         return list(answers[place].tokens) == tokenize(drawn[place]), answers[place].confidence
 
-    best = max(range(CANDIDATES), key=merit)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pictures[best]).save(path)
-    return answers[best]
+    folder.mkdir(parents=True, exist_ok=True)
+    paths: list[Path] = []
+    for place in sorted(range(CANDIDATES), key=merit, reverse=True)[:ASKED]:
+        paths.append(folder / f"formula{len(paths)}.png")
+        Image.fromarray(pictures[place]).save(paths[-1])
+    return paths
 
 
-def _note(model_dir: Path, picture: Path) -> str:
+def _note(model_dir: Path, files: Sequence[Path]) -> str:
     """What is asked, and whether it says what a server adds."""
-    model, pictures = Recognizer.load(model_dir), [read_image(picture.read_bytes())]
-    once, usual = (model.predict(pictures, options)[0] for options in (Options(views=1), Options()))
-    read = "once" if once == usual else "at several sizes, which hides what a server adds"
-    return f"{picture}, read as {usual.latex}: {len(usual.tokens)} tokens, {read}"
+    model, pictures = Recognizer.load(model_dir), [read_image(path.read_bytes()) for path in files]
+    once, usual = (model.predict(pictures, options) for options in (Options(views=1), Options()))
+    lines = []
+    for path, first, answer in zip(files, once, usual, strict=True):
+        read = "" if first == answer else ", read at several sizes, which hides what a server adds"
+        lines.append(f"  {path.name}: {len(answer.tokens)} tokens, {answer.latex}{read}")
+    return "\n".join(lines)
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -205,22 +210,22 @@ def table(rows: Sequence[Row]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.serving", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--model", type=Path, help="model directory (default: random weights, in build/bench/model)")
-    parser.add_argument("--picture", type=Path, help="what is asked for (default: a formula of about 25 tokens)")
+    parser.add_argument(
+        "--pictures", type=Path, nargs="+", help=f"asked for in turn (default: {ASKED} formulas of about 25 tokens)"
+    )
     parser.add_argument("--batch", type=int, default=8, help="pictures in a call of the model (default %(default)s)")
     parser.add_argument("--clients", type=int, default=32, help="clients at once (default %(default)s)")
     parser.add_argument("--seconds", type=int, default=15, help="for each measurement (default %(default)s)")
     options = parser.parse_args()
     try:
-        load.find_hey()
+        load.find_wrk()
         model = options.model or write_random_model(ROOT / "build" / "bench" / "model")
-        picture = options.picture or ROOT / "build" / "bench" / "formula.png"
-        if not options.picture:
-            write_picture(model, picture)
-        print(f"{model} is asked for {_note(model, picture)}", flush=True)
+        pictures = options.pictures or write_pictures(model, ROOT / "build" / "bench")
+        print(f"{model} is asked for\n{_note(model, pictures)}", flush=True)
         print(f"{options.clients} clients, {options.seconds} s each, {suggested_threads()} cores", flush=True)
         if not TOOLKIT.exists():
             print(f"without AWS's toolkit, as there is no {TOOLKIT.name}: make venv-aws-toolkit", flush=True)
-        print(table(compare(model, picture, options.batch, options.clients, options.seconds)), flush=True)
+        print(table(compare(model, pictures, options.batch, options.clients, options.seconds)), flush=True)
     except (load.LoadError, ModelError, RequestError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

@@ -1,8 +1,9 @@
-"""The serving benchmark: hey's summary is read right, without hey it says what to install; and the soak's verdict."""
+"""The serving benchmark: what wrk saw is read right, without wrk it says what to install; and the soak's verdict."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,29 +19,17 @@ from recognizer.latex import tokenize
 from tests.support.server import free_port
 from tests.support.tiny_model import build_tiny_model, formula_picture, png
 
-SUMMARY = """
-Summary:
-  Total:	10.0000 secs
-  Slowest:	0.9000 secs
+SAW = """Running 10s test @ http://127.0.0.1:18181/invocations
+  Non-2xx or 3xx responses: 7
 
-Latency distribution:
-  10% in 0.0100 secs
-  50% in 0.0500 secs
-  95% in 0.2000 secs
-  99% in 0.3000 secs
-
-Status code distribution:
-  [200]	120 responses
-  [503]	7 responses
-
-Error distribution:
-  [3]	Post "http://127.0.0.1:18181/invocations": EOF
+{"seconds": 10.0, "answers": 127, "refused": 7, "unanswered": 3, "milliseconds": [50.0, 200.0, 300.0]}
 """
 
 
-def test_servers_are_asked_for_an_ordinary_formula(tmp_path, monkeypatch):
+def test_servers_are_asked_for_ordinary_formulas(tmp_path, monkeypatch):
     """A model that reads every third one right, and wrong ones more surely."""
-    monkeypatch.setattr(serving, "CANDIDATES", 6)
+    monkeypatch.setattr(serving, "CANDIDATES", 9)
+    monkeypatch.setattr(serving, "ASKED", 2)
     drawn = []
 
     def draw(formula, style):
@@ -57,35 +46,43 @@ def test_servers_are_asked_for_an_ordinary_formula(tmp_path, monkeypatch):
 
     monkeypatch.setattr(serving, "render_any", draw)
     monkeypatch.setattr(serving.Recognizer, "load", lambda folder: Model())
-    answer = serving.write_picture(tmp_path, tmp_path / "bench" / "formula.png")
-    assert answer.confidence == 0.53 and list(answer.tokens) == tokenize(drawn[3])
+    paths = serving.write_pictures(tmp_path, tmp_path / "bench")
     assert all(len(tokenize(formula)) in LENGTHS for formula in drawn)
-    assert inference.read_image((tmp_path / "bench" / "formula.png").read_bytes()).max() == 4
+    assert [inference.read_image(path.read_bytes()).max() for path in paths] == [7, 4], "right ones, the surest first"
 
 
 def test_a_wrong_model_or_picture_is_named(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(serving.load, "find_hey", lambda: "hey")
+    monkeypatch.setattr(serving.load, "find_wrk", lambda: "wrk")
     model = build_tiny_model(tmp_path / "model")
     for arguments, named in ((["--model", tmp_path], "no model directory"), (["--model", model], "no.png")):
-        monkeypatch.setattr("sys.argv", ["serving", "--picture", str(tmp_path / "no.png"), *map(str, arguments)])
+        monkeypatch.setattr("sys.argv", ["serving", "--pictures", str(tmp_path / "no.png"), *map(str, arguments)])
         assert serving.main() == 1
         assert named in capsys.readouterr().err
 
 
-def test_a_summary():
-    seen = load.parse(SUMMARY)
-    assert (seen.rate, seen.errors) == (12, 10)
-    assert seen.milliseconds == pytest.approx((50, 200, 300))
+def test_what_wrk_saw():
+    assert load.parse(SAW) == load.Load(12, (50, 200, 300), 10)
 
 
-def test_a_handful_of_answers_has_no_high_percentiles():
-    few = SUMMARY.replace("  95% in 0.2000", "  0% in 0.0000").replace("  99% in 0.3000", "  0% in 0.0000")
-    assert load.parse(few).milliseconds == pytest.approx((50, 900, 900))
+@pytest.mark.parametrize("said", ["unable to connect to 127.0.0.1:1 Connection refused", SAW.replace("127,", "0,")])
+def test_no_answers(said):
+    with pytest.raises(load.LoadError, match=r"no answers[^~]*127\.0\.0\.1"):
+        load.parse(said)
 
 
-def test_no_answers():
-    with pytest.raises(load.LoadError, match="connection refused"):
-        load.parse("Error distribution:\n  [100]\tdial tcp: connection refused")
+@pytest.mark.skipif(not shutil.which("wrk"), reason="needs wrk")
+def test_pictures_are_asked_for_in_turn(tiny_server, tmp_path):
+    """Every second one is no picture: half of the answers are errors."""
+    (tmp_path / "good.png").write_bytes(png(formula_picture()))
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    url = f"http://127.0.0.1:{tiny_server.port}"
+
+    seen = load.result(load.start(f"{url}/invocations", 1, 2, [tmp_path / "good.png", tmp_path / "bad.png"]))
+    pinged = load.result(load.start(f"{url}/ping", 1, 1, pause=100))
+
+    assert seen.errors == pytest.approx(seen.rate, rel=0.3) and seen.rate > 2
+    assert 0 < seen.milliseconds[0] <= seen.milliseconds[2]
+    assert 5 <= pinged.rate <= 11 and not pinged.errors
 
 
 def test_the_table_compares_with_the_last_row():
@@ -110,13 +107,13 @@ def test_processor_time_of_a_process_tree():
     assert spent >= 0.2
 
 
-def test_without_hey_it_says_what_to_install():
+def test_without_wrk_it_says_what_to_install():
     command = [sys.executable, "-c", "from bench import serving; raise SystemExit(serving.main())"]
     done = subprocess.run(
         command, env={"PATH": "", "PYTHONPATH": ".:code"}, cwd=serving.ROOT, capture_output=True, text=True
     )
     assert done.returncode == 1
-    assert "apt-get install hey" in done.stderr and "Traceback" not in done.stderr
+    assert "apt-get install wrk" in done.stderr and "Traceback" not in done.stderr
 
 
 KINDS = {
