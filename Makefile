@@ -185,8 +185,8 @@ bench-synth: $(READY) ## Pictures a second of the embedded data set, with one an
 	PYTHONPATH=code $(RUN) -m recognizer.synth.bench
 
 .PHONY: bench-decoding
-bench-decoding: $(READY) ## What a step of decoding costs, and what cache and batching gain
-	PYTHONPATH=.:code $(RUN) -m bench.decoding
+bench-decoding: $(READY) ## What a step of decoding costs, and what cache and batching gain; MODEL=folder
+	PYTHONPATH=.:code $(RUN) -m bench.decoding $(if $(filter command,$(origin MODEL)),--model "$(MODEL)")
 
 .PHONY: bench-training
 bench-training: $(READY) ## Training: decoding in parallel, stages of a step, formulas an hour, picture sizes; BENCH="--quick --only stages"

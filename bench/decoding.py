@@ -1,11 +1,13 @@
 """What decoding costs, and the ratios that its design rests on: `make bench-decoding`.
 
-The networks are a `fast` of default sizes with random weights, since weights don't change the cost. All is on one core,
-and the cases of a table are measured in turns, of which the best counts: a busy machine slows both sides of a ratio.
+The networks are a `fast` of default sizes with random weights, since weights don't change the cost; MODEL=folder adds
+what that model takes from picture to LaTeX. All is on one core, and the cases of a table are measured in turns, of which
+the best counts: a busy machine slows both sides of a ratio.
 """
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from torch.export import Dim
 
 import inference
 from bench.random_model import random_recognizer
+from bench.serving import write_pictures
 from recognizer.export import export, write_onnx
 from recognizer.latex import Vocabulary
 from recognizer.models import FormulaRecognizer
@@ -118,7 +121,29 @@ class Bench:
             self.whole.run(None, {"tokens": tokens[:, :done], **memory})
 
 
+def from_pictures(folder: Path) -> None:
+    """What a model takes for formulas of about 25 tokens, of unlike sizes, that it reads once."""
+    model = inference.Recognizer.load(folder, threads=1)
+    with tempfile.TemporaryDirectory() as name:
+        files = [path.read_bytes() for path in write_pictures(folder, Path(name))]
+    once = inference.Options(views=1)
+
+    def read(files: list[bytes]) -> list[inference.Prediction]:
+        return model.predict([inference.read_image(file) for file in files], once)
+
+    took = best_milliseconds({"alone": lambda: [read([file]) for file in files], "together": lambda: read(files)})
+    tokens = np.mean([len(answer.tokens) for answer in read(files)])
+    print(
+        f"{folder}, from PNG to LaTeX, {len(files)} formulas of unlike sizes and {tokens:.0f} tokens on average: "
+        f"{took['alone'] / len(files):.1f} ms each alone, {took['together'] / len(files):.1f} in one batch "
+        f"({took['alone'] / took['together']:.2f} times as many)"
+    )
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.decoding", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--model", type=Path, help="a trained model, to measure with its own weights as well")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         bench = Bench(Path(name))
     prefix, memory = bench.encode(BATCH)
@@ -151,6 +176,8 @@ def main() -> None:
           f"{BATCH * whole['encoder 1'] / whole['encoder 8']:.2f}")  # fmt: skip
     print(f"fp32 for int8, milliseconds of a formula: {whole['1'] / whole['1 int8']:.2f} times, "
           f"in a batch of {BATCH} {whole['8'] / whole['8 int8']:.2f}")  # fmt: skip
+    if options.model:
+        from_pictures(options.model)
 
 
 if __name__ == "__main__":

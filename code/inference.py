@@ -787,6 +787,7 @@ def _rounded(value: float | None) -> float | None:
 
 LEAST_CONFIDENCE = 1e-300  # a probability below has no logarithm
 BATCH_PIXELS = 320_000  # of prepared inputs in a batch: two of the largest, for which the encoder takes 0.4 GB
+MOST_FILLING = 2  # times the inputs' own pixels, in a batch that is encoded together
 Prepared = Any  # what `prepare` makes of a picture: (h, w) float32, in an ensemble one for each member
 
 # When a picture is tried as one that lies on its side; set on embedded pictures with the shipped weights.
@@ -1007,15 +1008,17 @@ class Recognizer:
         return [answer for answer in answers if answer is not None]
 
     def _batches(self, inputs: Sequence[Prepared]) -> Iterator[list[int]]:
-        """Places of inputs of like size that go through the networks together."""
+        """Places of inputs that go through the networks together; of like size where they are encoded together."""
         rows: list[int] = []
-        tallest = 0
+        tallest = own = 0
         for place in sorted(range(len(inputs)), key=lambda i: self._shape(inputs[i])[::-1]):
             height, width = self._shape(inputs[place])
-            tallest = max(tallest, height)
-            if rows and (len(rows) == self.batch_size or (len(rows) + 1) * tallest * width > BATCH_PIXELS):
+            tallest, own = max(tallest, height), own + height * width
+            filled = (len(rows) + 1) * tallest * width
+            is_waste = not self._on_cpu and filled > MOST_FILLING * own
+            if rows and (len(rows) == self.batch_size or filled > BATCH_PIXELS or is_waste):
                 yield rows
-                rows, tallest = [], height
+                rows, tallest, own = [], height, height * width
             rows.append(place)
         if rows:
             yield rows
@@ -1133,6 +1136,7 @@ class Ensemble(Recognizer):
         if not (isinstance(names, list) and len(names) > 1 and all(map(_is_folder_name, names))):
             raise ModelError(f"{file}: members is {names!r}, not a list of two sub-folders' names or more")
         self.members = [Recognizer.load(self.model_dir / name, threads, self.precision) for name in names]
+        self._on_cpu = self.members[0]._on_cpu
         if nested := [name for name, one in zip(names, self.members, strict=True) if isinstance(one, Ensemble)]:
             raise ModelError(f"{file}: member {nested[0]} is an ensemble; list its members instead")
         specials = {tuple(one.tokens[i] for i in (one.bos, one.eos, one.pad)) for one in self.members}

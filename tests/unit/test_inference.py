@@ -671,8 +671,9 @@ def test_memories_are_filled_up_to_the_largest() -> None:
 def test_batches_have_every_picture_once_and_fit_into_memory(tiny_base_dir: Path) -> None:
     model = inference.Recognizer.load(tiny_base_dir / "model")
 
-    @given(st.lists(st.tuples(st.integers(1, 320), st.integers(1, 1280)), max_size=20))
-    def check(sizes: list[tuple[int, int]]) -> None:
+    @given(st.lists(st.tuples(st.integers(1, 320), st.integers(1, 1280)), max_size=20), st.booleans())
+    def check(sizes: list[tuple[int, int]], on_cpu: bool) -> None:
+        model._on_cpu = on_cpu
         batches = list(model._batches([np.empty(size, np.float32) for size in sizes]))
         assert sorted(place for rows in batches for place in rows) == list(range(len(sizes)))
         for rows in batches:
