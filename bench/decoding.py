@@ -1,8 +1,8 @@
 """What decoding costs, and the ratios that its design rests on: `make bench-decoding`.
 
 The networks are a `fast` of default sizes with random weights, since weights don't change the cost; MODEL=folder adds
-what that model takes from picture to LaTeX. All is on one core, and the cases of a table are measured in turns, of which
-the best counts: a busy machine slows both sides of a ratio.
+what that model takes from picture to LaTeX. All is on one core, and the cases of a table are measured in turns, of
+which the best counts: a busy machine slows both sides of a ratio.
 """
 
 from __future__ import annotations
