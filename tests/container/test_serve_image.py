@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from launch.invoke import invoke
-from tests.support.containers import DOCKER, LABEL, OFFLINE, ORDINARY_USER, docker, logs, wait_for_log
+from tests.support.containers import DOCKER, LABEL, OFFLINE, ORDINARY_USER, READ_ONLY, docker, logs, wait_for_log
 from tests.support.handlers import slow_down
 from tests.support.server import ROOT, Server, free_port
 from tests.support.tiny_model import formula_picture, png
@@ -26,6 +27,15 @@ connection = http.client.HTTPConnection("127.0.0.1", 8080)
 connection.request("GET", "/ping")
 print(connection.getresponse().status)
 """
+
+
+WORKERS = """
+import os, pathlib
+stats = {p.parent.name: p.read_text().rpartition(")")[2].split() for p in pathlib.Path("/proc").glob("[0-9]*/stat")}
+workers = [int(pid) for pid, fields in stats.items() if fields[1] == "1" and int(pid) != os.getpid()]
+"""
+COUNT_WORKERS = WORKERS + "print(len(workers))"
+KILL_WORKER = WORKERS + "os.kill(workers[0], 9)"
 
 
 class ContainerServer(Server):
@@ -118,3 +128,71 @@ def test_without_a_model_of_your_own_the_shipped_one_reads(serve_image, tmp_path
     with ContainerServer(serve_image, tmp_path, "--read-only") as server:
         server.wait_until_ready()
         assert server.invoke(PICTURE).json()["model_version"] == shipped["version"]
+
+
+def test_S2_a_dead_model_process_is_told_and_replaced(serve_image, base_dir):
+    with ContainerServer(serve_image, base_dir, "--env", "SAGEMAKER_MODEL_SERVER_WORKERS=1", "--name", "s2") as server:
+        server.wait_until_ready()
+        docker("exec", "s2", "python3", "-c", KILL_WORKER)
+        server.wait_for(200)
+        assert server.invoke(PICTURE).status == 200
+
+
+def test_S6_S7_headers_and_limits(serve_image, base_dir):
+    with ContainerServer(serve_image, base_dir, "--env", "SAGEMAKER_MAX_PAYLOAD_IN_MB=1") as server:
+        server.wait_until_ready()
+        text = server.invoke(PICTURE, Accept="text/plain")
+        assert text.headers["Content-Type"].startswith("text/plain") and text.body
+        refused = server.invoke(b"\0" * 2**21)
+        assert (refused.status, refused.code) == (413, "payload_too_large")
+
+
+def test_S9_S10_batch_transform(serve_image, base_dir):
+    """Its parameters, and lines of which a bad one keeps its place."""
+    with ContainerServer(serve_image, base_dir, "--env", "SAGEMAKER_BATCH=true") as server:
+        server.wait_until_ready()
+        parameters = server.request("GET", "/execution-parameters").json()
+        record = json.dumps({"image": base64.b64encode(PICTURE).decode()})
+        body = "\n".join([record, "{", record] * 20).encode()
+        rows = [json.loads(line) for line in server.invoke(body, "application/jsonlines").body.splitlines()]
+    assert {"MaxConcurrentTransforms", "BatchStrategy", "MaxPayloadInMB"} <= set(parameters)
+    assert [("latex" in row, "error" in row) for row in rows] == [(True, False), (False, True), (True, False)] * 20
+
+
+def test_S11_a_models_life(serve_image, base_dir):
+    with ContainerServer(serve_image, base_dir, "--env", "SAGEMAKER_MULTI_MODEL=true") as server:
+        server.wait_for(200)
+        body = json.dumps({"model_name": "one", "url": "/opt/ml/model"}).encode()
+        assert server.request("POST", "/models", body, {"Content-Type": "application/json"}).status == 200
+        asked = server.request("POST", "/models/one/invoke", PICTURE, {"Content-Type": "image/png"})
+        assert asked.status == 200 and asked.json()["latex"]
+        assert server.request("DELETE", "/models/one").status == 200
+        assert server.request("GET", "/models/one").status == 404
+
+
+def test_S12_tokens_as_they_come(serve_image, base_dir):
+    with ContainerServer(serve_image, base_dir) as server:
+        server.wait_until_ready()
+        streamed = server.invoke(PICTURE, Accept="text/event-stream")
+        whole = server.invoke(PICTURE).json()
+    assert streamed.headers["Content-Type"].startswith("text/event-stream")
+    assert whole["latex"] in json.loads(streamed.body.decode().split("data: ")[-1].splitlines()[0]).values()
+
+
+def test_S13_a_models_own_handler(serve_image, own_base_dir):
+    slow_down(own_base_dir, 0.2)
+    with ContainerServer(serve_image, own_base_dir) as server:
+        server.wait_until_ready()
+        started = time.monotonic()
+        assert server.invoke(PICTURE).status == 200
+        assert time.monotonic() - started >= 0.2
+
+
+def test_S15_a_gigabyte_and_no_shared_memory(serve_image, tmp_path):
+    """The smallest serverless container, with the shipped weights: one worker, and it reads."""
+    limits = ["--memory", "1g", "--memory-swap", "1g", *READ_ONLY, "--ipc", "none"]
+    with ContainerServer(serve_image, tmp_path, *limits, "--name", "s15") as server:
+        server.wait_until_ready()
+        assert server.invoke(PICTURE).status == 200
+        assert docker("exec", "s15", "python3", "-c", COUNT_WORKERS).out.strip() == "1"
+        assert docker("exec", "s15", "ls", "/dev/shm").code != 0
