@@ -738,6 +738,7 @@ class Options:
 MAX_BEAM = 8
 ZOOMS = (1.1, 0.8, 1.2)  # of the further views: pairs and threes of these helped most on real pictures
 LIMITS = {"beam": MAX_BEAM, "n_best": MAX_BEAM, "views": 1 + len(ZOOMS)}
+CHOICES = {"turn": ("auto", "off")}
 
 
 def _option(name: str, value: Any) -> int | bool | str:
@@ -746,10 +747,10 @@ def _option(name: str, value: Any) -> int | bool | str:
         if text.isdecimal() and 1 <= int(text[:9]) <= LIMITS[name]:
             return int(text)
         expected = f"a whole number from 1 to {LIMITS[name]}"
-    elif name == "turn":
-        if text in ("auto", "off"):
+    elif name in CHOICES:
+        if text in CHOICES[name]:
             return text
-        expected = "auto or off"
+        expected = " or ".join(CHOICES[name])
     else:
         if text in ("true", "1", "false", "0"):
             return text in ("true", "1")

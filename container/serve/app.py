@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 
 def create_app(settings: Settings, models: SingleModel | MultiModel, counted: Metrics) -> Flask:
     app = Flask("container.serve", static_folder=None)
-    document = openapi.document(settings)
 
     @app.get("/ping")
     def ping() -> Response:
@@ -51,7 +50,7 @@ def create_app(settings: Settings, models: SingleModel | MultiModel, counted: Me
 
     @app.get("/openapi.json")
     def openapi_document() -> Response:
-        return jsonify(document)
+        return jsonify(openapi.document(settings))
 
     if settings.shows_metrics:
 

@@ -228,6 +228,12 @@ def forget_code(model_dir: Path) -> None:
                 del sys.modules[name]
 
 
+def builtin() -> ModuleType:
+    """This project's inference.py. Not before the fork: CUDA, which it may load, can't be used across one."""
+    with IMPORTING:
+        return _builtin()
+
+
 @cache
 def _builtin() -> ModuleType:
     return _import(BUILTIN, "inference")

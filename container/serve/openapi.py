@@ -1,36 +1,73 @@
 """What the server takes and answers, for people and tools: the OpenAPI 3.1 document at /openapi.json.
 
-The models describe this project's handler functions; a model that brings its own answers as it likes. tests/contract
-holds a running server to the document.
+The models describe this project's handler functions; a model that brings its own answers as it likes. Options are those
+of inference.py, and tests/contract holds a running server, and the codes in the source, to the document.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
+from container.serve import page
+from container.serve.handler import builtin
 from container.serve.model_routes import LONGEST_PAGE, Load
 from container.serve.settings import Settings
+from container.serve.streaming import EVENT_STREAM
 
 REF = "#/components/schemas/{model}"
+STREAM = (
+    "For one picture. `event: token` with {token} for each as it is decided, then `event: done` with the Prediction, "
+    "which counts, or `event: error` with the Error."
+)
 LINES = "A row of the answer for each line, an error in the place of a bad one. Over 1 MB: answered as it goes."
 # One black dot on white: the smallest picture with ink
 DOT = "iVBORw0KGgoAAAANSUhEUgAAAAQAAAAEAQAAAACBiqPTAAAAEElEQVR42mP4wCzBxMDwAQAIGgH+XZ/zJAAAAABJRU5ErkJggg=="
+
+
+CONFIDENCE = (
+    "how often answers of this kind were right in validation; a model without a calibration gives the network's own "
+    "probability of all tokens"
+)
+OPTIONS = {  # of inference.py, which has their defaults and bounds
+    "beam": "hypotheses followed at a time (at least n_best); 1 is greedy, and all that a stream can have",
+    "n_best": "up to that many answers under `n_best`, the best first",
+    "tokens": "`tokens` becomes a list of objects with a confidence each",
+    "constrained": "nothing but LaTeX is followed",
+    "turn": "auto also tries a tall picture as one that lies on its side",
+    "views": "sizes at which a picture is read whose first reading isn't sure",
+}
+IN_JSON = {"boolean": ["boolean", "integer", "string"], "integer": ["integer", "string"]}  # 1, "1" and "true" will do
+
+
+class Token(BaseModel):
+    token: str
+    confidence: float | None = Field(
+        ge=0, le=1, description="the network's own probability, uncalibrated; null where a repair put the token in"
+    )
+
+
+class Alternative(BaseModel):
+    latex: str
+    confidence: float = Field(ge=0, le=1, description=CONFIDENCE)
 
 
 class Prediction(BaseModel):
     """What one picture shows."""
 
     latex: str
-    tokens: list[str]
-    confidence: float = Field(ge=0, le=1, description="probability that the network gives to the whole sequence")
+    tokens: list[str] | list[Token] = Field(description="objects if the option `tokens` is set")
+    confidence: float = Field(ge=0, le=1, description=CONFIDENCE)
     truncated: bool = Field(description="no end was found, or the answer went round in a loop")
     model_version: str
     repaired: bool = Field(description=r"a brace, \left or \begin lacked its partner")
     blank: bool = Field(description="the picture has no ink, and the answer is empty")
     turned: Literal[0, 90, 270] = Field(description="degrees clockwise by which the picture was turned to be read")
+    n_best: list[Alternative] = Field([], description="if the option `n_best` is over 1 and the picture isn't blank")
 
 
 class Reason(BaseModel):
@@ -94,27 +131,38 @@ MODELS = (
     Instances,
     ExecutionParameters,
 )
-REFUSALS = {
-    400: "The body can't be read; the code says why.",
-    406: "`Accept` names no type that can be given.",
-    408: "The body stopped arriving.",
-    413: "The body, or the picture in it, is too large.",
-    415: "A body of this type isn't taken.",
-    500: "The model failed for every picture.",
+REFUSALS: dict[int, tuple[str, ...]] = {  # of pictures: what is wrong, and the codes that say what exactly
+    400: (
+        "The body can't be read, or an option isn't there.",
+        *("empty_body", "incomplete_body", "invalid_base64", "invalid_form", "invalid_json", "invalid_option"),
+        *("invalid_text", "no_picture", "too_nested", "undecodable_image", "unknown_option"),
+    ),
+    406: ("`Accept` names no type that can be given.", "not_acceptable"),
+    408: ("The body stopped arriving.", "body_timeout"),
+    413: (
+        "The body, or the picture in it, is too large.",
+        *("payload_too_large", "record_too_large", "too_many_pixels"),
+    ),
+    415: ("A body of this type isn't taken.", "unsupported_content_type"),
+    500: ("The model failed for every picture, or the server did.", "internal_error", "recognition_failed"),
 }
+UNAVAILABLE = ("deadline_exceeded", "no_space", "not_ready", "overloaded", "shutting_down", "unloaded")
 
 
 def document(settings: Settings) -> dict[str, Any]:
     """The document of a server with these settings."""
     _, schemas = models_json_schema([(model, "serialization") for model in MODELS], ref_template=REF)
+    for name in ("Picture", "Pictures", "Instances"):  # options stand beside pictures
+        schemas["$defs"][name]["properties"].update(_options(IN_JSON))
     paths: dict[str, Any] = {
         "/ping": {"get": {**_get("Whether every request will be answered", {"description": "Yes."}), "security": []}},
         **(_multi_model_paths(settings) if settings.multi_model else _single_model_paths(settings)),
+        **(_page_paths() if settings.shows_page else {}),
         "/openapi.json": {
             "get": _get("This document", _content("OpenAPI 3.1.", "application/json", {"type": "object"}))
         },
     }
-    paths["/ping"]["get"]["responses"]["503"] = _unavailable()
+    paths["/ping"]["get"]["responses"]["503"] = _unavailable("not_ready")
     if settings.shows_metrics:
         paths["/metrics"] = {"get": _get("For Prometheus", _content("Text format.", "text/plain", {"type": "string"}))}
     components: dict[str, Any] = {"schemas": schemas["$defs"]}
@@ -130,7 +178,7 @@ def document(settings: Settings) -> dict[str, Any]:
         for operations in paths.values():
             for operation in (each for name, each in operations.items() if name != "parameters"):
                 if "security" not in operation:
-                    operation["responses"]["401"] = _json("The key is missing or wrong.", "Error")
+                    operation["responses"]["401"] = _refused("The key is missing or wrong.", "unauthorized")
     return described
 
 
@@ -145,23 +193,26 @@ def _multi_model_paths(settings: Settings) -> dict[str, Any]:
     name = _parameter("name", "path", {"type": "string", "minLength": 1}, required=True)
     limit = _parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": LONGEST_PAGE})
     token = _parameter("next_page_token", "query", {"type": "string"})
-    one, missing = _json("The model.", "LoadedModel"), {"404": _json("No such model is loaded.", "Error")}
+    one, missing = _json("The model.", "LoadedModel"), {"404": _refused("No such model is loaded.", "model_not_loaded")}
     invoke = _invocations(settings)
     load = {
         "summary": "Load a model",
         "requestBody": {"required": True, "content": {"application/json": {"schema": _ref("Load")}}},
         "responses": {
             "200": one,
-            "400": _json("The body, the url or the model can't be used; the code says why.", "Error"),
-            "404": _json("There is no model at the url.", "Error"),
-            "409": _json("A model of this name is loaded, or being loaded.", "Error"),
-            "413": _json("The body is too large.", "Error"),
-            "503": _unavailable(),
-            "507": _json("There is no room in memory. Nothing was unloaded.", "Error"),
+            "400": _refused(
+                "The body, the url or the model can't be used.",
+                *("invalid_body", "invalid_url", "own_code_refused", "unsafe_model", "unusable_model"),
+            ),
+            "404": _refused("There is no model at the url.", "model_not_found"),
+            "409": _refused("A model of this name is loaded, or being loaded.", "model_already_loaded"),
+            "413": _refused("The body is too large.", "payload_too_large"),
+            "503": _unavailable("overloaded"),
+            "507": _refused("There is no room in memory. Nothing was unloaded.", "insufficient_memory"),
         },
     }
     listed = _get("Loaded models by name", _json("A page of them.", "LoadedModels"))
-    listed["responses"]["400"] = _json("The limit is none.", "Error")
+    listed["responses"]["400"] = _refused("The limit is none.", "invalid_limit")
     return {
         "/models": {"post": load, "get": {**listed, "parameters": [limit, token]}},
         "/models/{name}": {
@@ -174,6 +225,46 @@ def _multi_model_paths(settings: Settings) -> dict[str, Any]:
             "post": {**invoke, "responses": {**invoke["responses"], **missing}},
         },
     }
+
+
+def _page_paths() -> dict[str, Any]:
+    """The web page, which needs no key, and what it asks for its formulas."""
+    name = _parameter("name", "path", {"type": "string", "minLength": 1}, required=True)
+    html, file = _content("HTML.", "text/html", {"type": "string"}), {"description": "Script, style or icon."}
+    latex = {"type": "string", "description": f"UTF-8, at most {page.LONGEST_LATEX} bytes"}
+    typeset = {
+        "summary": "LaTeX -> MathML",
+        "requestBody": {"required": True, "content": {"text/plain": {"schema": latex}}},
+        "responses": {
+            "200": _content("One <math> element.", "application/mathml+xml", {"type": "string"}),
+            "400": _refused("The body isn't UTF-8.", "invalid_text"),
+            "413": _refused("The body is too large.", "payload_too_large"),
+            "422": _refused("No formula can be drawn from it.", "not_typesettable"),
+        },
+    }
+    shown = {**_get("A file of the page", file), "parameters": [name], "security": []}
+    shown["responses"]["404"] = _refused("There is no such file.", "not_found")
+    return {
+        "/": {"get": {**_get("The web page", html), "security": []}},
+        "/page/{name}": {"get": shown},
+        "/mathml": {"post": typeset},
+    }
+
+
+def _options(types: Mapping[str, Any] = {}) -> dict[str, dict[str, Any]]:
+    """The schema of each option that inference.py knows; `types` tells what else than its own type will do."""
+    inference, schemas = builtin(), {}
+    for option in fields(inference.Options):
+        allowed: dict[str, Any]
+        if option.name in inference.LIMITS:
+            allowed = {"type": "integer", "minimum": 1, "maximum": inference.LIMITS[option.name]}
+        elif option.name in inference.CHOICES:
+            allowed = {"type": "string", "enum": list(inference.CHOICES[option.name])}
+        else:
+            allowed = {"type": "boolean"}
+        allowed["type"] = types.get(allowed["type"], allowed["type"])
+        schemas[option.name] = {**allowed, "default": option.default, "description": OPTIONS[option.name]}
+    return schemas
 
 
 def _parameter(name: str, place: str, schema: dict[str, Any], required: bool = False) -> dict[str, Any]:
@@ -195,31 +286,17 @@ def _invocations(settings: Settings) -> dict[str, Any]:
     answers = {
         "application/json": {"schema": {"anyOf": [_ref("Prediction"), _ref("Predictions")]}},
         **{kind: {"schema": {"type": "string"}} for kind in ("application/jsonlines", "text/csv", "text/plain")},
+        EVENT_STREAM: {"schema": {"type": "string", "description": STREAM}},
     }
-    refusals = {str(status): _json(text, "Error") for status, text in REFUSALS.items()}
-    turn = {"type": "string", "enum": ["auto", "off"], "default": "auto"}
-    views = {"type": "integer", "minimum": 1, "maximum": 4, "default": 4}
     return {
         "summary": "Recognize one picture or many",
-        "parameters": [
-            {
-                "name": "turn",
-                "in": "query",
-                "description": "auto also tries a tall picture as one that lies on its side",
-                "schema": turn,
-            },
-            {
-                "name": "views",
-                "in": "query",
-                "description": "sizes at which a picture is read whose first reading isn't sure",
-                "schema": views,
-            },
-        ],
+        "description": "Options may also stand in X-Amzn-SageMaker-Custom-Attributes: beam=4,n_best=3",
+        "parameters": [_parameter(name, "query", schema) for name, schema in _options().items()],
         "requestBody": {"required": True, "content": bodies},
         "responses": {
             "200": {"description": "As `Accept` asks.", "content": answers},
-            **refusals,
-            "503": _unavailable(),
+            **{str(status): _refused(*refusal) for status, refusal in REFUSALS.items()},
+            "503": _unavailable(*UNAVAILABLE),
         },
     }
 
@@ -228,12 +305,14 @@ def _get(summary: str, answer: dict[str, Any]) -> dict[str, Any]:
     return {"summary": summary, "responses": {"200": answer}}
 
 
-def _unavailable() -> dict[str, Any]:
+def _unavailable(*codes: str) -> dict[str, Any]:
     retry = {"description": "seconds", "required": True, "schema": {"type": "integer", "minimum": 1}}
-    return {
-        **_json("Not now: not ready, overloaded, too late, or stopping.", "Error"),
-        "headers": {"Retry-After": retry},
-    }
+    return {**_refused("Not now.", *codes), "headers": {"Retry-After": retry}}
+
+
+def _refused(description: str, *codes: str) -> dict[str, Any]:
+    one_of_these = {"properties": {"error": {"properties": {"code": {"enum": list(codes)}}}}}
+    return _content(description, "application/json", {"allOf": [_ref("Error"), one_of_these]})
 
 
 def _json(description: str, model: str) -> dict[str, Any]:

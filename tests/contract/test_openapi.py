@@ -1,13 +1,22 @@
-"""/openapi.json keeps its word: schemathesis makes requests of it, right and wrong ones, and checks every answer."""
+"""/openapi.json keeps its word: schemathesis makes requests of it, right and wrong ones, and checks every answer.
+
+What it can't see, as it sends no picture by chance: the options and the answers to them, and codes that come rarely.
+"""
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from tests.support.server import Server
+import inference
+from container.serve import openapi
+from container.serve.settings import Settings
+from tests.support.server import ROOT, Server
+from tests.support.tiny_model import formula_picture, png
 
 OPTIONS = [
     "--max-examples=40",
@@ -20,7 +29,14 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("key", "mode"), [(None, {}), ("key", {}), (None, {"SAGEMAKER_MULTI_MODEL": "true"})])
+SOURCES = [ROOT / "code" / "inference.py", *sorted((ROOT / "container" / "serve").glob("*.py"))]
+UNREAD = {(499, "client_gone")}  # for the log: the client has hung up
+
+
+@pytest.mark.parametrize(
+    ("key", "mode"),
+    [(None, {"SERVE_PAGE": "1"}), ("key", {"SERVE_PAGE": "1"}), (None, {"SAGEMAKER_MULTI_MODEL": "true"})],
+)
 def test_answers_are_as_promised(tiny_base_dir, tmp_path, key, mode):
     with Server(tiny_base_dir, {**mode, **({"SERVE_API_KEY": key} if key else {})}) as server:
         url = f"http://127.0.0.1:{server.wait_until_ready().port}/openapi.json"
@@ -30,3 +46,51 @@ def test_answers_are_as_promised(tiny_base_dir, tmp_path, key, mode):
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Fuzzing" in done.stdout and "failed" not in done.stdout
+
+
+def test_every_option_is_there_with_its_bounds_and_default(tiny_server):
+    described = tiny_server.request("GET", "/openapi.json").json()
+    parameters = described["paths"]["/invocations"]["post"]["parameters"]
+    schemas = {parameter["name"]: parameter["schema"] for parameter in parameters}
+    assert {name: schema["default"] for name, schema in schemas.items()} == vars(inference.Options())
+    assert {name: schema["maximum"] for name, schema in schemas.items() if "maximum" in schema} == inference.LIMITS
+    assert schemas["turn"]["enum"] == ["auto", "off"]
+    for model in ("Picture", "Pictures", "Instances"):
+        assert schemas.keys() < described["components"]["schemas"][model]["properties"].keys()
+
+
+@pytest.mark.parametrize(
+    "query", ["", "?n_best=3", "?tokens=true&constrained=1", "?tokens=1&n_best=2&views=1&turn=off"]
+)
+def test_answers_to_options_are_as_described(tiny_server, query):
+    answer = tiny_server.request("POST", f"/invocations{query}", png(formula_picture())).json()
+    openapi.Prediction.model_validate(answer, strict=True, extra="forbid")
+
+
+def test_every_code_in_the_source_is_described():
+    """As an answer's, under its status: of a server with the page and a key, or with several models."""
+    modes = ({"SERVE_PAGE": "1", "SERVE_API_KEY": "key"}, {"SAGEMAKER_MULTI_MODEL": "true"})
+    described: set[tuple[int, str]] = set()
+    for mode in modes:
+        for operations in openapi.document(Settings.from_environment(mode))["paths"].values():
+            for operation in (each for name, each in operations.items() if name != "parameters"):
+                described |= {(int(s), code) for s, answer in operation["responses"].items() for code in codes(answer)}
+    raised = {found for path in SOURCES for found in raised_in(path)}
+    assert len(raised) > 30
+    assert raised - UNREAD == described - {(404, "not_found")}  # Flask's own
+
+
+def codes(answer: dict) -> list[str]:
+    schema = answer.get("content", {}).get("application/json", {}).get("schema", {})
+    return schema["allOf"][1]["properties"]["error"]["properties"]["code"]["enum"] if "allOf" in schema else []
+
+
+def raised_in(path: Path) -> set[tuple[int, str]]:
+    """Status and code of each ServeError and RequestError that is made there."""
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    made = [call.args for call in calls if ast.unparse(call.func).endswith(("ServeError", "RequestError"))]
+    return {
+        (status.value, str(code.value))
+        for status, code, *_ in made
+        if isinstance(status, ast.Constant) and isinstance(status.value, int) and isinstance(code, ast.Constant)
+    }
