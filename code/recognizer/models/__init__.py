@@ -1,22 +1,28 @@
-"""The registry: the hyperparameter `recognizer` names one of these. Adding one takes a file and a line here."""
+"""The registry: the hyperparameter `recognizer` names one of these. Adding one takes a file beside this one."""
 
 from __future__ import annotations
 
+import pkgutil
+from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 from pydantic import BaseModel
 
-from recognizer.models.attention import AttentionRecognizer, AttentionSizes
 from recognizer.models.base import FormulaRecognizer, Memory, RecurrentRecognizer
-from recognizer.models.fast import FastRecognizer, FastSizes
-from recognizer.models.satrn import SatrnRecognizer, SatrnSizes
-from recognizer.models.srn import SrnRecognizer, SrnSizes
+
+
+def _recognizers() -> Iterator[type[FormulaRecognizer]]:
+    """The classes of this folder's files that have a name."""
+    for file in pkgutil.iter_modules(__path__):
+        module = import_module(f"{__name__}.{file.name}")
+        for found in vars(module).values():
+            if isinstance(found, type) and issubclass(found, FormulaRecognizer) and "name" in vars(found):
+                yield found
+
 
 REGISTRY: dict[str, tuple[type[FormulaRecognizer], type[BaseModel]]] = {
-    "attention": (AttentionRecognizer, AttentionSizes),
-    "fast": (FastRecognizer, FastSizes),
-    "satrn": (SatrnRecognizer, SatrnSizes),
-    "srn": (SrnRecognizer, SrnSizes),
+    network.name: (network, network.Sizes) for network in _recognizers()
 }
 
 RECURRENT = sorted(name for name, (network, _) in REGISTRY.items() if issubclass(network, RecurrentRecognizer))

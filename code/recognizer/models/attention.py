@@ -120,6 +120,8 @@ class AttentionDecoder(nn.Module):
 
 
 class AttentionRecognizer(ConvRecognizer, RecurrentRecognizer):
+    name = "attention"
+    Sizes = AttentionSizes
     stride = (16, 8)
 
     def __init__(self, vocabulary: int, max_tokens: int, sizes: AttentionSizes) -> None:

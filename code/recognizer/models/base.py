@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 Memory = dict[str, Tensor]  # what the encoder saw; every tensor has the batch first
@@ -24,6 +26,8 @@ class FormulaRecognizer(nn.Module, ABC):
     state, which the recognizer chooses.
     """
 
+    name: ClassVar[str]  # of the hyperparameter `recognizer`; what has none is no recognizer yet
+    Sizes: ClassVar[type[BaseModel]]  # what hyperparameters can change: __init__'s third argument
     stride: tuple[int, int]  # pixels, high and wide, of one cell of the encoder's grid
 
     @abstractmethod

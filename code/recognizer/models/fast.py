@@ -35,6 +35,8 @@ class FastSizes(BaseModel):
 
 
 class FastRecognizer(TransformerRecognizer):
+    name = "fast"
+    Sizes = FastSizes
     stride = (16, 8)
 
     def __init__(self, vocabulary: int, max_tokens: int, sizes: FastSizes) -> None:

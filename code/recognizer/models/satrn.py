@@ -46,7 +46,8 @@ class AdaptivePositions(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x (B, h, w, D), bool mask (B, h, w, 1) -> (B, h, w, D)."""
-        mean = (x * mask).sum(dim=(1, 2)) / mask.sum(dim=(1, 2))  # (B, D), padding left out
+        count = mask.sum(dim=(1, 2)).clamp(min=1)  # a row may be all padding
+        mean = (x * mask).sum(dim=(1, 2)) / count  # (B, D), padding left out
         rows = sinusoid(torch.arange(x.shape[1], device=x.device), x.shape[3])[:, None]  # (h, 1, D)
         columns = sinusoid(torch.arange(x.shape[2], device=x.device), x.shape[3])  # (w, D)
         row_strength, column_strength = self.row_strength(mean), self.column_strength(mean)  # (B, D)
@@ -87,6 +88,8 @@ class SatrnLayer(nn.Module):
 
 
 class SatrnRecognizer(TransformerRecognizer):
+    name = "satrn"
+    Sizes = SatrnSizes
     stride = (8, 8)
 
     def __init__(self, vocabulary: int, max_tokens: int, sizes: SatrnSizes) -> None:

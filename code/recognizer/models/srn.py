@@ -100,6 +100,8 @@ class SemanticReasoning(nn.Module):
 
 
 class SrnRecognizer(ConvRecognizer):
+    name = "srn"
+    Sizes = SrnSizes
     stride = (16, 8)
 
     def __init__(self, vocabulary: int, max_tokens: int, sizes: SrnSizes) -> None:
@@ -130,7 +132,7 @@ class SrnRecognizer(ConvRecognizer):
 
     def _read(self, seen: Tensor) -> Tensor:
         """Visual features of each position (B, T, D) -> logits (B, T, V) of what was seen and understood."""
-        words = self.output(seen).softmax(dim=2) @ self.embedding.weight  # (B, T, D)
+        words = self.output(seen).float().softmax(dim=2) @ self.embedding.weight  # (B, T, D)
         understood = self.semantic(words)
         gate = self.gate(torch.cat([seen, understood], dim=2)).sigmoid()  # (B, T, D)
         return self.output(gate * seen + (1 - gate) * understood)

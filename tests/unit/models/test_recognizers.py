@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
+import torch.nn.functional as F
+from torch.overrides import TorchFunctionMode
 
+from inference import Recognizer
+from recognizer.latex import Vocabulary
 from recognizer.models import RECURRENT, REGISTRY, FormulaRecognizer, build
 from recognizer.training.loss import sequence_loss
+from recognizer.training.validate import decode
+from recognizer.training.warmstart import token_axes
 from tests.support.tiny_recognizer import SMALL
 
+ROOT = Path(__file__).resolve().parents[3]
 VOCABULARY, MAX_TOKENS = 24, 20
 RECOGNIZERS = sorted(REGISTRY)
 
 
-@pytest.fixture(params=RECOGNIZERS)
-def model(request: pytest.FixtureRequest) -> FormulaRecognizer:
+def random_model(name: str) -> FormulaRecognizer:
     torch.manual_seed(1)
-    built = build(request.param, VOCABULARY, MAX_TOKENS, SMALL[request.param]).eval()
+    built = build(name, VOCABULARY, MAX_TOKENS, SMALL[name]).eval()
     for parameter in built.parameters():  # biases and norms start at 0 and 1, where mistakes can hide
         if parameter.ndim == 1:
             torch.nn.init.normal_(parameter, std=0.3)
     return built
+
+
+@pytest.fixture(params=RECOGNIZERS)
+def model(request: pytest.FixtureRequest) -> FormulaRecognizer:
+    return random_model(request.param)
 
 
 def pictures(*sizes: tuple[int, int], canvas: tuple[int, int] = (48, 160)) -> tuple[torch.Tensor, torch.Tensor]:
@@ -93,39 +110,146 @@ def test_an_image_without_a_batch_and_one_pixel_are_enough(name: str) -> None:
     assert torch.isfinite(model(images, sizes, tokens(1))).all()
 
 
+@pytest.mark.parametrize("size", [(1, 1), (0, 0)], ids=["one pixel", "nothing"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("name", RECOGNIZERS)
-def test_under_autocast_a_row_of_padding_stays_finite(name: str) -> None:
-    """A batch mate of one pixel in a wide canvas: nearly all of its memory is masked (mixed precision gave NaN)."""
+def test_under_autocast_a_row_of_padding_stays_finite(name: str, dtype: torch.dtype, size: tuple[int, int]) -> None:
+    """A batch mate of one pixel, or of none, in a wide canvas: its memory is masked (mixed precision gave NaN)."""
+    torch.manual_seed(5)
     model = build(name, VOCABULARY, MAX_TOKENS, SMALL[name]).train()
-    images, sizes = pictures((1, 1), (48, 160))
+    images, sizes = pictures(size, (48, 160))
     ids = tokens(2)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", dtype):
         logits = model(images, sizes, ids)
     loss, _ = sequence_loss(logits, ids, pad=0)
     loss.backward()
-    assert torch.isfinite(loss)
+    assert torch.isfinite(logits).all() and torch.isfinite(loss)
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
+class _Softmaxes(TorchFunctionMode):
+    """Notes the types that softmaxes and cross entropies are given."""
+
+    def __init__(self) -> None:
+        self.seen: list[torch.dtype] = []
+
+    def __torch_function__(self, function, types, arguments=(), keywords=None):
+        if "softmax" in getattr(function, "__name__", "") or function is F.cross_entropy:
+            self.seen.append(arguments[0].dtype)
+        return function(*arguments, **(keywords or {}))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_under_autocast_softmax_and_loss_are_in_fp32(model: FormulaRecognizer, dtype: torch.dtype) -> None:
+    images, sizes = pictures((48, 160), (33, 90))
+    ids = tokens(2)
+    with _Softmaxes() as softmaxes, torch.autocast("cpu", dtype):
+        loss, _ = sequence_loss(model(images, sizes, ids[:, :-1]), ids[:, 1:], pad=0)
+    assert len(softmaxes.seen) > 1 and set(softmaxes.seen) == {torch.float32} and loss.dtype == torch.float32
+
+
+def labels_of_unlike_lengths() -> tuple[torch.Tensor, list[list[int]]]:
+    """Eight labels (8, T) padded with 0, <bos> 1 and <eos> 2; and what stands between."""
+    inner = [tokens(8, 8)[row, 1 : 3 + row % 5].tolist() for row in range(8)]
+    rows = [torch.tensor([1, *ids, 2]) for ids in inner]
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), inner
+
+
 @pytest.mark.parametrize("name", RECOGNIZERS)
-def test_overfits_8_samples_whatever_the_ids_are(name: str) -> None:
-    """Accuracy 1.0 on 8 samples, and as well with every token id renumbered (SRN once learnt the padding)."""
+def test_overfits_8_samples_of_unlike_lengths(name: str) -> None:
+    """Accuracy 1.0 on 8 samples as a server reads them, token by token to their end (SRN once learnt the padding)."""
     images, sizes = pictures(*[(24 + row, 60 + 8 * row) for row in range(8)])
-    ids = tokens(8, 7)
-    ids[:, -1] = 2
-    renumbered = torch.cat([torch.arange(3), torch.randperm(VOCABULARY - 3) + 3])[ids]
-    for labels in (ids, renumbered):
-        torch.manual_seed(4)
-        model = build(name, VOCABULARY, MAX_TOKENS, SMALL[name])
-        optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-        for _ in range(150):
-            loss, count = sequence_loss(model(images, sizes, labels[:, :-1]), labels[:, 1:], pad=0)
-            (loss / count).backward()
-            optimizer.step()
-            optimizer.zero_grad()
-        model.eval()
-        with torch.no_grad():
-            assert (model(images, sizes, labels[:, :-1]).argmax(dim=2) == labels[:, 1:]).all()
+    labels, inner = labels_of_unlike_lengths()
+    torch.manual_seed(4)
+    model = build(name, VOCABULARY, MAX_TOKENS, SMALL[name])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(150):
+        loss, count = sequence_loss(model(images, sizes, labels[:, :-1]), labels[:, 1:], pad=0)
+        (loss / count).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.eval()
+    vocabulary = Vocabulary.from_labels([[f"\\token{chr(97 + i)}" for i in range(VOCABULARY - 3)]])
+    with torch.no_grad():
+        decoded = decode(model, model.encode(images, sizes), vocabulary, MAX_TOKENS)
+    assert [ids for ids, _ in decoded] == [[*ids, vocabulary.eos] for ids in inner]
+
+
+@pytest.mark.parametrize("name", RECOGNIZERS)
+def test_renumbered_tokens_change_nothing(name: str) -> None:
+    """All ids, the special ones too: with the weights renumbered alike, loss and gradients are the same."""
+    images, sizes = pictures(*[(24 + row, 60 + 8 * row) for row in range(8)])
+    labels, _ = labels_of_unlike_lengths()
+    order = torch.randperm(VOCABULARY, generator=torch.Generator().manual_seed(6))  # old id -> new id
+    model, renumbered = random_model(name), random_model(name)
+    state = renumbered.state_dict()
+    axes = token_axes(renumbered, name, VOCABULARY, MAX_TOKENS, SMALL[name])
+    for weight, axis in axes.items():
+        state[weight] = state[weight].index_select(axis, order.argsort())
+    renumbered.load_state_dict(state)
+
+    def loss_of(network: FormulaRecognizer, ids: torch.Tensor, pad: int) -> torch.Tensor:
+        loss, _ = sequence_loss(network(images, sizes, ids[:, :-1]), ids[:, 1:], pad)
+        loss.backward()
+        return loss.detach()
+
+    losses = loss_of(model, labels, 0), loss_of(renumbered, order[labels], int(order[0]))
+    torch.testing.assert_close(*losses, atol=1e-3, rtol=1e-5)
+    own = dict(model.named_parameters())
+    for weight, parameter in renumbered.named_parameters():
+        expected = own[weight].grad
+        if expected is not None and parameter.grad is not None:
+            expected = expected.index_select(axes[weight], order.argsort()) if weight in axes else expected
+            torch.testing.assert_close(parameter.grad, expected, atol=2e-3, rtol=1e-3)
+
+
+MINE = """
+from pydantic import BaseModel
+
+from recognizer.models.common import TransformerRecognizer
+from recognizer.models.conv import CellEncoder
+from recognizer.models.layers import TransformerDecoder, size_mask
+from torch import nn
+
+
+class Sizes(BaseModel):
+    width: int = 32
+
+
+class Mine(TransformerRecognizer):
+    name = "mine"
+    Sizes = Sizes
+    stride = (16, 8)
+
+    def __init__(self, vocabulary, max_tokens, sizes):
+        super().__init__()
+        self.conv = CellEncoder(8, sizes.width)
+        self.norm = nn.LayerNorm(sizes.width)
+        self.decoder = TransformerDecoder(vocabulary, sizes.width, 1, 2, sizes.width, 0.0, max_tokens)
+
+    def encode(self, images, sizes):
+        x = self.features(images, sizes)
+        return self.decoder.memory(x.flatten(1, 2), size_mask(sizes, *x.shape[1:3], self.stride).flatten(1))
+"""
+
+
+@pytest.mark.slow
+def test_one_file_adds_a_recognizer(tmp_path: Path) -> None:
+    """It is trained, exported and read with, by a copy of the code with one file more."""
+    shutil.copytree(ROOT / "code", tmp_path / "code", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "container", tmp_path / "container", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "code" / "recognizer" / "models" / "mine.py").write_text(MINE)
+    job = "recognizer=mine synthetic=40 epochs=1 width=48 validation_share=0.2 workers=0 threads=1 max_minutes=1"
+    done = subprocess.run(
+        [sys.executable, "-m", "container.local_job", "--out", "out", "--hp", *job.split()],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": ".:code"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    model = Recognizer.load(tmp_path / "out" / "ml" / "model")
+    assert model.check_golden() > 0 and model.version.startswith("mine-")
 
 
 def test_an_unknown_recognizer_or_size_is_refused_by_name() -> None:
