@@ -21,7 +21,9 @@ import math
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from difflib import SequenceMatcher
 from email.parser import BytesParser
@@ -824,19 +826,26 @@ Read = Mapping[int, tuple[np.ndarray, Prediction]]  # by its place: a picture, a
 
 
 class Recognizer:
-    """A model directory, loaded: `predict` turns RGB pictures into LaTeX. Safe to call from several threads."""
+    """A model directory, loaded: `predict` turns RGB pictures into LaTeX. Safe to call from several threads.
+
+    Attributes:
+        providers: of ONNX Runtime, as they are used: where CUDA can't start, its CUDA build falls back to the CPU.
+        on_stage: told "encoder" or "decoder" and the seconds that this took for a batch.
+    """
 
     tokens: list[str]
     bos: int
     eos: int
     pad: int
     max_tokens: int
+    providers: list[str]
 
     def __init__(self, model_dir: Path, description: dict[str, Any], threads: int, precision: str) -> None:
         self.model_dir, self.precision = model_dir, precision
         self.version: str = description["version"]
         stored = description.get("calibration")  # older models have none
         self.calibration = (float(stored["slope"]), float(stored["offset"])) if stored else None
+        self.on_stage: Callable[[str, float], None] = lambda stage, seconds: None
         self.batch_size = 32  # pictures that go through the networks together, at most
         self._open(description, threads)
         self._grammar = Grammar(self.tokens, (self.pad, self.bos, self.eos), self.eos)
@@ -855,7 +864,8 @@ class Recognizer:
         # A step is too small to be divided: with more threads it takes as long, and more of the processor.
         self.decoder = _session(decoder, 1)
         self._encoder_outputs = [output.name for output in self.encoder.get_outputs()]
-        self._on_cpu = self.encoder.get_providers()[0] == "CPUExecutionProvider"
+        self.providers = self.encoder.get_providers()
+        self._on_cpu = self.providers[0] == "CPUExecutionProvider"
 
     @classmethod
     def load(cls, model_dir: str | os.PathLike[str], threads: int | None = None, precision: str = "fp32") -> Recognizer:
@@ -985,10 +995,11 @@ class Recognizer:
             return
         with CALLS:
             search = self._search([image], options)
-            while search.alive:
-                search.advance()
-                for hypothesis in search.alive:
-                    yield self.tokens[hypothesis.ids[-1]]
+            with self._timed("decoder"):
+                while search.alive:
+                    search.advance()
+                    for hypothesis in search.alive:
+                        yield self.tokens[hypothesis.ids[-1]]
         first = self._prediction(search.run()[0], options)
         yield self._finish(self._read_again({0: (picture, first)}, options).get(0, first))
 
@@ -1003,7 +1014,9 @@ class Recognizer:
         answers: list[Prediction | None] = [None] * len(inputs)
         for rows in self._batches(inputs):
             with CALLS:
-                readings = self._search([inputs[i] for i in rows], options, margin).run()
+                search = self._search([inputs[i] for i in rows], options, margin)
+                with self._timed("decoder"):
+                    readings = search.run()
             for row, hypotheses in zip(rows, readings, strict=True):
                 answers[row] = self._prediction(hypotheses, options)
         return [answer for answer in answers if answer is not None]
@@ -1027,7 +1040,15 @@ class Recognizer:
     def _search(self, inputs: Sequence[Prepared], options: Options, margin: float = math.inf) -> BeamSearch:
         beam = max(options.beam, options.n_best)
         grammar = (self._grammar, self.tokens) if options.constrained else None
-        return BeamSearch(self._readers(inputs), self.bos, self.eos, beam, grammar, margin)
+        with self._timed("encoder"):
+            readers = self._readers(inputs)
+        return BeamSearch(readers, self.bos, self.eos, beam, grammar, margin)
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.on_stage(stage, time.perf_counter() - started)
 
     def _readers(self, inputs: Sequence[Prepared]) -> list[Reader]:
         prefix, memory = self.encode(inputs)
@@ -1137,7 +1158,7 @@ class Ensemble(Recognizer):
         if not (isinstance(names, list) and len(names) > 1 and all(map(_is_folder_name, names))):
             raise ModelError(f"{file}: members is {names!r}, not a list of two sub-folders' names or more")
         self.members = [Recognizer.load(self.model_dir / name, threads, self.precision) for name in names]
-        self._on_cpu = self.members[0]._on_cpu
+        self.providers, self._on_cpu = self.members[0].providers, self.members[0]._on_cpu
         if nested := [name for name, one in zip(names, self.members, strict=True) if isinstance(one, Ensemble)]:
             raise ModelError(f"{file}: member {nested[0]} is an ensemble; list its members instead")
         specials = {tuple(one.tokens[i] for i in (one.bos, one.eos, one.pad)) for one in self.members}

@@ -178,21 +178,29 @@ def _check_key(key: str) -> None:
 
 
 def _end(counted: Metrics, response: Response) -> Response:
-    seconds = time.monotonic() - g.started
-    route = request.url_rule.rule if request.url_rule else "other"
-    counted.request(route, response.status_code, seconds, g.get("error_code"))
+    """An answer in parts ends when its last is sent, in this same thread; Flask's `request` is gone by then."""
     response.headers["X-Request-Id"] = logs.REQUEST.get()["request_id"]
+    route = request.url_rule.rule if request.url_rule else "other"
     fields = {
         "method": request.method,
         "path": request.path,
         "status": response.status_code,
-        "milliseconds": round(1000 * seconds, 1),
         "bytes_in": request.content_length,
         "bytes_out": response.content_length,
     }
-    level = logging.DEBUG if request.path == "/ping" else logging.INFO
-    log.log(level, "request", extra={"fields": fields})
+    record = partial(_record, counted, route, fields, g.started, g.get("error_code"))
+    if response.is_streamed:
+        response.call_on_close(record)
+    else:
+        record()
     return response
+
+
+def _record(counted: Metrics, route: str, fields: dict[str, Any], started: float, error_code: str | None) -> None:
+    seconds = time.monotonic() - started
+    counted.request(route, fields["status"], seconds, error_code)
+    level = logging.DEBUG if fields["path"] == "/ping" else logging.INFO
+    log.log(level, "request", extra={"fields": {**fields, "milliseconds": round(1000 * seconds, 1)}})
 
 
 def _http_error(error: HTTPException) -> Response:

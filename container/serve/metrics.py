@@ -37,10 +37,18 @@ class Metrics:
 
         own = CollectorRegistry()  # not the global one: what is shown is read from the files
         self.request_seconds = Histogram(
-            "formula_request_seconds", "From head to answer", ["route", "status"], buckets=SECONDS, registry=own
+            "formula_request_seconds",
+            "From a request's head to its answer's end",
+            ["route", "status"],
+            buckets=SECONDS,
+            registry=own,
         )
         self.stage_seconds = Histogram(
-            "formula_stage_seconds", "decode, wait, model (a batch), encode", ["stage"], buckets=SECONDS, registry=own
+            "formula_stage_seconds",
+            "decode_image, queue, model (a call; of its time: encoder, decoder, for each batch), write",
+            ["stage"],
+            buckets=SECONDS,
+            registry=own,
         )
         self.batch_pictures = Histogram(
             "formula_batch_pictures", "Pictures in a call of the model", buckets=PICTURES, registry=own
@@ -77,10 +85,13 @@ class Metrics:
         """A context manager that times one of the stages."""
         return self.stage_seconds.labels(stage).time()
 
+    def stage(self, name: str, seconds: float) -> None:
+        self.stage_seconds.labels(name).observe(seconds)
+
     def batch(self, waited: Sequence[float]) -> None:
         """A call of the model begins; seconds that each of its pictures has waited."""
         for seconds in waited:
-            self.stage_seconds.labels("wait").observe(seconds)
+            self.stage("queue", seconds)
         self.batch_pictures.observe(len(waited))
 
     def answered(self, rows: Sequence[Any]) -> None:

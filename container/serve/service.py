@@ -114,7 +114,9 @@ class Service:
         self._model_info(1)
         self._problem = None
         seconds = round(time.monotonic() - started, 3)
-        log.info("ready", extra={"fields": {"model_dir": str(model_dir), "load_seconds": seconds}})
+        model = self._handler.model
+        facts = {name: getattr(model, name) for name in ("version", "precision", "providers") if hasattr(model, name)}
+        log.info("ready", extra={"fields": {"model_dir": str(model_dir), "load_seconds": seconds, **facts}})
         return model_dir
 
     def problem(self) -> str | None:
@@ -219,7 +221,7 @@ class Service:
         handler, deadline = self._loaded_handler(), self._deadline()
         if not handler.can_stream:
             raise ServeError(406, "not_acceptable", "this model's own inference.py has no stream_fn; ask for JSON")
-        with self._is_arriving(), self._metrics.time("decode"):
+        with self._is_arriving(), self._metrics.time("decode_image"):
             request = self._decode(lambda: handler.decode(call), deadline)
         if request.form != "one":
             raise ServeError(406, "not_acceptable", "text/event-stream answers one picture; ask for JSON for several")
@@ -281,6 +283,8 @@ class Service:
     def _make_batcher(self, handler: Handler) -> Batcher[Waiting, Any]:
         joins = handler.joins_requests
         run = handler.predict_items if joins else lambda calls: [handler.transform(call) for call in calls]
+        if joins and hasattr(handler.model, "on_stage"):
+            handler.model.on_stage = self._metrics.stage
 
         def run_timed(batch: list[Waiting]) -> Sequence[Any]:
             now = time.monotonic()
@@ -324,7 +328,7 @@ class Service:
 
     def _send(self, decode: Callable[[Handler], Any], deadline: float, is_wanted: Callable[[], bool]) -> Sent:
         handler = self._loaded_handler()
-        with self._is_arriving(), self._metrics.time("decode"):
+        with self._is_arriving(), self._metrics.time("decode_image"):
             request = self._decode(partial(decode, handler), deadline)
         return Sent(request, self._submit(handler.items(request), is_wanted), deadline)
 
@@ -342,7 +346,7 @@ class Service:
         return Answered(sent.request, rows, failures)
 
     def _encode(self, answered: Answered, accept: str) -> Reply:
-        with self._metrics.time("encode"):
+        with self._metrics.time("write"):
             return self._loaded_handler().encode(answered.request, answered.rows, accept)
 
     def _broken_off(self, error: Exception) -> ConnectionResetError:

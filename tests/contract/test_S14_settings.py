@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import time
@@ -79,6 +80,14 @@ def test_S14_precision_that_the_model_lacks_is_said(tiny_base_dir):
     with Server(tiny_base_dir, {"SERVE_PRECISION": "int8"}) as server:
         server.wait_for_log("has no int8 networks")
         assert server.ping().status == 503
+
+
+def test_S14_the_log_says_what_serves(tiny_base_dir):
+    """Which of the two a model runs on, and in which precision, nobody sees from its answers."""
+    with Server(tiny_base_dir) as server:
+        ready = json.loads(server.wait_for_log('"ready"'))
+    assert (ready["version"], ready["precision"]) == ("tiny-1", "fp32")
+    assert ready["providers"] == ["CPUExecutionProvider"]
 
 
 def test_S14_timeout_is_the_requests_deadline(own_base_dir):

@@ -552,6 +552,44 @@ def test_a_beam_finds_what_greedy_decoding_walks_past() -> None:
     assert narrow == [(2, EOS)], "what is less likely goes, however it ends"
 
 
+# ------------------------------------------------------------------------------------------------------- networks
+
+
+@pytest.mark.parametrize(
+    ("available", "wanted"),
+    [
+        (["CPUExecutionProvider"], ["CPUExecutionProvider"]),
+        (
+            ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"],
+            ["CUDAExecutionProvider", "CPUExecutionProvider"],
+        ),
+        (["AzureExecutionProvider", "CPUExecutionProvider"], ["CPUExecutionProvider"]),
+    ],
+)
+def test_cuda_is_asked_for_where_the_build_has_it(tiny_base_dir, monkeypatch, available, wanted):
+    monkeypatch.setattr(inference.ort, "get_available_providers", lambda: available)
+    asked = []
+    monkeypatch.setattr(inference.ort, "InferenceSession", lambda path, options, providers: asked.append(providers))
+    inference._session(tiny_base_dir / "model" / "encoder.onnx", 1)
+    assert asked == [wanted]
+
+
+def test_a_model_says_what_its_networks_run_on(tiny_base_dir):
+    """That is what ONNX Runtime made of the wish: a build for CUDA on a machine without it falls back."""
+    assert inference.Recognizer.load(tiny_base_dir / "model").providers == ["CPUExecutionProvider"]
+
+
+def test_encoder_and_decoder_are_timed(tiny_base_dir):
+    model = inference.Recognizer.load(tiny_base_dir / "model")
+    stages: list[tuple[str, float]] = []
+    model.on_stage = lambda *stage: stages.append(stage)
+    model.predict([formula()], Options(views=1))
+    assert [name for name, _ in stages] == ["encoder", "decoder"]
+    list(model.stream(formula(), Options(views=1)))
+    assert [name for name, _ in stages] == ["encoder", "decoder"] * 2
+    assert all(seconds > 0 for _, seconds in stages)
+
+
 # ------------------------------------------------------------------------------------------- constrained decoding
 
 GRAMMAR_TOKENS = [

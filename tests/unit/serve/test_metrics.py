@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import struct
@@ -13,12 +14,22 @@ import pytest
 
 from container.serve import metrics
 from container.serve.settings import Settings
-from tests.support.handlers import slow_down
+from tests.support.handlers import add_to_handler, slow_down
 from tests.support.metrics import scrape
 from tests.support.server import Server
 from tests.support.tiny_model import formula_picture, png
 
 PICTURE = png(formula_picture())
+SLOW_STREAM = """
+import time
+
+_quick_stream_fn = stream_fn
+
+
+def stream_fn(request, model):
+    yield from _quick_stream_fn(request, model)
+    time.sleep(0.5)
+"""
 
 
 def test_a_request_is_seen_at_every_stage(tiny_base_dir):
@@ -31,14 +42,27 @@ def test_a_request_is_seen_at_every_stage(tiny_base_dir):
     assert seen["formula_request_seconds_count", "/invocations", "200"] == 1
     assert seen["formula_request_seconds_count", "/invocations", "400"] == 1
     assert seen["formula_request_seconds_count", "other", "404"] == 1
-    stages = {stage: seen["formula_stage_seconds_count", stage] for stage in ("decode", "wait", "model", "encode")}
-    assert stages == {"decode": 2, "wait": 1, "model": 1, "encode": 1}
+    stages = {key[1]: count for key, count in seen.items() if key[0] == "formula_stage_seconds_count"}
+    assert stages == {"decode_image": 2, "queue": 1, "model": 1, "encoder": 1, "decoder": 1, "write": 1}
+    networks = seen["formula_stage_seconds_sum", "encoder"] + seen["formula_stage_seconds_sum", "decoder"]
+    assert 0 < networks < seen["formula_stage_seconds_sum", "model"]
     assert seen["formula_tokens_total",] == len(answer["tokens"])
     assert (seen["formula_batch_pictures_sum",], seen["formula_batch_pictures_count",]) == (1, 1)
     assert (seen["formula_requests_admitted",], seen["formula_items_waiting",]) == (0, 0)
     refused = {key[1]: value for key, value in seen.items() if key[0] == "formula_refused_requests_total"}
     assert refused.keys() - {"not_ready"} == {"undecodable_image", "not_found"}
     assert seen["formula_model_ready",] == seen["formula_model_info", "tiny-1"] == 1
+
+
+def test_the_time_of_a_stream_is_taken_to_its_end(own_base_dir):
+    add_to_handler(own_base_dir, SLOW_STREAM)
+    with Server(own_base_dir) as server:
+        server.wait_until_ready()
+        server.invoke(PICTURE, Accept="text/event-stream")
+        server.wait_for_metric('formula_request_seconds_count{route="/invocations",status="200"} 1.0')
+        assert scrape(server)["formula_request_seconds_sum", "/invocations", "200"] > 0.5
+        (line,) = [json.loads(server.wait_for_log('"/invocations"'))]
+    assert line["milliseconds"] > 500 and line["request_id"]
 
 
 def test_what_is_inside_is_counted_while_it_is_there(own_base_dir):
