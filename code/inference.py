@@ -475,7 +475,8 @@ class Grammar:
             return inner == "[" and not needed
         if needed:
             is_struck = after == "not" and not _arguments(token) and self._is_symbol(token)
-            return token == "{" or is_struck or (token == "[" and after == "option")
+            # Directly inside another option its `]` would end both.
+            return token == "{" or is_struck or (token == "[" and after == "option" and not in_option)
         if inner and self._closes(token, inner):
             return True
         if not self._can_be_completed(token):

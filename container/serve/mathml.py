@@ -23,6 +23,10 @@ _RESPELLED = {
     "sim": r"\thicksim",
 }
 _WORD = re.compile(r"\\(\\|[A-Za-z]+)")  # with the line break, so that `\\sim` isn't taken for `\sim`
+# A `[` that begins a matrix is none of an option, which latex2mathml would look for.
+_BRACKET_FIRST = re.compile(r"(\\begin\{(?:\w?matrix|smallmatrix|cases)\})\s*\[")
+# The first `}` ends the text for it, also that of a group within.
+_GROUP_IN_TEXT = re.compile(r"(\\text(?:it|bf|tt|sf|sc)?\{(?:\\.|[^}\\])*)\{((?:\\.|[^{}\\])*)\}")
 _NO_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")  # characters that XML forbids
 _ACTIVE = frozenset(["href", "style", "class", "id"])  # what \href, \style and their like set
 
@@ -34,6 +38,10 @@ def to_mathml(latex: str) -> str:
         ServeError: 422 `not_typesettable`, for a formula such as `\frac` without its arguments.
     """
     respelled = _WORD.sub(lambda word: _RESPELLED.get(word[1], word[0]), latex)
+    respelled = _BRACKET_FIRST.sub(r"\1{[}", respelled)
+    replaced = 1
+    while replaced:  # the innermost groups first
+        respelled, replaced = _GROUP_IN_TEXT.subn(r"\1\2", respelled)
     try:
         math = convert_to_element(respelled, display="block")
     except Exception as error:  # of many kinds, RecursionError among them

@@ -20,8 +20,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import inference
+from container.serve.mathml import to_mathml
 from inference import Answer, Options, PreprocessSpec, Request, RequestError
 from recognizer.latex import normalize, problems, synonyms, tokenize
+from recognizer.synth import mathjax
 from recognizer.synth.mathjax import glyph_box
 from recognizer.synth.style import Style, render
 
@@ -615,6 +617,8 @@ def constrained(logits: np.ndarray) -> tuple[list[str], bool]:
 
 
 @settings(deadline=None, max_examples=200)
+@example(194, 60, 3.0)  # an option directly inside another one
+@example(37, 60, 1.0)  # a `[` that begins a matrix, which the page's renderer took for an option
 @example(175, 60, 1.0)  # a `]` within `\\left ... \\right` within an option ended the option
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 5, 20, 60]), st.floats(0, 4))
 def test_whatever_the_network_says_the_answer_is_latex(seed: int, length: int, hurry: float) -> None:
@@ -622,6 +626,9 @@ def test_whatever_the_network_says_the_answer_is_latex(seed: int, length: int, h
     logits[:, [2, 4]] += hurry  # the end and the closing brace
     tokens, ended = constrained(logits)
     assert is_balanced(tuple(tokens)) and problems(tokens) == []
+    if latex := inference.join_tokens(tokens):
+        mathjax.to_mathml(latex)  # raises if it can't be typeset
+        to_mathml(latex)
     assert r"\begin{cases}" not in tokens and "<pad>" not in tokens
     assert inference.balance(tokens) == tuple(tokens)
     assert ended or len(tokens) >= length or inference.count_repeated([0] * length)

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from recognizer.synth import mathjax
 from tests.support.tiny_model import formula_picture, png
 
 PICTURE = png(formula_picture())
@@ -90,6 +91,21 @@ def test_wrong_option(tiny_server, query, code, field):
     reply = tiny_server.request("POST", f"/invocations?{query}", PICTURE, {"Content-Type": "image/png"})
     assert (reply.status, reply.code) == (400, code)
     assert field in reply.json()["error"]["message"]
+
+
+def test_constrained_answers_can_be_drawn(tiny_server):
+    r"""The tiny model likes to write `\frac`, and knows no braces for its arguments."""
+    pictures = [png(formula_picture(seed)) for seed in range(20)]
+    for query, draws_all in (("", False), ("?constrained=true", True)):
+        replies = [tiny_server.request("POST", f"/invocations{query}", picture) for picture in pictures]
+        assert all(is_drawn(reply.json()["latex"]) for reply in replies) == draws_all
+
+
+def is_drawn(latex: str) -> bool:
+    try:
+        return bool(mathjax.to_mathml(latex))
+    except mathjax.RenderError:
+        return False
 
 
 def test_requests_with_different_options_in_one_batch(tiny_server):

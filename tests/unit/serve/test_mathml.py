@@ -50,6 +50,8 @@ PIECES += [
     [
         r"\frac{1}{1-a}=1+a+a^{2}",
         r"\begin{matrix} a & b \\ c & d \end{matrix}",
+        r"\begin{matrix}[0,1] & [r] \end{matrix}",
+        r"x_{\text{a{b{c}}d}} \text{{e}f}^{2}",
         r"\overset{a}{b} \hat{p}",
         r"a \sim b \simeq c",
         r"\begin{matrix} a \\\sim b \end{matrix}",
