@@ -10,12 +10,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
 
 from container.resources import suggested_threads
 from container.serve.workers import suggested_workers
+from inference import NETWORKS, PreprocessSpec, Recognizer
+from recognizer.export import Trained, export
+from recognizer.latex import Vocabulary
+from recognizer.models import build
 from tests.support.handlers import count_pictures, replace_handler
 from tests.support.server import Server
 from tests.support.tiny_model import formula_picture, png
+from tests.support.tiny_recognizer import SMALL, TOKENS
 
 PICTURES = [png(formula_picture(seed)) for seed in range(8)]
 
@@ -80,6 +86,22 @@ def test_S14_precision_that_the_model_lacks_is_said(tiny_base_dir):
     with Server(tiny_base_dir, {"SERVE_PRECISION": "int8"}) as server:
         server.wait_for_log("has no int8 networks")
         assert server.ping().status == 503
+
+
+def test_S14_precision(tmp_path):
+    """An exported model has its networks twice, and the variable says which of them answer."""
+    torch.manual_seed(7)
+    vocabulary = Vocabulary.from_labels([TOKENS])
+    model = build("fast", len(vocabulary), 20, SMALL["fast"]).eval()
+    pictures = [formula_picture(seed) for seed in range(4)]
+    export(Trained(model, "fast", SMALL["fast"], vocabulary, PreprocessSpec(), 20), pictures, tmp_path / "model")
+    expected = {name: Recognizer.load(tmp_path / "model", 1, name).predict(pictures[:1])[0] for name in NETWORKS}
+    with Server(tmp_path, {"SERVE_PRECISION": "int8"}) as server:
+        answer = server.wait_until_ready().invoke(PICTURES[0]).json()
+        assert json.loads(server.wait_for_log('"ready"'))["precision"] == "int8"
+    assert answer["latex"] == expected["int8"].latex
+    assert answer["confidence"] == pytest.approx(expected["int8"].confidence, rel=1e-3)
+    assert answer["confidence"] != pytest.approx(expected["fp32"].confidence, rel=1e-3)
 
 
 def test_S14_the_log_says_what_serves(tiny_base_dir):
