@@ -189,6 +189,8 @@ def test_newer_answers_show_tokens_and_alternatives(stubbed):
     assert "may be cut off" in page.status()
     chips = [(chip.text, chip.get_attribute("class")) for chip in page.all("#tokens li")]
     assert chips == [(r"\frac", "sure"), ("1", "unsure"), ("2", "doubtful")]
+    assert "right in validation" in page.at("sureness").get_attribute("title")
+    assert page.all("#tokens li")[0].get_attribute("title") == "99 %, as the network has it, uncalibrated"
     (other,) = page.all("#alternatives button")  # the answer itself isn't repeated
     other.click()
     assert page.at("latex").get_property("value") == r"\frac{1}{z}"

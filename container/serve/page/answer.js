@@ -74,7 +74,7 @@ function showTokens(tokens) {
       const item = document.createElement("li");
       item.textContent = token;
       item.className = confidence >= 0.9 ? "sure" : confidence >= 0.6 ? "unsure" : "doubtful";
-      item.title = percent(confidence);
+      item.title = `${percent(confidence)}, as the network has it, uncalibrated`;
       return item;
     }),
   );
