@@ -218,7 +218,7 @@ class Service:
         Raises:
             RequestError, ServeError: what can be refused before the first event.
         """
-        handler, deadline = self._loaded_handler(), self._deadline()
+        handler, deadline, request_id = self._loaded_handler(), self._deadline(), logs.REQUEST.get()["request_id"]
         if not handler.can_stream:
             raise ServeError(406, "not_acceptable", "this model's own inference.py has no stream_fn; ask for JSON")
         with self._is_arriving(), self._metrics.time("decode_image"):
@@ -230,7 +230,7 @@ class Service:
 
         def answer() -> str:
             rows = [future.result()]
-            self._metrics.answered(rows)
+            self._note(request_id, request, rows)
             return str(handler.encode(request, rows, "application/json").body)
 
         return stream_events(
@@ -340,10 +340,13 @@ class Service:
             handler.error_row(_row_error(failure)) if failure else future.result()
             for future, failure in zip(sent.futures, failures, strict=True)
         ]
+        self._note(name, sent.request, rows)
+        return Answered(sent.request, rows, failures)
+
+    def _note(self, name: str, request: Any, rows: list[Any]) -> None:
         self._metrics.answered(rows)
         if self._shared.capture:
-            self._shared.capture.offer(name, sent.request.pictures, rows)
-        return Answered(sent.request, rows, failures)
+            self._shared.capture.offer(name, request.pictures, rows)
 
     def _encode(self, answered: Answered, accept: str) -> Reply:
         with self._metrics.time("write"):

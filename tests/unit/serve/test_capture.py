@@ -70,15 +70,16 @@ def test_no_request_notices_a_folder_that_cannot_be_written(tiny_base_dir, tiny_
         server.wait_for_log("could not be written")
 
 
-def test_a_server_that_was_told_to(tiny_base_dir, tmp_path):
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+def test_a_server_that_was_told_to(tiny_base_dir, tiny_server, tmp_path, accept):
     with Server(tiny_base_dir, {"SERVE_CAPTURE_DIR": str(tmp_path), "SERVE_CAPTURE_SHARE": "1"}) as server:
-        reply = server.wait_until_ready().invoke(png(PICTURE))
+        reply = server.wait_until_ready().invoke(png(PICTURE), Accept=accept)
         deadline = time.monotonic() + 10
         while not written(tmp_path) and time.monotonic() < deadline:
             time.sleep(0.02)
     (row,) = written(tmp_path)
     assert row["image"] == f"{reply.headers['X-Request-Id']}-0.png"
-    assert row["latex"] == reply.json()["latex"]
+    assert row["latex"] == tiny_server.invoke(png(PICTURE)).json()["latex"]
 
 
 def test_a_share_is_a_share():
