@@ -97,6 +97,9 @@ def test_twenty_kills_change_no_bit(tmp_path: Path) -> None:
         assert in_a_process(folder, killed, KilledAt(file, chance.randint(1, most))) == -signal.SIGKILL
     assert in_a_process(folder, killed, None) == 0
     assert torch.equal(*(torch.load(target / "weights.pt", weights_only=True) for target in (calm, killed)))
+    best, undisturbed = (checkpoint.read(target, checkpoint.BEST) for target in (killed, calm))
+    assert best and undisturbed and best["metrics"] == undisturbed["metrics"] and best["epoch"] == undisturbed["epoch"]
+    torch.testing.assert_close(best["weights"], undisturbed["weights"], rtol=0, atol=0)
     assert rates(killed) == rates(calm), "a step has the same learning rate in every life"
     left = {path.name for path in killed.iterdir()}
     assert left == {checkpoint.LAST, checkpoint.BEST, "rates.txt", "weights.pt"}

@@ -88,11 +88,23 @@ def test_what_cannot_be_read_in_a_row_is_said(folder: Path, tmp_path: Path) -> N
             prepare(chosen, tmp_path / "train", validation, spec, None, Ranks(), shards / "index")
 
 
-def test_the_learning_rate_shows_no_step(uninterrupted: Trainer, folder: Path, tmp_path: Path) -> None:
-    """Lesson: the schedule restarted at step 0 after resuming."""
-    stopped = trainer(settings(), folder, tmp_path)
-    stopped.run(StopAfter(6))
-    assert trainer(settings(), folder, tmp_path).learning_rate() == stopped.learning_rate()
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_resuming_in_half_precision_changes_no_bit(folder: Path, tmp_path: Path, precision: str) -> None:
+    """With fp16 the scaler goes on where it was: it has grown since the start."""
+    chosen = settings(precision=precision)
+    whole = trainer(chosen, folder, tmp_path / "whole")
+    whole.precision.scaler.set_growth_interval(2)
+    assert whole.run(StopSignal())
+    stopped = trainer(chosen, folder, tmp_path / "stopped")
+    stopped.precision.scaler.set_growth_interval(2)
+    assert not stopped.run(StopAfter(7))
+    resumed = trainer(chosen, folder, tmp_path / "stopped")
+    assert resumed.precision.scaler.state_dict() == stopped.precision.scaler.state_dict()
+    assert resumed.run(StopSignal())
+    assert torch.equal(weights(resumed), weights(whole)) and resumed.history == whole.history
+    ended = resumed.precision.scaler.state_dict()
+    assert ended == whole.precision.scaler.state_dict()
+    assert not ended or ended["scale"] != trainer(chosen, folder, tmp_path / "new").precision.scaler.get_scale()
 
 
 class NeverBetter(Recorded):
@@ -110,7 +122,10 @@ def recorded(chosen: Hyperparameters, folder: Path, checkpoints: Path) -> Record
 
 @pytest.mark.parametrize("schedule", get_args(Schedule))
 def test_the_curve_of_a_resumed_run_has_no_step(folder: Path, tmp_path: Path, schedule: str) -> None:
-    """Stopped within the fourth epoch, when `plateau` has already cut the rate."""
+    """Stopped within the fourth epoch, when `plateau` has already cut the rate.
+
+    Lesson: the schedule restarted at step 0 after resuming.
+    """
     chosen = settings(epochs=5, schedule=schedule)
     whole = recorded(chosen, folder, tmp_path / "whole")
     assert whole.run(StopSignal())
