@@ -10,11 +10,15 @@ import tarfile
 import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import inference
 from container.serve import model_check
 from container.serve.model_check import (
     Member,
@@ -159,3 +163,45 @@ def test_arrays_that_unpack_to_much(tmp_path, monkeypatch):
     (tmp_path / "inputs.npz").write_bytes(b"no archive")
     with pytest.raises(UnsafeModelError, match=r"inputs\.npz is no"):
         check_arrays(tmp_path)
+
+
+# What only a reader of the files can refuse.
+
+
+class Trap:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = str(folder)
+
+    def __reduce__(self):
+        return os.mkdir, (self.folder,)
+
+
+def test_a_pickle_among_the_golden_samples_is_not_read(own_base_dir):
+    model, sprung = own_base_dir / "model", own_base_dir / "sprung"
+    trap: Any = np.array([Trap(sprung)], dtype=object)
+    np.savez(model / "golden" / "inputs.npz", **dict.fromkeys(("00.png", "01.png", "02.png"), trap))
+    assert check(members_of_folder(model))  # from outside it looks like any other
+    with pytest.raises(inference.ModelError, match="golden samples"):
+        inference.model_fn(str(model))
+    assert not sprung.exists()
+
+
+@pytest.mark.parametrize(("place", "is_read"), [("half.txt", True), ("../half.txt", False), ("/{}/half.txt", False)])
+def test_a_network_has_its_weights_from_its_own_folder_only(own_base_dir, place, is_read):
+    model = own_base_dir / "model"
+    for folder in (model, own_base_dir):
+        (folder / "half.txt").write_bytes(np.float32(2).tobytes())
+    network = onnx.load(model / "encoder.onnx")
+    (weight,) = [each for each in network.graph.initializer if each.name == "half_ink"]
+    weight.ClearField("raw_data")
+    weight.data_location = onnx.TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value=place.format(str(own_base_dir).strip("/")))
+    weight.external_data.add(key="length", value="4")
+    (model / "encoder.onnx").write_bytes(network.SerializeToString())
+    if is_read:
+        assert inference.Recognizer.load(model).check_golden() == 3
+    else:
+        with pytest.raises(Exception, match="External data path"):
+            inference.Recognizer.load(model)
