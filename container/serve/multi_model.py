@@ -15,22 +15,25 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from container.resources import memory_limit
 from container.serve import errors
 from container.serve.errors import ServeError
-from container.serve.handler import forget_code, is_builtin, own_program
+from container.serve.handler import builtin, forget_code, is_builtin, own_program
 from container.serve.metrics import Metrics
 from container.serve.model_check import UnsafeModelError, check, check_arrays, members_of_folder, open_archive
 from container.serve.model_location import ModelNotFoundError, find_model
 from container.serve.service import Service, Shared
 from container.serve.settings import Settings
 
-# Measured with ONNX Runtime 1.32 on a CPU, after batches of 8 pictures of 40 x 172 pixels: the shipped model (6 MB of
-# networks) takes 28 MB, and 56 where two threads call it; 80 MB of matrices take 100, and 110 while they are loaded.
+# Measured with ONNX Runtime 1.32 on a CPU, after batches of 8 pictures of 61 x 113 pixels: the shipped model (6 MB of
+# networks in fp32 or int8) takes 25 MB, and 45 where two cores make two calls at a time; 80 MB of matrices take 100,
+# and 110 while they are loaded.
 MODEL_MB = 48  # for each model: buffers of its largest batches so far, golden samples, threads
-NETWORK_FACTOR = 2  # times the bytes of its networks; above what was measured, as layers differ
+NETWORK_FACTOR = (
+    2  # times the bytes of the networks that are loaded, of one precision; above what was measured, as layers differ
+)
 MODELS_SHARE = 0.7  # of the container's memory; the rest is for the server itself and for the pictures of requests
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 MB = 1024 * 1024
@@ -252,8 +255,9 @@ class MultiModel:
             ServeError: 507 `insufficient_memory`; nothing was unloaded.
         """
         counts_all = self._settings.models_code == "run"  # its code reads what it likes
+        loaded = builtin().NETWORKS[self._settings.precision]  # in the folder, or in those of an ensemble's members
         need = MODEL_MB * MB + NETWORK_FACTOR * sum(
-            size for name, size in sizes.items() if counts_all or name.endswith(".onnx")
+            size for name, size in sizes.items() if counts_all or PurePosixPath(name).name in loaded
         )
         with self._changed:
             free = self._budget - sum(each.memory for each in (*self._models.values(), *self._leaving))

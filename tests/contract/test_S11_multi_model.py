@@ -273,6 +273,15 @@ def test_S11_without_memory_507_and_after_an_unload_room(tiny_base_dir):
     assert 96 < seen["formula_models_memory_bytes",] / 2**20 < 120
 
 
+def test_S11_networks_of_the_other_precision_take_no_memory(own_base_dir):
+    with (own_base_dir / "model" / "encoder.int8.onnx").open("wb") as file:
+        file.truncate(100 * 2**20)
+    with Models(own_base_dir, ROOM_FOR_TWO) as server:
+        server.wait_until_ready()
+        assert server.load("a", own_base_dir / "model").status == 200
+        assert scrape(server)["formula_models_memory_bytes",] < 50 * 2**20
+
+
 def test_S11_the_least_recently_used_makes_room_if_allowed(tiny_base_dir):
     with Models(tiny_base_dir, {**ROOM_FOR_TWO, "SERVE_MODELS_EVICT": "true"}) as server:
         server.wait_until_ready()
