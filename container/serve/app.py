@@ -76,19 +76,19 @@ def _add_single_model_routes(app: Flask, model: SingleModel, settings: Settings)
     @app.get("/execution-parameters")
     def execution_parameters() -> Response:
         payload = _transform_payload_mb(settings)
-        most = 2 * max(settings.batch_size, settings.worker_count)
+        most = settings.max_transforms or 2 * max(settings.batch_size, settings.worker_count)
         return jsonify(
-            MaxConcurrentTransforms=min(most, TRANSFORM_TOTAL_MB // payload),
-            BatchStrategy="MULTI_RECORD",
+            MaxConcurrentTransforms=min(most, TRANSFORM_TOTAL_MB // payload, settings.queue_size),
+            BatchStrategy=settings.batch_strategy,
             MaxPayloadInMB=payload,
         )
 
 
 def _transform_payload_mb(settings: Settings) -> int:
-    """As set, else what lets two requests be under way for each process: smaller ones where there are many."""
+    """As set, else what lets so many requests be under way as are set, or two for each process."""
     if "max_payload_mb" in settings.model_fields_set:
         return min(settings.max_payload_mb, TRANSFORM_TOTAL_MB)
-    share = TRANSFORM_TOTAL_MB // (2 * settings.worker_count)
+    share = TRANSFORM_TOTAL_MB // (settings.max_transforms or 2 * settings.worker_count)
     return min(settings.max_payload_mb, max(TRANSFORM_PAYLOAD_MB, share))
 
 

@@ -103,7 +103,7 @@ class ExecutionParameters(BaseModel):
     """What batch transform asks for."""
 
     MaxConcurrentTransforms: int = Field(ge=1)
-    BatchStrategy: Literal["MULTI_RECORD"]
+    BatchStrategy: Literal["MULTI_RECORD", "SINGLE_RECORD"]
     MaxPayloadInMB: int = Field(ge=1, le=100)
 
 

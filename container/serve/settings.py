@@ -8,9 +8,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
 from container.serve.workers import suggested_workers
+
+MAX_PAYLOAD_MB = 1024  # MiB, of asynchronous inference (S8); batch transform sends up to 100, or a stream of any size
 
 
 class SettingsError(Exception):
@@ -38,7 +49,12 @@ class Settings(BaseModel):
     request_timeout: float = Field(55, gt=0, le=3600, alias="SAGEMAKER_MODEL_SERVER_TIMEOUT")  # seconds
     log_level: Annotated[int, BeforeValidator(_log_level)] = Field(logging.INFO, alias="SAGEMAKER_CONTAINER_LOG_LEVEL")
     is_batch: bool = Field(False, alias="SAGEMAKER_BATCH")  # batch transform: a large request may take long
-    max_payload_mb: int = Field(25, ge=1, le=1024, alias="SAGEMAKER_MAX_PAYLOAD_IN_MB")  # MiB
+    # What a transform job chose (0: nothing, or any payload), and /execution-parameters says again
+    batch_strategy: Literal["MULTI_RECORD", "SINGLE_RECORD"] = Field("MULTI_RECORD", alias="SAGEMAKER_BATCH_STRATEGY")
+    max_transforms: int = Field(0, ge=0, alias="SAGEMAKER_MAX_CONCURRENT_TRANSFORMS")  # requests at a time
+    max_payload_mb: Annotated[int, AfterValidator(lambda mb: mb or MAX_PAYLOAD_MB)] = Field(
+        25, ge=0, le=MAX_PAYLOAD_MB, alias="SAGEMAKER_MAX_PAYLOAD_IN_MB"
+    )
     default_accept: str = Field("*/*", alias="SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT")
     batch_size: int = Field(8, ge=1, le=256, alias="SAGEMAKER_TS_BATCH_SIZE")  # pictures in one call of the model
     max_batch_delay: int = Field(10, ge=0, le=10_000, alias="SAGEMAKER_TS_MAX_BATCH_DELAY")  # milliseconds

@@ -30,3 +30,30 @@ def test_S10_keeps_all_processes_at_work(workers, payload, requests):
     app = create_app(settings, SingleModel(settings), Metrics())
     answer = app.test_client().get("/execution-parameters").get_json()
     assert (answer["MaxPayloadInMB"], answer["MaxConcurrentTransforms"]) == (payload, requests)
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, (4, "MULTI_RECORD", 25)),
+        ({"BATCH_STRATEGY": "SINGLE_RECORD"}, (4, "SINGLE_RECORD", 25)),
+        ({"MAX_CONCURRENT_TRANSFORMS": "2"}, (2, "MULTI_RECORD", 25)),
+        ({"MAX_CONCURRENT_TRANSFORMS": "10"}, (10, "MULTI_RECORD", 10)),
+        ({"MAX_CONCURRENT_TRANSFORMS": "10", "MAX_PAYLOAD_IN_MB": "20"}, (5, "MULTI_RECORD", 20)),
+        ({"MAX_CONCURRENT_TRANSFORMS": "0", "MAX_PAYLOAD_IN_MB": "0"}, (1, "MULTI_RECORD", 100)),
+        ({"MAX_CONCURRENT_TRANSFORMS": "90", "MAX_PAYLOAD_IN_MB": "1"}, (64, "MULTI_RECORD", 1)),
+    ],
+)
+def test_S9_S10_says_what_the_transform_job_chose(variables, expected):
+    """SageMaker tells the container so; the last has more requests than a process takes in."""
+    chosen = {f"SAGEMAKER_{name}": value for name, value in variables.items()}
+    settings = Settings.from_environment({"SAGEMAKER_BATCH": "true", "SAGEMAKER_MODEL_SERVER_WORKERS": "1", **chosen})
+    answer = (
+        create_app(settings, SingleModel(settings), Metrics()).test_client().get("/execution-parameters").get_json()
+    )
+    assert (answer["MaxConcurrentTransforms"], answer["BatchStrategy"], answer["MaxPayloadInMB"]) == expected
+
+
+def test_S9_a_payload_of_any_size_is_a_stream_of_up_to_1_gb():
+    """MaxPayloadInMB=0 of a transform job, whose bodies then come in chunks."""
+    assert Settings.from_environment({"SAGEMAKER_MAX_PAYLOAD_IN_MB": "0"}).max_payload_mb == 1024

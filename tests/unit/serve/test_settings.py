@@ -47,7 +47,8 @@ def test_log_level_by_number_or_name(text, level):
         ("SAGEMAKER_MODEL_SERVER_TIMEOUT", "-1"),
         ("SAGEMAKER_MODEL_SERVER_TIMEOUT", "nan"),
         ("SAGEMAKER_CONTAINER_LOG_LEVEL", "loud"),
-        ("SAGEMAKER_MAX_PAYLOAD_IN_MB", "0"),
+        ("SAGEMAKER_MAX_PAYLOAD_IN_MB", "2000"),
+        ("SAGEMAKER_BATCH_STRATEGY", "MANY"),
     ],
 )
 def test_wrong_value_is_named(name, text):
