@@ -12,7 +12,9 @@ import sys
 
 import pytest
 
+from inference import Recognizer, read_image
 from launch.metrics import metric_definitions
+from recognizer.models import REGISTRY
 from tests.support import training_job
 from tests.support.tiny_dataset import TINY_JOB, write_tiny_dataset
 from tests.support.training_job import TrainingJob
@@ -66,7 +68,7 @@ def test_T6_the_channel_is_only_read(finished):
 def test_T10_the_model_is_flat_and_complete(finished):
     job, _result, _before = finished
     names = {path.name for path in (job.base / "model").iterdir()}
-    assert names >= MODEL_FILES | {"golden", "code"}
+    assert names >= MODEL_FILES | {"golden", "code", "split.json"}
     assert (job.base / "model/code/inference.py").exists()
     description = json.loads((job.base / "model/model.json").read_text())
     assert set(description["calibration"]) == {"slope", "offset"}
@@ -108,6 +110,32 @@ def test_T18_the_job_ran_without_network_and_credentials(finished):
 
 
 @pytest.mark.slow
+def test_T10_the_same_job_again_gives_the_same_bits(finished, tmp_path):
+    """One seed fixes the split, the order, augmentation, dropout and the first weights."""
+    job, _result, _before = finished
+    again = TrainingJob(tmp_path / "job")
+    write_tiny_dataset(again.channel("train"))
+    again.hyperparameters = job.hyperparameters
+    assert again.run(timeout=240).code == 0
+    for name in ("weights.safetensors", "split.json", "history.jsonl"):
+        assert (again.base / "model" / name).read_bytes() == (job.base / "model" / name).read_bytes(), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recognizer", sorted(REGISTRY.keys() - {"fast"}))
+def test_T10_each_recognizer_is_trained_exported_and_read_with(tmp_path, recognizer):
+    job = TrainingJob(tmp_path / "job")
+    data = write_tiny_dataset(job.channel("train"))
+    job.hyperparameters = {**TINY_JOB, "recognizer": recognizer}
+    result = job.run(timeout=240)
+    assert result.code == 0, result
+    model = Recognizer.load(job.base / "model")
+    assert model.version.startswith(f"{recognizer}-") and model.check_golden() > 0
+    assert any((job.base / "output/data").rglob("report.html"))
+    assert model.predict([read_image((data / "000.png").read_bytes())])[0].model_version == model.version
+
+
+@pytest.mark.slow
 def test_T13_every_metric_definition_matches_a_line_of_the_job(finished):
     _job, result, _before = finished
     for definition in metric_definitions():
@@ -144,11 +172,13 @@ def test_T11_T12_a_stopped_job_saves_and_the_next_goes_on(tmp_path):
     assert any((job.base / "checkpoints").iterdir())
     assert not any((job.base / "model").iterdir())  # half a model would be deployed as a whole one
 
-    job.hyperparameters["epochs"] = "1"  # done already: it only has to be exported
+    split = (job.base / "checkpoints/split.json").read_bytes()
+    job.hyperparameters |= {"epochs": "1", "validation_share": "0.5"}  # done already: it only has to be exported
     result = job.run(timeout=120)
     assert result.code == 0, result
     assert (job.base / "model/model.json").exists()
     assert "train:loss" not in result.out  # nothing was trained again
+    assert (job.base / "model/split.json").read_bytes() == split, "not divided anew"
 
 
 @pytest.mark.slow
@@ -174,4 +204,6 @@ def test_T10_T16_of_two_hosts_only_the_first_writes_the_model(tmp_path):
     results = [job.finish(timeout=240) for job in jobs]
     assert [result.code for result in results] == [0, 0], results
     assert (jobs[0].base / "model/model.json").exists()
-    assert not any((jobs[1].base / "model").iterdir())
+    for folder in ("model", "checkpoints", "output/data", "output/tensorboard"):
+        written = [path for path in (jobs[1].base / folder).rglob("*") if path.is_file()]
+        assert not written, written

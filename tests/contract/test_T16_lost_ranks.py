@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +20,8 @@ TWO_RANKS = {
     "sagemaker_mpi_num_of_processes_per_host": "2",
 }
 FOREVER = {**TINY_JOB, "epochs": "100000", "batch_size": "2", "checkpoint_minutes": "0.0001"}  # one with each step
+
+A_MINUTE = 60  # at most, from what happened to the end of the job
 
 # Rank 0 waits for gradients of the others, as in a step; rank 1 says who it is, and stands still
 HANGS = """
@@ -40,13 +43,19 @@ def job(tmp_path):
     return made
 
 
-def pid_of_rank(number: int, base: str) -> int:
-    own = {f"RANK={number}".encode(), f"SAGEMAKER_BASE_DIR={base}".encode()}
+def pids_of(base: str, *variables: str) -> list[int]:
+    """Processes of the job in this folder that have these variables."""
+    own, found = {value.encode() for value in (*variables, f"SAGEMAKER_BASE_DIR={base}")}, []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # of another user, or already gone
             if own <= set((folder / "environ").read_bytes().split(b"\0")):
-                return int(folder.name)
-    raise AssertionError(f"no process of rank {number}")
+                found.append(int(folder.name))
+    return found
+
+
+def pid_of_rank(number: int, base: str) -> int:
+    (pid, *_) = pids_of(base, f"RANK={number}")
+    return pid
 
 
 @pytest.mark.slow
@@ -55,7 +64,9 @@ def test_T16_a_rank_killed_within_an_epoch_ends_the_job_with_its_signal(job):
     job.start()
     job.wait_for("checkpoints/last.pt", timeout=240)
     os.kill(pid_of_rank(1, str(job.base)), signal.SIGKILL)
+    killed = time.monotonic()
     result = job.finish(timeout=120)
+    assert time.monotonic() - killed < A_MINUTE
     assert result.code != 0 and result.failure is not None, result
     assert re.match("the training script was ended by SIGKILL", result.failure), result
 
@@ -77,6 +88,31 @@ def test_T16_a_rank_that_hangs_ends_the_job(job):
     job.program(HANGS)
     job.start()
     job.wait_for("hangs", timeout=120)
+    stands_still = time.monotonic()
     result = job.finish(timeout=240)
+    assert time.monotonic() - stands_still < A_MINUTE
     assert result.code == 1 and result.failure is not None, result
     assert result.failure.startswith("rank 1 has given no sign of life for 20 s: its process hangs"), result
+
+
+@pytest.mark.slow
+def test_T16_a_host_that_dies_ends_the_job_on_the_others(tmp_path):
+    """All of its processes at once, as when a machine is lost: nobody is left there to say so."""
+    hosts = ("localhost", "127.0.0.1")  # two names of one machine
+    first, second = (
+        TrainingJob(tmp_path / f"host-{index}", host=host, hosts=hosts) for index, host in enumerate(hosts)
+    )
+    for job in (first, second):
+        write_tiny_dataset(job.channel("train"))
+        job.hyperparameters = {**FOREVER, "sagemaker_torch_distributed_enabled": "true"}
+        job.start()
+    first.wait_for("checkpoints/last.pt", timeout=240)
+    lost = pids_of(str(second.base))
+    assert len(lost) > 1
+    for pid in lost:
+        os.kill(pid, signal.SIGKILL)
+    died = time.monotonic()
+    result = first.finish(timeout=240)
+    assert time.monotonic() - died < A_MINUTE
+    assert result.code != 0 and result.failure, result
+    assert re.search("rank 1|host|connection", result.failure, re.IGNORECASE), result
