@@ -197,6 +197,19 @@ def test_newer_answers_show_tokens_and_alternatives(stubbed):
     assert page.at("percent").text == "20 %" and not page.at("tokens").is_displayed()
 
 
+@pytest.mark.parametrize(("seed", "count"), [(0, 0), (1, 2)])
+def test_what_the_server_says_of_tokens_and_alternatives_is_shown(page, page_server, seed, count):
+    """Of the first picture's two alternatives one is empty, and one is spelled as the answer is."""
+    picture = png(formula_picture(seed))
+    answer = page_server.request("POST", "/invocations?n_best=3&tokens=1", picture).json()
+    page.give("paste", picture)
+    assert page.answer() == answer["latex"]
+    assert [chip.text for chip in page.all("#tokens li")] == [one["token"] for one in answer["tokens"]]
+    shown = [code.text for code in page.all("#alternatives code")]
+    assert shown == [other["latex"] for other in answer["n_best"][1:]][:count]
+    assert page.at("alternatives").is_displayed() == bool(count) and len(answer["n_best"]) == 3
+
+
 def test_older_answers_leave_both_out(stubbed):
     page = stubbed({"latex": "x", "tokens": ["x"], "confidence": 0.9, "truncated": False, "model_version": "old"})
     page.give("paste", b"any")
@@ -288,6 +301,20 @@ def test_the_keyboard_alone_will_do(page, picture, latex):
     assert reached == ["to-picture", "to-drawing", "file", "rendering", "latex", "copy-latex", "copy-mathml"]
 
 
+def test_alternatives_and_earlier_answers_by_keyboard(stubbed):
+    page = stubbed(RICH)
+    for count in (1, 2):
+        page.give("paste", b"any")
+        page.wait(lambda count=count: len(page.all("#history li")) == count)
+        page.answer()
+    assert page.tab_to("#alternatives button")
+    page.press(Keys.ENTER)
+    page.wait(lambda: page.answer() == r"\frac{1}{z}")
+    assert page.tab_to("#history li:last-child button")
+    page.press(Keys.SPACE)
+    page.wait(lambda: page.answer() == RICH["latex"])
+
+
 def test_what_a_screen_reader_needs_is_there(page):
     assert page.at("status").get_attribute("aria-live") == "polite"
     page.at("to-drawing").click()
@@ -309,6 +336,19 @@ def test_a_phone_needs_no_sideways_scrolling(stubbed):
     assert page.script("const box = document.getElementById('rendering'); return box.scrollWidth > box.clientWidth")
     page.at("to-drawing").click()
     assert page.script("return document.documentElement.scrollWidth") <= 390
+
+
+def test_a_finger_draws_and_taps(stubbed, own_base_dir):
+    page = stubbed(RICH)
+    page.resize(390, 600)
+    page.draw(*CROSS, by="touch")
+    assert page.script("return scrollY") == 0  # a stroke upwards moves the pen, not the page
+    page.act("read-drawing", [(0, 0)], "touch")
+    assert page.answer() == RICH["latex"]
+    sent = cv2.imdecode(np.frombuffer((own_base_dir / "sent").read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert sent is not None and 0.02 < (sent < 128).mean() < 0.3
+    page.act("to-picture", [(0, 0)], "touch")
+    assert page.at("drop").is_displayed()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

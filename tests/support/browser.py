@@ -10,7 +10,9 @@ from typing import Any
 
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver import ActionChains, Chrome
+from selenium.webdriver import ActionChains, Chrome, Keys
+from selenium.webdriver.common.actions.action_builder import ActionBuilder
+from selenium.webdriver.common.actions.pointer_input import PointerInput
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
@@ -84,16 +86,35 @@ class Page:
         """Pastes or drops a picture; without a media type the clipboard has no file at all."""
         self.script(GIVE, kind, base64.b64encode(picture).decode(), media_type)
 
-    def draw(self, *strokes: Sequence[tuple[int, int]]) -> None:
-        """Strokes with the mouse; points count from the middle of the sheet."""
-        self.at("to-drawing").click()
-        for (x, y), *others in strokes:
-            pen = ActionChains(self.driver, duration=20).move_to_element_with_offset(self.at("pad"), x, y)
-            pen.click_and_hold()
-            for next_x, next_y in others:
-                pen.move_by_offset(next_x - x, next_y - y)
-                x, y = next_x, next_y
-            pen.release().perform()
+    def draw(self, *strokes: Sequence[tuple[int, int]], by: str = "mouse") -> None:
+        """Strokes with the mouse, or by "touch" with a finger; points count from the middle of the sheet."""
+        self.act("to-drawing", [(0, 0)], by)
+        for stroke in strokes:
+            self.act("pad", stroke, by)
+
+    def act(self, name: str, points: Sequence[tuple[int, int]], by: str) -> None:
+        """Presses the mouse or a finger on an element and moves it from point to point; on one, a click or a tap."""
+        (x, y), *others = points
+        actions = ActionBuilder(self.driver, mouse=PointerInput(by, by), duration=20)
+        pointer = actions.pointer_action
+        pointer.move_to(self.at(name), x, y).pointer_down()
+        for next_x, next_y in others:
+            pointer.move_by(next_x - x, next_y - y)
+            x, y = next_x, next_y
+        pointer.pointer_up()
+        actions.perform()
+
+    def tab_to(self, selector: str) -> bool:
+        """Moves the focus forward until it is on the element; whether a ring around it shows that."""
+        (wanted,) = self.all(selector)
+        for _ in range(30):
+            ActionChains(self.driver).send_keys(Keys.TAB).perform()
+            if self.driver.switch_to.active_element == wanted:
+                return self.style(wanted, "outline-style") == "solid"
+        raise AssertionError(f"Tab never reaches {selector}")
+
+    def press(self, key: str) -> None:
+        ActionChains(self.driver).send_keys(key).perform()
 
     def clipboard(self) -> str:
         return str(self.driver.execute_async_script("navigator.clipboard.readText().then(arguments[0])"))

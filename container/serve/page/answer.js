@@ -81,7 +81,7 @@ function showTokens(tokens) {
 }
 
 function showAlternatives(answer) {
-  const others = (answer.n_best ?? []).filter((other) => other.latex !== answer.latex);
+  const others = (answer.n_best ?? []).filter((other) => other.latex && other.latex !== answer.latex);
   at("alternatives").hidden = others.length === 0;
   at("alternatives").querySelector("ul").replaceChildren(...others.map(alternative));
 }
