@@ -470,6 +470,21 @@ def decode(*scripts: list[int], max_tokens: int = 200) -> list[list[int]]:
     return [list(hypotheses[0].ids) for hypotheses in search.run()]
 
 
+def test_no_step_is_taken_after_the_last_end() -> None:
+    """Nor is a row read any more that has ended, whatever the limit of tokens."""
+    lengths: list[int] = []
+    scripts = ([3, EOS], [4, 5, 6, EOS], [EOS])
+
+    def step(tokens: np.ndarray, past: np.ndarray, memory: inference.Memory) -> tuple[np.ndarray, np.ndarray]:
+        lengths.append(len(tokens))
+        wanted = [scripts[row][len(past)] for row in memory["rows"]]
+        return np.eye(50, dtype=np.float32)[wanted], np.zeros((len(wanted), 1), np.float32)
+
+    reader = inference.Reader(step, np.zeros((0, 3, 1), np.float32), {"rows": np.arange(3)}, 200)
+    inference.BeamSearch([reader], BOS, EOS).run()
+    assert lengths == [3, 2, 1, 1]
+
+
 @settings(deadline=None)
 @given(
     st.lists(st.integers(2, 9), max_size=10),

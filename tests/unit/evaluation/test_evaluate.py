@@ -73,6 +73,18 @@ def test_measures_and_reports(model, data, tmp_path, capsys):
     assert sheet is not None and sheet.shape[1] == 3 * CELL_WIDTH, "three pictures in a row, the answers below them"
 
 
+def test_accuracy_is_told_by_size(model, data, tmp_path):
+    """One picture is four times as large as the others."""
+    large = cv2.imread(str(data / "0.png"))
+    cv2.imwrite(str(data / "0.png"), cv2.resize(large, None, fx=4, fy=4, interpolation=cv2.INTER_NEAREST))
+    assert run(model, data, tmp_path / "out") == 0
+    slices = json.loads((tmp_path / "out" / "metrics.json").read_text())["slices"]
+    for side in ("height (pixels)", "width (pixels)"):
+        buckets = slices[side].values()
+        assert sorted(bucket["samples"] for bucket in buckets) == [1, PICTURES - 1]
+        assert sum(bucket["samples"] * bucket["exprate"] for bucket in buckets) == pytest.approx(RIGHT)
+
+
 def test_an_archive_is_measured_like_its_folder(model, data, tmp_path):
     with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as archive:
         archive.add(model, arcname=".")

@@ -22,13 +22,6 @@ def test_the_rate_climbs_to_its_height_and_falls_to_a_fiftieth() -> None:
     assert rates[-1] == pytest.approx(2e-5)
 
 
-def test_the_rate_is_the_same_after_resuming() -> None:
-    """Lesson: a valley at epoch 50, because the schedule restarted at step 0."""
-    assert (
-        learning_rate(700, 0.7, 1e-3, 100) == learning_rate(700, 0.7, 1e-3, 100) < learning_rate(699, 0.699, 1e-3, 100)
-    )
-
-
 def rates(schedule: Schedule, losses: tuple[float, ...] = ()) -> list[float]:
     """At each thousandth of a run, without a warm-up; the highest is 1."""
     return [learning_rate(step, step / 1000, 1.0, 0, schedule, losses) for step in range(1001)]
