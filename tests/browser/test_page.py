@@ -341,7 +341,7 @@ def test_a_phone_needs_no_sideways_scrolling(stubbed):
 def test_a_finger_draws_and_taps(stubbed, own_base_dir):
     page = stubbed(RICH)
     page.resize(390, 600)
-    page.draw(*CROSS, by="touch")
+    page.draw(*CROSS, [(0, 40), (0, 0), (0, -40)], by="touch")
     assert page.script("return scrollY") == 0  # a stroke upwards moves the pen, not the page
     page.act("read-drawing", [(0, 0)], "touch")
     assert page.answer() == RICH["latex"]
