@@ -1,0 +1,136 @@
+"""What the trainer keeps, how it lays out its work, and that a validation is the same in any batches."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import inference
+from recognizer.data.dataset import Batch
+from recognizer.evaluation.metrics import Metrics
+from recognizer.export import Trained, export
+from recognizer.models import build
+from recognizer.training import checkpoint, loop
+from recognizer.training.data import prepare
+from recognizer.training.distributed import Ranks
+from recognizer.training.stop import StopSignal
+from recognizer.training.validate import Validation, validate
+from tests.support.tiny_model import formula_picture
+from tests.support.tiny_recognizer import SMALL
+from tests.support.tiny_training import SPEC, settings, trainer, write_pictures
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pictures(tmp_path_factory.mktemp("data"))
+
+
+def test_the_best_checkpoint_is_that_of_the_highest_exprate(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the last one, nor that of the lowest loss."""
+    rates, losses = iter([0.1, 0.5, 0.3, 0.5]), iter([3.0, 2.5, 1.0, 0.5])
+
+    def scripted(model: torch.nn.Module, *_: object) -> Validation:
+        real = validate(model, made.validation.epoch(0), made.vocabulary, 5, torch.device("cpu"))  # type: ignore[arg-type]
+        metrics: Metrics = dataclasses.replace(real.metrics, exprate=next(rates))
+        return Validation(next(losses), metrics, real.calibration)
+
+    made = trainer(settings(epochs=4), folder, tmp_path)
+    monkeypatch.setattr(loop, "validate", scripted)
+    assert made.run(StopSignal())
+    best = checkpoint.read(tmp_path, checkpoint.BEST)
+    assert best and (best["epoch"], best["metrics"]["exprate"]) == (2, 0.5)
+    assert made.progress.best_exprate == 0.5
+
+
+class _Elsewhere(Ranks):
+    """The main rank of two, of which the other goes on from step 7."""
+
+    def gather(self, value: object) -> list[object]:
+        return [value, 7]
+
+
+def test_checkpoints_that_differ_between_hosts_are_refused(folder: Path, tmp_path: Path) -> None:
+    made = trainer(settings(), folder, tmp_path)
+    made.ranks = _Elsewhere()
+    with pytest.raises(checkpoint.CheckpointError, match=r"would go on from steps 0, 7: every host .* needs the same"):
+        made.resume()
+
+
+def test_pictures_and_weights_are_channels_last_and_the_optimizer_is_fused(folder: Path, tmp_path: Path) -> None:
+    made = trainer(settings(), folder, tmp_path)
+    seen: list[bool] = []
+    convolutions = [layer for layer in made.model.modules() if isinstance(layer, torch.nn.Conv2d)]
+
+    def note(layer: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        seen.append(inputs[0].is_contiguous(memory_format=torch.channels_last))
+
+    for layer in convolutions[1:]:  # the first has one channel: both layouts are the same
+        layer.register_forward_pre_hook(note)
+    made._forward(made.model, next(iter(made.training.epoch(0, 0))))
+    assert seen and all(seen)
+    assert all(layer.weight.is_contiguous(memory_format=torch.channels_last) for layer in convolutions)
+    assert made.optimizer.defaults["fused"] is True
+
+
+def _in_batches(samples: Batch, sizes: list[int]) -> Iterator[Batch]:
+    """One batch cut into several."""
+    start = 0
+    for size in sizes:
+        rows = slice(start, start + size)
+        yield dataclasses.replace(
+            samples,
+            images=samples.images[rows],
+            sizes=samples.sizes[rows],
+            tokens=samples.tokens[rows],
+            indices=samples.indices[rows],
+            samples=samples.samples[rows],
+        )
+        start += size
+
+
+def test_a_validation_is_the_same_in_any_batches_and_drops_none(folder: Path, tmp_path: Path) -> None:
+    made = trainer(settings(epochs=2, batch_size=7), folder, tmp_path)
+    assert made.run(StopSignal())
+    whole = next(iter(made.training.epoch(0, 0)))
+    assert len(whole) == 7
+    once, thrice = (
+        validate(made.average.model, _in_batches(whole, sizes), made.vocabulary, 20, torch.device("cpu"))
+        for sizes in ([7], [3, 3, 1])
+    )
+    assert once.metrics.samples == thrice.metrics.samples == 7
+    assert once.loss == pytest.approx(thrice.loss, rel=1e-5) and once.metrics == thrice.metrics
+
+
+def test_training_validation_and_serving_see_the_same_tensor(folder: Path, tmp_path: Path) -> None:
+    """Lesson: only the training pictures were halved. Here `scale` and the canvases are one specification for all."""
+    spec = dataclasses.replace(SPEC, scale=0.5)
+    chosen = settings(augment=False)
+    data = prepare(chosen, folder, folder, spec, None, Ranks())
+    network = build("fast", len(data.vocabulary), 20, SMALL["fast"]).eval()
+    trained = Trained(network, "fast", SMALL["fast"], data.vocabulary, spec, 20)
+    served = export(trained, [formula_picture(0)], tmp_path)
+
+    def by_name(batches: Iterator[Batch]) -> dict[str, np.ndarray]:
+        return {
+            Path(sample.name).name: image[0, : int(height), : int(width)].numpy()
+            for batch in batches
+            for sample, image, (height, width) in zip(batch.samples, batch.images, batch.sizes, strict=True)
+        }
+
+    training, validation = by_name(data.training.epoch(0, 0)), by_name(data.validation.epoch(0))
+    assert training.keys() == validation.keys() and len(training) == 20
+    for name, image in training.items():
+        prepared = served.prepare(inference.read_image((folder / name).read_bytes()))
+        assert np.array_equal(image, validation[name]) and np.array_equal(image, prepared)
+        height, width = image.shape
+        canvas = inference.canvas_size(height, width, served.spec)
+        assert canvas == inference.canvas_size(height, width, spec)
+    whole = inference.preprocess(inference.read_image((folder / "0.png").read_bytes()), SPEC)
+    assert training["0.png"].shape[0] < 0.7 * whole.shape[0], "it is half as large"
