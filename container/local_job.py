@@ -73,9 +73,14 @@ def lay_out(base: Path, hyperparameters: dict[str, str], channels: dict[str, Pat
     """Make a job folder like /opt/ml at `base`; results of an earlier job in it go, its checkpoints unless `resume`.
 
     Each channel becomes a link to its folder. Returns the absolute path.
-    Raises JobSetupError if it cannot be written.
+    Raises JobSetupError if it cannot be written, or if what would go is all that is left of a job that was stopped.
     """
     base = base.absolute()
+    if not resume and _has_files(base / "checkpoints") and not _has_files(base / "model"):
+        raise JobSetupError(
+            f"the job before was stopped, and {base / 'checkpoints'} is all that is left of it: go on from there with "
+            "--resume (make: RESUME=1), choose another --out (OUT=), or remove that folder to begin anew"
+        )
     try:
         for name in ("model", "output", "input", "code", *(() if resume else ("checkpoints",))):
             _remove(base / name)
@@ -186,6 +191,10 @@ def _report(out: Path, base: Path, code: int) -> int:
 
 def _job_name() -> str:
     return time.strftime("local-%Y-%m-%d-%H-%M-%S")
+
+
+def _has_files(folder: Path) -> bool:
+    return any(path.is_file() for path in folder.rglob("*"))
 
 
 def _remove(path: Path) -> None:

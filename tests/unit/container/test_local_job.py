@@ -40,9 +40,20 @@ def test_a_second_job_starts_clean_and_leaves_the_data_alone(tmp_path, data):
     local_job.lay_out(base, {}, {"train": data}, resume=True)
     assert not (base / "model/old").exists() and not (base / "output/failure").exists()
     assert (base / "checkpoints/last").exists()
+    (base / "model/new").write_text("of the job that ended")
     local_job.lay_out(base, {}, {})
     assert not (base / "checkpoints/last").exists()
     assert (data / "gt.txt").exists()
+
+
+def test_a_stopped_jobs_checkpoints_are_not_thrown_away(tmp_path, data, capsys):
+    """Hours of training were lost by starting the same command again without --resume."""
+    base = local_job.lay_out(tmp_path / "ml", {}, {"train": data})
+    (base / "checkpoints/last.pt").write_text("hours")
+    assert local_job.main(["--out", str(tmp_path), "--data", str(data)]) == 2
+    assert (base / "checkpoints/last.pt").read_text() == "hours"
+    said = capsys.readouterr().err
+    assert str(base / "checkpoints") in said and "RESUME=1" in said
 
 
 @pytest.mark.parametrize(
