@@ -188,6 +188,10 @@ bench-synth: $(READY) ## Pictures a second of the embedded data set, with one an
 bench-decoding: $(READY) ## What a step of decoding costs, and what cache and batching gain; MODEL=folder
 	PYTHONPATH=.:code $(RUN) -m bench.decoding $(if $(filter command,$(origin MODEL)),--model "$(MODEL)")
 
+.PHONY: bench-turning
+bench-turning: $(READY) ## What trying pictures on their sides brings and costs; MODEL=folder DATA=folder
+	PYTHONPATH=.:code $(RUN) -m bench.turning --model "$(MODEL)" --data "$(DATA)"
+
 .PHONY: bench-training
 bench-training: $(READY) ## Training: decoding in parallel, stages of a step, formulas an hour, picture sizes; BENCH="--quick --only stages"
 	PYTHONPATH=.:code $(RUN) -m bench.training $(BENCH)

@@ -798,6 +798,9 @@ Prepared = Any  # what `prepare` makes of a picture: (h, w) float32, in an ensem
 TURNS = (90, 270)  # degrees clockwise
 TALL = 1.5  # times as high as wide: 2% of upright pictures
 SURE = 0.9  # probability of a reading that needs no other
+LOST = (
+    0.1  # and of one so poor that a picture of any shape may lie: half of such ones were read then, none less upright
+)
 BETTER = 0.15  # in log probability of a token: nothing that was right as it stood was lost by this
 FEWEST_TURNED = 3  # tokens: less has another meaning on its side, as `|` and `-`
 UNSURE = 0.3  # probability of a reading below which a picture is read at other sizes too
@@ -921,23 +924,27 @@ class Recognizer:
         written = [place for place, image in enumerate(inputs) if self._has_ink(image)]
         predictions = dict(zip(written, self.recognize([inputs[i] for i in written], options), strict=True))
         if options.turn == "auto":
-            tall = [i for i in written if _is_tall(self._shape(inputs[i]))]
-            predictions |= self._read_turned({i: (pictures[i], predictions[i]) for i in tall}, options)
+            may_lie = [i for i in written if self._may_lie(inputs[i], predictions[i])]
+            predictions |= self._read_turned({i: (pictures[i], predictions[i]) for i in may_lie}, options)
         predictions |= self._read_again({i: (pictures[i], predictions[i]) for i in written}, options)
         return [
             self._finish(predictions[i]) if i in predictions else self._blank(options) for i in range(len(pictures))
         ]
 
+    def _may_lie(self, prepared: Prepared, first: Prediction) -> bool:
+        """Whether a picture may lie on its side: a high one that isn't read surely, a squarish one that can't be read.
+
+        A wide one would be a column upright, which is rare: to try all that can't be read costs more than it brings.
+        """
+        height, width = self._shape(prepared)
+        return first.confidence < (SURE if _is_tall((height, width)) else 0 if _is_tall((width, height)) else LOST)
+
     def _read_turned(self, read: Read, options: Options) -> dict[int, Prediction]:
-        """What is made of the pictures whose first reading isn't sure when they are read lying on either side as well.
+        """What is made of the pictures when they are read lying on either side as well.
 
         They are prepared anew: what lies on its side was cropped and scaled by the bounds of an upright formula.
         """
-        inputs = {
-            place: [self.prepare(_turned(rgb, degrees)) for degrees in TURNS]
-            for place, (rgb, first) in read.items()
-            if first.confidence < SURE
-        }
+        inputs = {place: [self.prepare(_turned(rgb, degrees)) for degrees in TURNS] for place, (rgb, _) in read.items()}
         found = {}
         for place, readings in self._recognize_all(inputs, options).items():
             turned = [replace(each, turned=degrees) for each, degrees in zip(readings, TURNS, strict=True)]
@@ -976,8 +983,8 @@ class Recognizer:
     def stream(self, picture: np.ndarray, options: Options = Options()) -> Iterator[str | Prediction]:
         """The tokens of one picture as they are decided, then the prediction as `predict` gives it.
 
-        A loop's repeats are among the tokens, and what a repair or a view at another size changes isn't: the prediction
-        counts.
+        A loop's repeats are among the tokens, and what a repair, another size or another side changes isn't: the
+        prediction counts.
 
         Raises:
             RequestError: 400 `invalid_option` for a beam, which decides nothing before its end.
@@ -1002,6 +1009,8 @@ class Recognizer:
                     for hypothesis in search.alive:
                         yield self.tokens[hypothesis.ids[-1]]
         first = self._prediction(search.run()[0], options)
+        if options.turn == "auto" and self._may_lie(image, first):
+            first = self._read_turned({0: (picture, first)}, options)[0]
         yield self._finish(self._read_again({0: (picture, first)}, options).get(0, first))
 
     def recognize(

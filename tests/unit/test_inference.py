@@ -826,6 +826,25 @@ def test_a_picture_on_its_side_is_read_turned(tiny_base_dir: Path, degrees: int)
     assert tuple(tokens) == answers[1].tokens and answer == answers[1]
 
 
+def test_a_squarish_picture_that_cannot_be_read_is_read_turned(
+    tiny_base_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = turning(tiny_base_dir)
+    upright = np.full((100, 120, 3), 255, np.uint8)
+    upright[10:90, 10:50] = upright[45:55, 50:110] = 0
+    lying = np.rot90(upright)
+    assert not inference._is_tall(model.prepare(lying).shape)
+    answers = model.predict([upright, lying])
+    assert [answer.turned for answer in answers] == [0, 90] and model.calls == (2, 2)
+    monkeypatch.setattr(model, "_prediction", lambda hypotheses, options: model._seen(model.prepare(lying)))
+    assert list(model.stream(lying))[-1] == answers[1]
+    model.sides = (0.6, 0.99)  # a reading of 0.13 isn't hopeless
+    assert model.predict([lying], Options(views=1))[0].turned == 0
+    model.sides, model.calls = (0.3, 0.9), ()
+    model.predict([np.fliplr(heavy_on_the_left())], Options(views=1))
+    assert model.calls == (1,), "a wide one isn't tried"
+
+
 @pytest.mark.parametrize("sides", [(0.3, 0.9), (0.3, 0.7)], ids=["sure then", "read again"])
 def test_an_answer_with_alternatives_says_how_its_picture_lay(tiny_base_dir: Path, sides: tuple[float, float]) -> None:
     model = turning(tiny_base_dir)
