@@ -9,9 +9,9 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from recognizer.models import RECURRENT, REGISTRY
 from recognizer.training.schedule import Schedule
@@ -19,6 +19,15 @@ from recognizer.training.schedule import Schedule
 
 class ConfigError(ValueError):
     """A hyperparameter that can't be used: its name, what was given and what was expected."""
+
+
+def _whole_or_share(value: float) -> float:
+    if value >= 1 and value != int(value):
+        raise ValueError("expected a whole number of pictures, or a share of the data's below 1")
+    return value
+
+
+Added = Annotated[int | float, Field(ge=0), AfterValidator(_whole_or_share)]
 
 
 class Hyperparameters(BaseModel):
@@ -36,9 +45,11 @@ class Hyperparameters(BaseModel):
     synthetic: int | None = Field(None, ge=0, description="embedded pictures to add to the data")
     strips: int = Field(3000, ge=0, description="pictures of random symbols in a row to add to the training data")
     written: int = Field(0, ge=0, description="formulas of the data to add, written with its own pen strokes")
-    joined: int = Field(0, ge=0, description="pictures of two or three of the data's formulas side by side to add")
-    stacked: int = Field(0, ge=0, description="pictures of two to ten of the data's formulas below one another to add")
-    turned: int = Field(0, ge=0, description="pictures of the data, laid on one side, to add")
+    joined: Added = Field(
+        0, description="two or three of the data's formulas side by side: pictures to add, or a share"
+    )
+    stacked: Added = Field(0, description="two to ten of the data's formulas below one another, likewise")
+    turned: Added = Field(0, description="pictures of the data, laid on one side, likewise")
     symbol_steps: int = Field(1500, ge=0, description="steps in which the encoder first learns single symbols")
     short_first: bool = Field(True, description="the first epochs have short formulas alone; never after an `init`")
     stream: bool = Field(False, description="read shards from start to end, as suits FastFile mode")

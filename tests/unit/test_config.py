@@ -40,6 +40,7 @@ def test_an_empty_value_means_the_default() -> None:
         (["--epoch", "3"], r"'epoch' is unknown .* did you mean 'epochs'\?"),
         (["--epochs", "many"], r"epochs='many': .*valid integer"),
         (["--epochs", "__import__('os').abort()"], r"epochs=.*valid integer"),
+        (["--joined", "2.5"], r"joined='2.5': .*whole number of pictures, or a share"),
         (["--learning-rate", "-1"], r"learning_rate='-1': .*greater than 0"),
         (["--precision", "int8"], r"precision='int8': .*'auto', 'fp32', 'bf16' or 'fp16'"),
         (["--recognizer", "resnet"], r"recognizer='resnet': expected one of"),

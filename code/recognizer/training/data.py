@@ -83,8 +83,9 @@ def prepare(
         samples, held_out = split.apply(samples)
     cache = PictureCache(CACHE_BYTES)
     written = _written(settings, samples)
-    composed = _composed(settings, [*samples, *written], cache)
-    turned = turned_samples([*samples, *written], settings.turned, settings.seed, cache)
+    formulas = [*samples, *written]
+    composed = _composed(settings, formulas, cache)
+    turned = turned_samples(formulas, _count(settings.turned, formulas), settings.seed, cache)
     vocabulary = _vocabulary(sets, [*samples, *held_out], composed)
     held_out = _at_most(held_out, settings.max_validation, settings.seed)
     bank = _bank(settings, vocabulary, samples) if settings.strips or settings.symbol_steps else None
@@ -219,11 +220,16 @@ def _written(settings: Hyperparameters, samples: Sequence[Sample]) -> list[Sampl
     return written_samples(chosen, strokes, settings.seed, most=settings.written)
 
 
+def _count(wanted: float, samples: Sequence[Sample]) -> int:
+    """How many pictures to add: below 1 it is a share of the samples."""
+    return round(wanted * len(samples)) if wanted < 1 else int(wanted)
+
+
 def _composed(settings: Hyperparameters, samples: Sequence[Sample], cache: PictureCache) -> list[Sample]:
     """Pictures put together from the training side's: what is kept for validation has no part in them."""
     composed: list[Sample] = []
     for kind in KINDS:
-        if count := getattr(settings, kind):
+        if count := _count(getattr(settings, kind), samples):
             made = composed_samples(kind, samples, count, settings.seed, settings.max_tokens, cache)
             if not made:
                 raise DataError(

@@ -192,6 +192,18 @@ def test_sources_never_cross_the_split_and_the_vocabulary_holds_the_labels(tmp_p
         assert token in data.vocabulary, "although tokens.txt doesn't list it"
 
 
+def test_a_share_is_of_the_training_pictures(tmp_path: Path) -> None:
+    folder = write_tiny_dataset(tmp_path / "data", 20)
+    data = prepare(job(tmp_path, joined=0.25, stacked="0.5", turned=0.1), folder, None, SPEC, None, Ranks())
+    own = len(data.split.train)
+    kinds = [sample.name.partition("/")[0] for sample in data.training.dataset.samples]
+    assert {kind: kinds.count(kind) for kind in ("joined", "stacked", "turned")} == {
+        "joined": round(0.25 * own),
+        "stacked": round(0.5 * own),
+        "turned": round(0.1 * own),
+    }
+
+
 def test_composed_pictures_are_the_same_for_any_number_of_workers(tmp_path: Path) -> None:
     folder = write_tiny_dataset(tmp_path / "data", 12)
     alone, helped = (prepare(job(tmp_path, workers=n), folder, None, SPEC, None, Ranks()).training for n in (0, 2))
