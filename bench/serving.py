@@ -192,18 +192,17 @@ def _note(model_dir: Path, files: Sequence[Path]) -> str:
 
 
 def table(rows: Sequence[Row]) -> str:
+    """With each rate by that of the first row, the bare model, and of the last, one request at a time."""
     head = (
-        f"{'':40}{'requests/s':>11}{'ratio':>7}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}{'errors':>8}"
+        f"{'':40}{'requests/s':>11}{'of bare':>9}{'of last':>9}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}{'errors':>8}"
         f"{'processor ms':>14}{'/ping p99 ms':>14}"
     )
     lines = [head]
     for row in rows:
         ping = f"{row.ping.milliseconds[-1]:14.1f}" if row.ping else f"{'':14}"
         times = "".join(f"{value:9.1f}" for value in row.load.milliseconds)
-        ratio = row.load.rate / rows[-1].load.rate
-        lines.append(
-            f"{row.name:40}{row.load.rate:11.1f}{ratio:7.2f}{times}{row.load.errors:8}{row.processor:14.2f}{ping}"
-        )
+        ratios = "".join(f"{row.load.rate / other.load.rate:9.2f}" for other in (rows[0], rows[-1]))
+        lines.append(f"{row.name:40}{row.load.rate:11.1f}{ratios}{times}{row.load.errors:8}{row.processor:14.2f}{ping}")
     return "\n".join(lines)
 
 

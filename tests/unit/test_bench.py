@@ -85,14 +85,15 @@ def test_pictures_are_asked_for_in_turn(tiny_server, tmp_path):
     assert 5 <= pinged.rate <= 11 and not pinged.errors
 
 
-def test_the_table_compares_with_the_last_row():
+def test_the_table_compares_with_the_first_and_the_last_row():
     rows = [
+        serving.Row("bare", load.Load(40, (1, 2, 3), 0), None, 1.5),
         serving.Row("ours", load.Load(30, (1, 2, 3), 0), load.Load(1, (1, 2, 4.5), 0), 2.5),
         serving.Row("usual", load.Load(10, (1, 2, 3), 5), None, 7.5),
     ]
-    ours, usual = serving.table(rows).splitlines()[1:]
-    assert "3.00" in ours and ours.endswith("4.5")
-    assert "1.00" in usual and usual.split()[-1] == "7.50"
+    _, bare, ours, usual = serving.table(rows).splitlines()
+    assert bare.split()[2:4] == ["1.00", "4.00"] and ours.split()[2:4] == ["0.75", "3.00"] and ours.endswith("4.5")
+    assert usual.split()[2:4] == ["0.25", "1.00"] and usual.split()[-1] == "7.50"
 
 
 def test_processor_time_of_a_process_tree():
