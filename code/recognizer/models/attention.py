@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from recognizer.models.base import Memory, RecurrentRecognizer
 from recognizer.models.common import ConvRecognizer
 from recognizer.models.conv import CellEncoder
-from recognizer.models.layers import AdditiveAttention, additive_mask, grid_positions, size_mask
+from recognizer.models.layers import AdditiveAttention, additive_mask, bridge, grid_positions, size_mask
 
 
 class AttentionSizes(BaseModel):
@@ -23,7 +23,8 @@ class AttentionSizes(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     stem: int = Field(32, ge=8, description="channels of the first convolution")
-    width: int = Field(256, ge=32, description="width of features, LSTM states and attention")
+    width: int = Field(256, ge=32, description="of features and the encoder's LSTM")
+    decoder_width: int | None = Field(None, ge=32, description="of the decoder's LSTM and attention; else `width`")
     encoder_layers: int = Field(1, ge=1, description="bidirectional LSTM layers along the rows")
     decoder_layers: int = Field(1, ge=1, description="LSTM layers of the decoder")
     dropout: float = Field(0.0, ge=0, lt=1, description="of LSTM inputs and outputs")
@@ -130,7 +131,9 @@ class AttentionRecognizer(ConvRecognizer, RecurrentRecognizer):
         self.norm = nn.LayerNorm(sizes.width)
         self.layers = nn.ModuleList(RowLSTM(sizes.width) for _ in range(sizes.encoder_layers))
         self.dropout = nn.Dropout(sizes.dropout)
-        self.decoder = AttentionDecoder(vocabulary, sizes.width, sizes.decoder_layers, sizes.dropout)
+        dim = sizes.decoder_width or sizes.width
+        self.bridge = bridge(sizes.width, dim)
+        self.decoder = AttentionDecoder(vocabulary, dim, sizes.decoder_layers, sizes.dropout)
 
     def encode(self, images: Tensor, sizes: Tensor) -> Memory:
         x = self.features(images, sizes)
@@ -140,7 +143,7 @@ class AttentionRecognizer(ConvRecognizer, RecurrentRecognizer):
         for layer in self.layers:
             x = layer(self.dropout(x), columns)  # (B, h, w, D)
         keep = size_mask(sizes, height, width, self.stride).flatten(1)  # (B, N)
-        return self.decoder.memory(x.flatten(1, 2), keep)
+        return self.decoder.memory(self.bridge(x.flatten(1, 2)), keep)
 
     def decode(self, memory: Memory, tokens: Tensor, given: Tensor | None = None) -> Tensor:
         return self.decoder(tokens, memory, given)

@@ -28,7 +28,10 @@ class TransformerRecognizer(ConvRecognizer):
         return self.decoder(memory, tokens)
 
     def adopt_symbols(self, head: nn.Linear) -> None:
-        self.decoder.adopt_symbols(head)
+        if (
+            head.in_features == self.decoder.output.in_features
+        ):  # else the decoder sees other features than the head did
+            self.decoder.adopt_symbols(head)
 
     def prefix(self, memory: Memory) -> Tensor:
         return self.decoder.empty_past(memory)

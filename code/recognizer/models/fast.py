@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from recognizer.models.base import Memory
 from recognizer.models.common import TransformerRecognizer
 from recognizer.models.conv import CellEncoder
-from recognizer.models.layers import EncoderLayer, TransformerDecoder, additive_mask, grid_positions, size_mask
+from recognizer.models.layers import EncoderLayer, TransformerDecoder, additive_mask, bridge, grid_positions, size_mask
 
 
 class FastSizes(BaseModel):
@@ -20,7 +20,8 @@ class FastSizes(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     stem: int = Field(24, ge=8, description="channels of the first convolution")
-    width: int = Field(192, ge=32, description="width of the transformer layers")
+    width: int = Field(192, ge=32, description="of the encoder's layers")
+    decoder_width: int | None = Field(None, ge=32, description="of the decoder's layers; else `width`")
     blocks: int = Field(1, ge=0, description="residual blocks at each of the two smallest sizes of the picture")
     encoder_layers: int = Field(1, ge=0)
     decoder_layers: int = Field(3, ge=1)
@@ -31,6 +32,8 @@ class FastSizes(BaseModel):
     def _heads_divide_width(self) -> FastSizes:
         if self.width % self.heads or self.width % 4:
             raise ValueError(f"width {self.width} must be a multiple of heads ({self.heads}) and of 4")
+        if (self.decoder_width or 0) % (2 * self.heads):
+            raise ValueError(f"decoder_width {self.decoder_width} must be a multiple of twice the heads ({self.heads})")
         return self
 
 
@@ -47,14 +50,10 @@ class FastRecognizer(TransformerRecognizer):
             EncoderLayer(sizes.width, sizes.heads, 2 * sizes.width, sizes.dropout) for _ in range(sizes.encoder_layers)
         )
         self.memory_norm = nn.LayerNorm(sizes.width)
+        dim = sizes.decoder_width or sizes.width
+        self.bridge = bridge(sizes.width, dim)
         self.decoder = TransformerDecoder(
-            vocabulary,
-            sizes.width,
-            sizes.decoder_layers,
-            sizes.heads,
-            2 * sizes.width,
-            sizes.dropout,
-            max_tokens,
+            vocabulary, dim, sizes.decoder_layers, sizes.heads, 2 * dim, sizes.dropout, max_tokens
         )
 
     def encode(self, images: Tensor, sizes: Tensor) -> Memory:
@@ -65,4 +64,4 @@ class FastRecognizer(TransformerRecognizer):
         attention_mask = additive_mask(keep, x.dtype)[:, None, None]  # (B, 1, 1, N)
         for layer in self.layers:
             x = layer(x, attention_mask)  # (B, N, D)
-        return self.decoder.memory(self.memory_norm(x), keep)
+        return self.decoder.memory(self.bridge(self.memory_norm(x)), keep)

@@ -175,6 +175,11 @@ class AdditiveAttention(nn.Module):
         return scores.softmax(dim=2) @ values
 
 
+def bridge(dim: int, other: int) -> nn.Module:
+    """From the encoder's width to the decoder's; nothing where they are the same."""
+    return nn.Identity() if dim == other else nn.Linear(dim, other)
+
+
 class FeedForward(nn.Sequential):
     def __init__(self, dim: int, hidden: int, dropout: float) -> None:
         super().__init__(nn.Linear(dim, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, dim))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from recognizer.models.base import Memory
 from recognizer.models.common import TransformerRecognizer
 from recognizer.models.conv import ConvEncoder
-from recognizer.models.layers import Attention, TransformerDecoder, additive_mask, sinusoid, size_mask
+from recognizer.models.layers import Attention, TransformerDecoder, additive_mask, bridge, sinusoid, size_mask
 
 
 class SatrnSizes(BaseModel):
@@ -23,7 +23,8 @@ class SatrnSizes(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     stem: int = Field(32, ge=8, description="channels of the first convolution")
-    width: int = Field(256, ge=32, description="width of the transformer layers")
+    width: int = Field(256, ge=32, description="of the encoder's layers")
+    decoder_width: int | None = Field(None, ge=32, description="of the decoder's layers; else `width`")
     encoder_layers: int = Field(4, ge=1, description="layers of self-attention over the grid")
     decoder_layers: int = Field(3, ge=1, description="layers of the decoder")
     heads: int = Field(8, ge=1, description="attention heads of every layer")
@@ -33,6 +34,8 @@ class SatrnSizes(BaseModel):
     def _heads_divide_width(self) -> SatrnSizes:
         if self.width % self.heads or self.width % 2:
             raise ValueError(f"width {self.width} must be even and a multiple of heads ({self.heads})")
+        if (self.decoder_width or 0) % (2 * self.heads):
+            raise ValueError(f"decoder_width {self.decoder_width} must be a multiple of twice the heads ({self.heads})")
         return self
 
 
@@ -101,14 +104,10 @@ class SatrnRecognizer(TransformerRecognizer):
             SatrnLayer(sizes.width, sizes.heads, 2 * sizes.width, sizes.dropout) for _ in range(sizes.encoder_layers)
         )
         self.memory_norm = nn.LayerNorm(sizes.width)
+        dim = sizes.decoder_width or sizes.width
+        self.bridge = bridge(sizes.width, dim)
         self.decoder = TransformerDecoder(
-            vocabulary,
-            sizes.width,
-            sizes.decoder_layers,
-            sizes.heads,
-            2 * sizes.width,
-            sizes.dropout,
-            max_tokens,
+            vocabulary, dim, sizes.decoder_layers, sizes.heads, 2 * dim, sizes.dropout, max_tokens
         )
 
     def encode(self, images: Tensor, sizes: Tensor) -> Memory:
@@ -119,4 +118,4 @@ class SatrnRecognizer(TransformerRecognizer):
         x = self.positions(x, mask)
         for layer in self.layers:
             x = layer(x, mask, attention_mask)
-        return self.decoder.memory(self.memory_norm(x).flatten(1, 2), keep)
+        return self.decoder.memory(self.bridge(self.memory_norm(x)).flatten(1, 2), keep)

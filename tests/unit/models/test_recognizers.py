@@ -252,6 +252,24 @@ def test_one_file_adds_a_recognizer(tmp_path: Path) -> None:
     assert model.check_golden() > 0 and model.version.startswith("mine-")
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["attention", "fast", "satrn"])
+def test_encoder_and_decoder_have_widths_of_their_own(name: str) -> None:
+    like, slim = (build(name, VOCABULARY, MAX_TOKENS, {**SMALL[name], "decoder_width": d}).eval() for d in (48, 32))
+    assert {key: value.shape for key, value in like.state_dict().items()} == {
+        key: value.shape for key, value in random_model(name).state_dict().items()
+    }
+
+    def count(model: FormulaRecognizer, part: str) -> int:
+        return sum(parameter.numel() for parameter in model.get_submodule(part).parameters())
+
+    assert count(slim, "decoder") < 0.7 * count(like, "decoder") and count(slim, "conv") == count(like, "conv")
+    images, sizes = pictures((48, 160), (33, 90))
+    memory, ids = slim.encode(images, sizes), tokens(2)
+    torch.testing.assert_close(step_by_step(slim, memory, ids), slim.decode(memory, ids), atol=1e-5, rtol=0)
+    slim.adopt_symbols(torch.nn.Linear(48, VOCABULARY))
+
+
 def test_an_unknown_recognizer_or_size_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="'resnet' is not one of"):
         build("resnet", VOCABULARY, MAX_TOKENS, {})
@@ -265,6 +283,7 @@ def test_an_unknown_recognizer_or_size_is_refused_by_name() -> None:
         ("attention", {"width": 50}, "width 50 must be a multiple of 4"),
         ("fast", {"width": 50}, "width 50 must be a multiple of heads"),
         ("satrn", {"heads": 7}, r"width 256 must be even and a multiple of heads \(7\)"),
+        ("fast", {"decoder_width": 50}, r"decoder_width 50 must be a multiple of twice the heads \(6\)"),
         ("srn", {"width": 50}, "width 50 must be a multiple of heads"),
     ],
 )
