@@ -3,6 +3,7 @@
 The path of a request, one file for each step:
 
     __main__ -> gunicorn_server   settings from the environment, then gunicorn with threads; drains on SIGTERM
+    connections                   a request is collected before it takes a thread; its time begins at its first byte
     app                           routes and HTTP
     bodies, records               a body is read to its end; one of many records again, a window of them at a time
     service                       admission, deadline, the running model

@@ -6,18 +6,18 @@ import hmac
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
-from io import BytesIO
 from itertools import chain
-from typing import IO, Any
+from typing import Any
 
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from container.serve import bodies, client, errors, logs, metrics, model_routes, openapi, page
-from container.serve.handler import Call
+from container.serve.connections import Socket
+from container.serve.handler import Call, Reply
 from container.serve.metrics import Metrics
 from container.serve.multi_model import MultiModel
 from container.serve.service import Service
@@ -93,29 +93,32 @@ def _transform_payload_mb(settings: Settings) -> int:
 
 
 def _invoke(settings: Settings, admission: AbstractContextManager[Service]) -> Response:
-    """Answers the request with the model that admits it; an answer in parts stays admitted until its end."""
+    """Answers the request with the model that admits it; an answer in parts stays admitted until its end.
+
+    It takes room only once its body is there: who sends slowly takes none from others.
+    """
     with ExitStack() as admitted:
-        service = admitted.enter_context(admission)
-        call, is_wanted = _call(settings), _is_wanted()
+        service, body = admitted.enter_context(admission), admitted.enter_context(bodies.spool())
+        source, length = request.environ["wsgi.input"], request.content_length or 0
+        is_small = bodies.read_into(body, source, length, settings.max_payload_mb) <= bodies.IN_MEMORY
+        admitted.enter_context(service.room())
+        call, (is_wanted, deadline) = _call(settings), _waiting()
         if service.takes_records(call.content_type):
-            return _answer_records(settings, service, call, is_wanted, admitted)
-        _read_body(body := BytesIO(), settings.max_payload_mb)
-        call = call._replace(body=body.getvalue())
+            parts = service.answer_records(call, body, is_wanted, deadline, at_once=is_small)
+            return _answer_records(parts, is_small, admitted)
+        call = call._replace(body=body.read())
+        body.close()  # it would be in memory twice
         if EVENT_STREAM in call.accept.lower():
-            response = _in_parts(service.stream(call, is_wanted), f"{EVENT_STREAM}; charset=utf-8", admitted)
+            events = service.stream(call, is_wanted, deadline)
+            response = _in_parts(events, f"{EVENT_STREAM}; charset=utf-8", admitted)
             response.headers["Cache-Control"] = "no-cache"
             return response
-        answer, content_type = service.answer(call, is_wanted)
+        answer, content_type = service.answer(call, is_wanted, deadline)
     return Response(answer, content_type=content_type)
 
 
-def _answer_records(
-    settings: Settings, service: Service, call: Call, is_wanted: Callable[[], bool], admitted: ExitStack
-) -> Response:
+def _answer_records(parts: Generator[Reply, None, None], is_small: bool, admitted: ExitStack) -> Response:
     """A small body's answer is sent when it is complete; a large one's begins with the first window of records."""
-    body = admitted.enter_context(bodies.spool())
-    is_small = _read_body(body, settings.max_payload_mb) <= bodies.IN_MEMORY
-    parts = service.answer_records(call, body, is_wanted, at_once=is_small)
     admitted.callback(parts.close)
     first = next(parts)  # what is refused with a status of its own is refused by now
     if is_small:
@@ -146,13 +149,10 @@ def _pairs(text: str) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def _is_wanted() -> Callable[[], bool]:
-    connection = request.environ["gunicorn.socket"]
-    return lambda: not client.has_hung_up(connection)
-
-
-def _read_body(sink: IO[bytes], limit_mb: int) -> int:
-    return bodies.read_into(sink, request.environ["wsgi.input"], request.content_length or 0, limit_mb)
+def _waiting() -> tuple[Callable[[], bool], float]:
+    """Whether the client still waits, and until when (time.monotonic): counted from the request's first byte."""
+    connection: Socket = request.environ["gunicorn.socket"]
+    return lambda: not client.has_hung_up(connection), connection.deadline
 
 
 def _begin() -> None:

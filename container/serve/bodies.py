@@ -40,7 +40,7 @@ def read_into(sink: IO[bytes], source: IO[bytes], length: int, limit_mb: int) ->
     limit, size = limit_mb * 1024 * 1024, 0
     if length > limit:
         raise errors.payload_too_large(limit_mb)
-    while piece := _receive(source):
+    while piece := receive(source, PIECE):
         size += len(piece)
         if size > limit:
             raise errors.payload_too_large(limit_mb)
@@ -54,11 +54,12 @@ def read_into(sink: IO[bytes], source: IO[bytes], length: int, limit_mb: int) ->
     return size
 
 
-def _receive(source: IO[bytes]) -> bytes:
+def receive(source: IO[bytes], size: int) -> bytes:
+    """Up to `size` bytes, less only at the end. Raises: ServeError: 408 `body_timeout`, 400 `incomplete_body`."""
     try:
-        return source.read(PIECE)
+        return source.read(size)
     except TimeoutError:
-        raise errors.ServeError(408, "body_timeout", "the body stopped arriving") from None
+        raise errors.late() from None
     except OSError as error:
         raise errors.ServeError(400, "incomplete_body", f"the body ended early: {error}") from None
 

@@ -42,6 +42,14 @@ def unloaded() -> ServeError:
     return ServeError(503, "unloaded", "the model was unloaded while this request was still arriving", retry_after=1)
 
 
+def late() -> ServeError:
+    return ServeError(408, "body_timeout", "the request stopped arriving, or came too slowly")
+
+
+def head_too_large() -> ServeError:
+    return ServeError(431, "head_too_large", "the request's head has no end; send fewer or shorter headers")
+
+
 def client_gone() -> ServeError:
     """For the log and the metrics, with nginx's status: nobody reads this answer."""
     return ServeError(499, "client_gone", "the client closed the connection before its turn came")
@@ -91,6 +99,13 @@ def to_response(error: ServeError) -> Response:
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     return response
+
+
+def to_bytes(error: ServeError) -> bytes:
+    """The whole answer, for a request that reaches no thread, after which its connection is closed."""
+    response = to_response(error)
+    response.headers["Connection"] = "close"
+    return f"HTTP/1.1 {response.status}\r\n{response.headers}".encode() + response.data
 
 
 def http_code(status: int) -> str:

@@ -1,11 +1,12 @@
 """gunicorn, set up in code for this one application: threads, nothing written to disk, a stop that loses nothing.
 
-Four things differ from gunicorn 27's threaded worker:
+Five things differ from gunicorn 27's threaded worker:
   * On SIGTERM it leaves connections that the kernel has accepted but it has not (they would be reset: its issue
     3397). Here those are taken in first, then the port is closed, so that new clients are refused at once.
-  * It gives each new connection a thread for up to 5 s, data or none. Here a thread is taken once data is there:
-    idle connections can't keep /ping waiting.
-  * It reads without a time limit. Here a client that stops in the middle of its request is dropped.
+  * It gives a connection a thread as soon as data is there, or for up to 5 s before. Here it waits until the request is
+    there as a whole (connections.py), or its head, if the body is large; of those only so many at a time get a thread.
+  * It reads without a time limit. Here a request has to arrive, and be answered, before its deadline.
+  * Its main loop waits for up to 2 s for each client to close its side. Here it goes on meanwhile.
   * It stays whatever becomes of the model. Here a worker that can't answer any more makes room for a new one.
 """
 
@@ -15,19 +16,24 @@ import logging
 import os
 import resource
 import shutil
+import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from selectors import EVENT_READ
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
-from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
-from container.serve import logs
+from container.serve import errors, logs
 from container.serve.app import create_app
+from container.serve.connections import Arrived, Connection
 from container.serve.metrics import Metrics, forget_worker, share_folder
 from container.serve.multi_model import MultiModel
 from container.serve.settings import Settings
@@ -36,11 +42,12 @@ from container.serve.single_model import SingleModel
 BROKEN_SECONDS = 1  # for what is inside a worker that can't answer
 STOP_SECONDS = 27  # SageMaker kills 30 s after SIGTERM (S4)
 GIVE_UP_SECONDS = 23  # by then, whatever is still inside gets its 503
-READ_SECONDS = 20  # longest pause of a client within a request
+LEAVE_SECONDS = 2  # for a client to close its side; closed before, the connection would be reset and lose the answer
 KEEPALIVE_SECONDS = 65  # above the idle time of usual load balancers: they close first, so no request is lost
 OTHER_FILES = 100  # a worker opens besides its connections, at most
 SWITCH_SECONDS = 0.0005  # a thread that computes gives way to /ping after this; Python's default is ten times as long
-SPARE_THREADS = 16  # besides those for admitted requests: for /ping and for saying 503
+SPARE_THREADS = 16  # besides those for admitted and arriving requests: for /ping and for saying 503
+CLOSING = ("503", "408")  # other workers may have room; what is left of a late body is no request
 
 WSGIApplication = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -57,7 +64,7 @@ class Server(BaseApplication):
         super().__init__()
 
     def load_config(self) -> None:
-        threads = self.settings.queue_size + SPARE_THREADS
+        threads = 2 * self.settings.queue_size + SPARE_THREADS  # for requests that are there, and for large ones
         options = {
             "bind": f"0.0.0.0:{self.settings.port}",
             "workers": self.settings.worker_count,
@@ -80,15 +87,15 @@ class Server(BaseApplication):
         sys.setswitchinterval(SWITCH_SECONDS)
         metrics = Metrics()
         self.models.start(metrics)
-        return closing_if_unavailable(create_app(self.settings, self.models, metrics))
+        return closing_after_some(create_app(self.settings, self.models, metrics))
 
 
-def closing_if_unavailable(app: WSGIApplication) -> WSGIApplication:
-    """Ends the connection after a 503, so that the client's next try can reach a worker that has room."""
+def closing_after_some(app: WSGIApplication) -> WSGIApplication:
+    """Ends the connection after a 503, so that the client's next try can reach a worker that has room, and a 408."""
 
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         def start(status: str, *further: Any) -> Any:
-            if status.startswith("503"):
+            if status.startswith(CLOSING):
                 start_response.__self__.force_close()  # gunicorn ignores the header with which others say it
             return start_response(status, *further)
 
@@ -97,31 +104,127 @@ def closing_if_unavailable(app: WSGIApplication) -> WSGIApplication:
     return application
 
 
-class Connection(TConn):
-    """A connection whose reads and writes time out."""
-
-    def init(self) -> None:
-        super().init()
-        self.sock.settimeout(READ_SECONDS)
-
-
 class Worker(ThreadWorker):
     """gunicorn's threaded worker with the differences that the head of this file lists."""
 
     alive: bool  # its main loop goes on
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        # A connection is in one of these, in the order of their timeouts, or has a thread: silent ones, those with a
+        # part of a request, those that are closed on our side.
+        self.keepalived_conns: deque[Connection] = deque()
+        self.pending_conns: deque[Connection] = deque()
+        self.leaving_conns: deque[Connection] = deque()
+        self.uploads: set[Connection] = set()  # of those with a thread: it has to read the body
+
     def accept(self, listener: Any) -> bool:
-        """Takes one connection in, if there is one; it gets a thread when its first bytes arrive."""
+        """Takes one connection in, if there is one."""
         try:
             client, address = listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return False
         self.nr_conns += 1
-        connection = Connection(self.cfg, client, address, listener.getsockname())
-        connection.timeout = time.monotonic() + self.cfg.keepalive
-        self.pending_conns.append(connection)
-        self.poller.register(client, EVENT_READ, partial(self.on_pending_socket_readable, connection))
+        self._await_request(Connection(self.cfg, client, address, listener.getsockname()))
         return True
+
+    def finish_request(self, conn: Connection, fs: Future[bool]) -> None:
+        """A thread is done with the connection, whose answer may have promised to keep it."""
+        self.uploads.discard(conn)
+        if fs.cancelled() or fs.exception() or not fs.result():
+            self._leave(conn)
+            return
+        conn.take_back()
+        if conn.received:
+            self._begin(conn)
+        else:
+            self._await_request(conn)
+
+    def murder_pending(self) -> None:
+        """gunicorn's main loop calls this when it has woken up: ends what has taken too long."""
+        now = time.monotonic()
+        while self.pending_conns and self.pending_conns[0].timeout <= now:
+            connection = self._stop_waiting(self.pending_conns, self.pending_conns[0])
+            self._refuse(connection, errors.late())
+        while self.leaving_conns and self.leaving_conns[0].timeout <= now:
+            self._close(self._stop_waiting(self.leaving_conns, self.leaving_conns[0]))
+
+    def _await_request(self, connection: Connection) -> None:
+        seconds = self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER
+        self._wait(self.keepalived_conns, connection, time.monotonic() + seconds, self._on_first_bytes)
+
+    def _on_first_bytes(self, connection: Connection, _: Any) -> None:
+        if not connection.receive():
+            return
+        self._stop_waiting(self.keepalived_conns, connection)
+        if connection.received:
+            self._begin(connection)
+        else:
+            self._close(connection)
+
+    def _begin(self, connection: Connection) -> None:
+        connection.sock.deadline = time.monotonic() + self.app.settings.request_timeout
+        if connection.arrived() is Arrived.PART:
+            self._wait(self.pending_conns, connection, connection.sock.deadline, self._on_further_bytes)
+        else:
+            self._hand_over(connection)
+
+    def _on_further_bytes(self, connection: Connection, _: Any) -> None:
+        if connection.receive() and connection.arrived() is not Arrived.PART:
+            self._hand_over(self._stop_waiting(self.pending_conns, connection))
+
+    def _hand_over(self, connection: Connection) -> None:
+        """To a thread, which won't have to wait for the client; or else as one of a few."""
+        arrived = connection.arrived()
+        if arrived is Arrived.TOO_LONG:
+            self._refuse(connection, errors.head_too_large())
+        elif arrived is Arrived.HEAD and len(self.uploads) >= self.app.settings.queue_size:
+            self._refuse(connection, errors.overloaded(len(self.uploads)))
+        else:
+            if arrived is Arrived.HEAD:
+                self.uploads.add(connection)
+            self.enqueue_req(connection)
+
+    def _refuse(self, connection: Connection, error: errors.ServeError) -> None:
+        log.info("refused", extra={"fields": {"status": error.status, "error_code": error.code}})
+        with suppress(OSError):
+            connection.sock.send(errors.to_bytes(error), socket.MSG_DONTWAIT)
+        self._leave(connection)
+
+    def _leave(self, connection: Connection) -> None:
+        """Closes our side, and waits a while for the client to have read what was sent and to close its own."""
+        try:
+            connection.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._close(connection)
+        else:
+            self._wait(self.leaving_conns, connection, time.monotonic() + LEAVE_SECONDS, self._on_last_bytes)
+
+    def _on_last_bytes(self, connection: Connection, _: Any) -> None:
+        connection.receive()
+        connection.received.clear()
+        if connection.is_ended:
+            self._close(self._stop_waiting(self.leaving_conns, connection))
+
+    def _wait(
+        self,
+        queue: deque[Connection],
+        connection: Connection,
+        timeout: float,
+        on_readable: Callable[[Connection, Any], None],
+    ) -> None:
+        connection.timeout = timeout
+        queue.append(connection)
+        self.poller.register(connection.sock, EVENT_READ, partial(on_readable, connection))
+
+    def _stop_waiting(self, queue: deque[Connection], connection: Connection) -> Connection:
+        queue.remove(connection)
+        self.poller.unregister(connection.sock)
+        return connection
+
+    def _close(self, connection: Connection) -> None:
+        self.nr_conns -= 1
+        connection.close()
 
     def notify(self) -> None:
         """gunicorn's main loop calls this at least once a second."""
@@ -142,9 +245,9 @@ class Worker(ThreadWorker):
             while self.accept(listener):
                 pass
             listener.close()
-        linger = time.monotonic() + STOP_KEEPALIVE_LINGER
-        for connection in self.pending_conns:  # silent so far: not for long any more
-            connection.timeout = min(connection.timeout, linger)
+        give_up = time.monotonic() + GIVE_UP_SECONDS
+        for connection in self.pending_conns:
+            connection.timeout = min(connection.timeout, give_up)
         self.app.models.stop(BROKEN_SECONDS if self.app.models.needs_new_process() else GIVE_UP_SECONDS)
 
 

@@ -14,6 +14,7 @@ from flask import Flask, Response, jsonify, request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from werkzeug.routing import UnicodeConverter
 
+from container.serve import bodies
 from container.serve.errors import ServeError
 from container.serve.multi_model import MultiModel
 from container.serve.service import Service
@@ -86,7 +87,7 @@ def add_to(app: Flask, models: MultiModel, invoke: Callable[[AbstractContextMana
 
 def _load_body() -> Load:
     """Raises: ServeError: 400 `invalid_body`, 413 `payload_too_large`."""
-    body = request.stream.read(LONGEST_LOAD + 1)
+    body = bodies.receive(request.stream, LONGEST_LOAD + 1)
     if len(body) > LONGEST_LOAD:
         raise ServeError(413, "payload_too_large", f"the body is over {LONGEST_LOAD} bytes")
     try:

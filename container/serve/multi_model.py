@@ -98,7 +98,7 @@ class MultiModel:
 
     @contextmanager
     def admit(self, name: str) -> Iterator[Service]:
-        """Room for one request at the model.
+        """For a request at the model, which stays loaded until it is answered.
 
         Raises:
             ServeError: 404 `model_not_loaded`, 503 `not_ready` or `overloaded`.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from flask import Blueprint, Response, request, send_from_directory
 
+from container.serve import bodies
 from container.serve.errors import ServeError
 from container.serve.mathml import to_mathml
 
@@ -44,7 +45,7 @@ def mathml() -> Response:
     Raises:
         ServeError: 400 `invalid_text`, 413 `payload_too_large`, 422 `not_typesettable`.
     """
-    body = request.stream.read(LONGEST_LATEX + 1)
+    body = bodies.receive(request.stream, LONGEST_LATEX + 1)
     if len(body) > LONGEST_LATEX:
         raise ServeError(413, "payload_too_large", f"the LaTeX is over {LONGEST_LATEX} bytes")
     try:

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -62,25 +62,32 @@ class Shared:
         self.settings, self.metrics = settings, metrics
         self.capture = Capture.from_settings(settings)
         # One bound for all models: what it bounds, threads and bodies in memory, belongs to the process.
-        self._slots = threading.BoundedSemaphore(settings.queue_size)
+        self._lock, self._inside = threading.Lock(), 0
         self.cores = max(1, suggested_threads() // settings.worker_count)
         # A crowd that comes at once decodes a few at a time: a hundred threads at it kept /ping waiting for seconds.
         self.decoding = threading.BoundedSemaphore(self.cores)
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Room for one request, from its first byte to its last.
+        """Room for one request, from the last byte of its body to the last of its answer.
 
         Raises:
             ServeError: 503 `overloaded`.
         """
-        if not self._slots.acquire(blocking=False):
-            raise errors.overloaded(self.settings.queue_size)
+        with self._lock:
+            self.check_room()
+            self._inside += 1
         try:
             with self.metrics.requests_admitted.track_inprogress():
                 yield
         finally:
-            self._slots.release()
+            with self._lock:
+                self._inside -= 1
+
+    def check_room(self) -> None:
+        """Raises: ServeError: 503 `overloaded`, as `slot` would now."""
+        if self._inside >= self.settings.queue_size:
+            raise errors.overloaded(self._inside)
 
 
 class Service:
@@ -138,27 +145,31 @@ class Service:
 
     @contextmanager
     def admit(self) -> Iterator[Service]:
-        """Room for one request at this model, from its first byte to its last.
+        """For a request whose body may still be arriving; what can be refused by now needn't arrive.
 
         Raises:
             ServeError: 503 `not_ready` or `overloaded`.
         """
         if problem := self.problem():
             raise errors.not_ready(problem)
-        with self._shared.slot():
-            yield self
+        self._shared.check_room()
+        yield self
 
-    def answer(self, call: Call, is_wanted: Callable[[], bool]) -> Reply:
+    def room(self) -> AbstractContextManager[None]:
+        """Room for an admitted request whose body is there. Raises: ServeError: 503 `overloaded`."""
+        return self._shared.slot()
+
+    def answer(self, call: Call, is_wanted: Callable[[], bool], deadline: float) -> Reply:
         """Answers an admitted request.
 
         Args:
             is_wanted: whether its client still waits. The model is spared what nobody waits for.
+            deadline: of time.monotonic().
 
         Raises:
             ServeError: 503 `deadline_exceeded`, 499 `client_gone`, 400 `too_nested`.
             Exception: what the handler's functions raise.
         """
-        deadline = self._deadline()
         if not self._loaded_handler().joins_requests:
             (future,) = self._submit([call], is_wanted)
             _raise_if_all_failed(self._wait([future], deadline))
@@ -174,7 +185,7 @@ class Service:
         return self._loaded_handler().takes_records(content_type)
 
     def answer_records(
-        self, call: Call, body: IO[bytes], is_wanted: Callable[[], bool], at_once: bool
+        self, call: Call, body: IO[bytes], is_wanted: Callable[[], bool], deadline: float, at_once: bool
     ) -> Generator[Reply, None, None]:
         """Answers an admitted request with a record on each line of `body`, in parts of one content type.
 
@@ -182,6 +193,8 @@ class Service:
         and other requests wait for no more than that.
 
         Args:
+            deadline: of time.monotonic(), for all of it; under batch transform, which waits for up to an hour, each
+                window has a request's time instead.
             at_once: gives one part, the whole answer, with the errors of `answer`. Else, if `call.accept` asks for
                 lines, a part for each window: the first raises those errors, and further ones have an error row for
                 each record that the model fails for.
@@ -192,7 +205,7 @@ class Service:
         """
         handler = self._loaded_handler()
         start = handler.encode_no_rows(call.accept)  # refuses a type that can't be given, before any work
-        with closing(self._windows(call, body, is_wanted)) as windows:
+        with closing(self._windows(call, body, is_wanted, deadline)) as windows:
             first = next(windows)
             if at_once or not handler.gives_lines(start.content_type):
                 whole = Answered(first.request, list(first.rows), list(first.failures))
@@ -210,7 +223,7 @@ class Service:
             except Exception as error:
                 raise self._broken_off(error) from None
 
-    def stream(self, call: Call, is_wanted: Callable[[], bool]) -> Iterator[str]:
+    def stream(self, call: Call, is_wanted: Callable[[], bool], deadline: float) -> Iterator[str]:
         """Answers an admitted request with server-sent events, each token as soon as it is decided.
 
         The model goes on at its own speed, as for any picture, however slowly the client reads.
@@ -218,7 +231,7 @@ class Service:
         Raises:
             RequestError, ServeError: what can be refused before the first event.
         """
-        handler, deadline, request_id = self._loaded_handler(), self._deadline(), logs.REQUEST.get()["request_id"]
+        handler, request_id = self._loaded_handler(), logs.REQUEST.get()["request_id"]
         if not handler.can_stream:
             raise ServeError(406, "not_acceptable", "this model's own inference.py has no stream_fn; ask for JSON")
         with self._is_arriving(), self._metrics.time("decode_image"):
@@ -302,21 +315,17 @@ class Service:
             lanes=min(LANES, self._shared.cores) if handler.is_builtin else 1,
         )
 
-    def _deadline(self) -> float:
-        return time.monotonic() + self._settings.request_timeout
-
-    def _windows(self, call: Call, body: IO[bytes], is_wanted: Callable[[], bool]) -> Generator[Answered, None, None]:
-        """The answered windows of records, in order: one is decoded while the model works on the one before.
-
-        The request has its time as any other; under batch transform, which waits for up to an hour, each window has.
-        """
-        request_id, deadline = logs.REQUEST.get()["request_id"], self._deadline()
+    def _windows(
+        self, call: Call, body: IO[bytes], is_wanted: Callable[[], bool], deadline: float
+    ) -> Generator[Answered, None, None]:
+        """The answered windows of records, in order: one is decoded while the model works on the one before."""
+        request_id = logs.REQUEST.get()["request_id"]
         sent: deque[Sent] = deque()
         number = 0
         try:
             for window in records.windows(body, self._settings.batch_size):
                 if self._settings.is_batch:
-                    deadline = self._deadline()
+                    deadline = time.monotonic() + self._settings.request_timeout
                 sent.append(self._send(partial(Handler.decode_records, call=call, records=window), deadline, is_wanted))
                 if len(sent) > 1:
                     yield self._receive(sent.popleft(), f"{request_id}-{number}")
