@@ -6,12 +6,13 @@ import json
 import os
 import signal
 import statistics
+import sys
 import threading
 import time
 
 import pytest
 
-from tests.support.handlers import replace_handler, slow_down
+from tests.support.handlers import add_to_handler, burn, replace_handler, slow_down
 from tests.support.server import Server
 from tests.support.tiny_model import formula_picture, png
 
@@ -134,6 +135,36 @@ def test_S02_a_process_that_cant_answer_any_more_is_replaced(own_base_dir):
         assert reply.status == 200 and int(reply.body) == server.workers()[0] != worker
 
 
+ENDLESS_ONCE = """
+_ending_predict_fn, _mark = predict_fn, Path(__file__).with_name("mark")
+
+
+def predict_fn(request, model, context=None):
+    import time
+    if not _mark.exists():
+        _mark.touch()
+        time.sleep(3600)
+    return _ending_predict_fn(request, model)
+"""
+HASTY = """
+from container.serve import __main__ as serve, service
+service.STUCK_SECONDS = 1
+raise SystemExit(serve.main())
+"""
+
+
+def test_S02_a_process_with_an_endless_call_is_replaced(own_base_dir):
+    """Here a second after the request's time, else a minute."""
+    add_to_handler(own_base_dir, ENDLESS_ONCE)
+    with Server(own_base_dir, {"SAGEMAKER_MODEL_SERVER_TIMEOUT": "1"}, [sys.executable, "-c", HASTY]) as server:
+        (worker,) = server.wait_until_ready().workers()
+        assert server.invoke(PICTURE).code == "deadline_exceeded"
+        server.wait_for_log("makes room for a new one: the model has been working on one batch")
+        server.wait_until_ready()
+        assert server.invoke(PICTURE).status == 200
+        assert worker not in server.workers()
+
+
 def test_S02_a_process_that_comes_later_tries_again_to_load(own_base_dir):
     """Where all have served before; a model that was never served stays, to say why not."""
     replace_handler(
@@ -166,8 +197,12 @@ def test_S02_a_connection_ends_with_a_503(own_base_dir):
 
 
 def test_S02_ping_does_not_queue_behind_inference(own_base_dir):
-    """More clients than the server admits, each asking again at once, while /ping is timed."""
-    slow_down(own_base_dir, 0.2)
+    """More clients than the server admits, each asking again at once, and a model that computes all the time.
+
+    `make bench-serving` shows less than 50 ms at the 99th percentile; on a machine that others use as well a few of the
+    slowest may be theirs.
+    """
+    burn(own_base_dir, 0.1)
     with Server(own_base_dir, {"SERVE_QUEUE_SIZE": "8", "SAGEMAKER_TS_BATCH_SIZE": "2"}) as server:
         server.wait_until_ready()
         done = threading.Event()
@@ -176,16 +211,18 @@ def test_S02_ping_does_not_queue_behind_inference(own_base_dir):
         def ask():
             while not done.is_set():
                 statuses.append(server.invoke(PICTURE).status)
+                time.sleep(0.02)  # the clients shall not be what takes the processor
 
         clients = [threading.Thread(target=ask) for _ in range(12)]
         for client in clients:
             client.start()
-        pings = [timed_ping(server) for _ in range(100)]
+        pings = [timed_ping(server) for _ in range(200)]
         done.set()
         for client in clients:
             client.join()
     assert set(statuses) == {200, 503}  # saturated
-    assert statistics.quantiles(pings, n=100)[94] < 0.25, sorted(pings)[-10:]
+    assert statistics.median(pings) < 0.02, pings
+    assert statistics.quantiles(pings, n=100)[94] < 0.05, sorted(pings)[-20:]
     assert max(pings) < 2
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import socket
+import statistics
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 from container.resources import suggested_threads
 from container.serve.settings import Settings
-from tests.support.handlers import add_to_handler, slow_down
+from tests.support.handlers import add_to_handler, burn, slow_down
 from tests.support.server import Server
 from tests.support.tiny_model import formula_picture, png
 
@@ -22,14 +23,19 @@ def test_S03_default_deadline_is_below_60_seconds():
 
 
 def test_S03_accepts_at_once_while_busy(own_base_dir):
-    slow_down(own_base_dir, 0.5)
+    """The kernel connects whatever the server does, so it's the answer of a new connection that is timed."""
+    burn(own_base_dir, 0.5)
     with Server(own_base_dir) as server, ThreadPoolExecutor(8) as pool:
         server.wait_until_ready()
         replies = [pool.submit(server.invoke, PICTURE) for _ in range(8)]
-        started = time.monotonic()
-        with socket.create_connection(("127.0.0.1", server.port), timeout=5):
-            assert time.monotonic() - started < 0.25
+        took = []
+        for _ in range(9):
+            started = time.monotonic()
+            assert server.ping().status == 200
+            took.append(time.monotonic() - started)
+        assert not all(reply.done() for reply in replies)
         assert {reply.result().status for reply in replies} == {200}
+    assert statistics.median(took) < 0.25, took
 
 
 def test_S03_full_queue_is_refused_at_once(own_base_dir):

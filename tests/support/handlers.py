@@ -29,6 +29,24 @@ def slow_down(base_dir: Path, seconds: float) -> Path:
     return add_to_handler(base_dir, SLOW.format(seconds=seconds))
 
 
+BURN = """
+_idle_predict_fn = predict_fn
+
+
+def predict_fn(request, model, context=None):
+    import time
+    until = time.thread_time() + {seconds}
+    while time.thread_time() < until:
+        pass
+    return _idle_predict_fn(request, model)
+"""
+
+
+def burn(base_dir: Path, seconds: float) -> Path:
+    """Makes each call of the model compute for so long in Python, whose lock it hardly leaves."""
+    return add_to_handler(base_dir, BURN.format(seconds=seconds))
+
+
 COUNT = """
 _quiet_predict_fn = predict_fn
 
