@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
 from container.serve.settings import Settings
 from tests.support.server import Server
+
+LISTEN = "0A"  # a socket's state in /proc/net/tcp
 
 
 def test_S01_default_port_is_8080():
@@ -16,6 +19,15 @@ def test_S01_default_port_is_8080():
 
 def test_S01_bind_to_port(tiny_server):
     assert tiny_server.ping().status == 200  # the fixture gives each server a port of its own
+
+
+def test_S01_it_listens_nowhere_else(tiny_server):
+    """SageMaker lets a container have the ports of SAGEMAKER_SAFE_PORT_RANGE; it needs none of them."""
+    pids = [tiny_server.process.pid, *tiny_server.workers()]
+    held = {str(file.readlink()) for pid in pids for file in Path(f"/proc/{pid}/fd").iterdir()}
+    rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+    listening = [row[1] for row in rows if row[3] == LISTEN and f"socket:[{row[9]}]" in held]
+    assert listening == [f"00000000:{tiny_server.port:04X}"]
 
 
 def test_S01_healthy_within_5_seconds(tiny_base_dir):

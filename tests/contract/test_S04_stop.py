@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
+import json
 import os
 import signal
 import threading
@@ -11,11 +13,28 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.support.handlers import slow_down
+from container.serve import bodies
+from tests.support.handlers import add_to_handler, slow_down
 from tests.support.server import Server
 from tests.support.tiny_model import formula_picture, png
 
 PICTURE = png(formula_picture())
+SLOW_PARTS = """
+import time
+
+_quick_predict_fn, _quick_stream_fn = predict_fn, stream_fn
+
+
+def predict_fn(request, model, context=None):
+    time.sleep(0.5)
+    return _quick_predict_fn(request, model)
+
+
+def stream_fn(request, model):
+    for token in _quick_stream_fn(request, model):
+        yield token
+        time.sleep(0.5)
+"""
 
 
 def test_S04_sigterm_under_load_loses_nothing(own_base_dir):
@@ -87,6 +106,31 @@ def test_S04_answers_a_request_that_is_still_arriving(tiny_base_dir):
         assert response.status == 200
         connection.close()
         assert server.finish(30)[0] == 0
+
+
+@pytest.mark.parametrize("accept", ["text/event-stream", "application/jsonlines"])
+def test_S04_an_answer_under_way_is_sent_to_its_end(own_base_dir, accept):
+    """A stream, and the rows of a large body: of both a part is there before the stop, and the rest comes after."""
+    add_to_handler(own_base_dir, SLOW_PARTS)
+    line = json.dumps({"image": base64.b64encode(PICTURE.ljust(40_000, b"\0")).decode()}).encode() + b"\n"
+    records = line * 40  # five windows
+    assert len(records) > bodies.IN_MEMORY
+    kind, body = ("image/png", PICTURE) if accept == "text/event-stream" else ("application/jsonlines", records)
+    with Server(own_base_dir) as server:
+        server.wait_until_ready()
+        connection = server.connect()
+        connection.request("POST", "/invocations", body, {"Content-Type": kind, "Accept": accept})
+        response = connection.getresponse()
+        first = response.readline()
+        server.terminate()
+        rest = response.read()
+        status, log = server.finish(30)
+        connection.close()
+    assert status == 0, log
+    if accept == "text/event-stream":
+        assert first == b"event: token\n" and rest.count(b"event: token\n") and b"event: done\n" in rest
+    else:
+        assert len((first + rest).splitlines()) == 40
 
 
 def test_S04_idle_server_ends_at_once(tiny_base_dir):
