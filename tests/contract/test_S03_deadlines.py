@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-import statistics
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -24,10 +23,11 @@ def test_S03_default_deadline_is_below_60_seconds():
 
 def test_S03_accepts_at_once_while_busy(own_base_dir):
     """The kernel connects whatever the server does, so it's the answer of a new connection that is timed."""
-    burn(own_base_dir, 0.5)
-    with Server(own_base_dir) as server, ThreadPoolExecutor(8) as pool:
+    burn(own_base_dir, 0.2)
+    with Server(own_base_dir, {"SAGEMAKER_TS_BATCH_SIZE": "1"}) as server, ThreadPoolExecutor(24) as pool:
         server.wait_until_ready()
-        replies = [pool.submit(server.invoke, PICTURE) for _ in range(8)]
+        replies = [pool.submit(server.invoke, PICTURE) for _ in range(24)]
+        server.wait_for_metric("formula_requests_admitted 24.0")
         took = []
         for _ in range(9):
             started = time.monotonic()
@@ -35,7 +35,7 @@ def test_S03_accepts_at_once_while_busy(own_base_dir):
             took.append(time.monotonic() - started)
         assert not all(reply.done() for reply in replies)
         assert {reply.result().status for reply in replies} == {200}
-    assert statistics.median(took) < 0.25, took
+    assert max(took) < 0.25
 
 
 def test_S03_full_queue_is_refused_at_once(own_base_dir):
