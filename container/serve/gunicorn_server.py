@@ -42,6 +42,7 @@ from container.serve.single_model import SingleModel
 BROKEN_SECONDS = 1  # for what is inside a worker that can't answer
 STOP_SECONDS = 27  # SageMaker kills 30 s after SIGTERM (S4)
 GIVE_UP_SECONDS = 23  # by then, whatever is still inside gets its 503
+KEPT_SECONDS = 5  # a connection among several workers: one that had accepted most would keep them, others be idle
 LEAVE_SECONDS = 2  # for a client to close its side; closed before, the connection would be reset and lose the answer
 KEEPALIVE_SECONDS = 65  # above the idle time of usual load balancers: they close first, so no request is lost
 OTHER_FILES = 100  # a worker opens besides its connections, at most
@@ -127,6 +128,11 @@ class Worker(ThreadWorker):
         self.nr_conns += 1
         self._await_request(Connection(self.cfg, client, address, listener.getsockname()))
         return True
+
+    def handle_request(self, req: Any, conn: Connection) -> bool:
+        if self.cfg.workers > 1 and time.monotonic() - conn.opened > KEPT_SECONDS:
+            req.force_close()
+        return bool(super().handle_request(req, conn))
 
     def finish_request(self, conn: Connection, fs: Future[bool]) -> None:
         """A thread is done with the connection, whose answer may have promised to keep it."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -31,6 +34,33 @@ def test_S14_workers(tiny_base_dir):
         server.wait_until_ready()
         assert len(server.workers()) == 2
         assert server.invoke(PICTURES[0]).status == 200
+
+
+def test_S14_workers_come_to_share_lasting_connections(own_base_dir):
+    """All are opened while one worker can't accept; each ends after a few seconds, and the next one is anybody's."""
+    replace_handler(
+        own_base_dir,
+        "import os, time\n"
+        "def model_fn(model_dir): ...\n"
+        "def transform_fn(model, body, content_type, accept):\n"
+        "    until = time.thread_time() + 0.01\n"
+        "    while time.thread_time() < until: pass\n"
+        "    return str(os.getpid())\n",
+    )
+    with Server(own_base_dir, {"SAGEMAKER_MODEL_SERVER_WORKERS": "2"}) as server, ThreadPoolExecutor(16) as pool:
+        stopped, _ = server.wait_until_ready().workers()
+        connections = [server.connect() for _ in range(16)]
+
+        def ask(connection: HTTPConnection) -> int:
+            connection.request("POST", "/invocations", b"")
+            return int(connection.getresponse().read())
+
+        os.kill(stopped, signal.SIGSTOP)
+        assert stopped not in map(ask, connections)
+        os.kill(stopped, signal.SIGCONT)
+        deadline = time.monotonic() + 30
+        while not 4 <= (share := [*pool.map(ask, connections)].count(stopped)) <= 12:
+            assert time.monotonic() < deadline, share
 
 
 def test_S14_by_default_a_worker_for_each_core(tiny_base_dir):
