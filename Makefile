@@ -163,7 +163,7 @@ test-browser: $(READY) ## The tests of the web page; Debian's chromium and chrom
 	REQUIRE_BROWSER=1 $(RUN) -m pytest -m browser $(PYTEST_ARGS)
 
 .PHONY: fuzz
-fuzz: $(READY) ## Send a server 10,000 bodies that no client should send (`make test` sends 1,000)
+fuzz: $(READY) ## Send servers 10,000 requests each that no client should send (`make test` sends 1,000)
 	FUZZ_BODIES=10000 $(RUN) -m pytest tests/contract/test_fuzz.py -s $(PYTEST_ARGS)
 
 .PHONY: lint

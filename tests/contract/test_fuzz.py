@@ -1,7 +1,7 @@
-"""Bodies that no client should send: whatever they are, the answer is no 5xx but 503, and the server lives on.
+"""Requests that no client should send: whatever they are, the answer is no 5xx, and the server lives on.
 
-FUZZ_BODIES sets how many are sent (`make fuzz`: 10,000). The number of a body is its seed: a failure names it, and
-`FUZZ_FIRST=NUMBER FUZZ_BODIES=1` sends that one alone.
+FUZZ_BODIES sets how many are sent to a server of one model (`make fuzz`: 10,000), and as many to one of several. The
+number of a request is its seed: a failure names it, and `FUZZ_FIRST=NUMBER FUZZ_BODIES=1` sends that one alone.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote, urlencode
 
 import cv2
+import pytest
 
 from tests.support.server import Server
 from tests.support.tiny_model import formula_picture, png
@@ -50,7 +53,9 @@ ODD: list[object] = [
 ]
 KEYS = ["image", "images", "instances", "data", ""]
 
-Request = tuple[bytes, dict[str, str]]
+FAULTS = [b"Traceback", b"recognition_failed", b"internal_error"]  # the latter two in a row, or an event, of an answer
+
+Content = tuple[bytes, dict[str, str]]
 
 
 def damaged(rng: random.Random, data: bytes) -> bytes:
@@ -91,23 +96,23 @@ def value(rng: random.Random, depth: int = 0) -> object:
             return {rng.choice(KEYS): value(rng, depth + 1) for _ in range(rng.randrange(1, 3))}
 
 
-def from_picture(rng: random.Random) -> Request:
+def from_picture(rng: random.Random) -> Content:
     return picture(rng), {"Content-Type": rng.choice(TYPES)}
 
 
-def from_json(rng: random.Random) -> Request:
+def from_json(rng: random.Random) -> Content:
     text = json.dumps(value(rng), ensure_ascii=rng.random() < 0.5).encode("utf-8", "surrogatepass")
     return rng.choice([text, text, damaged(rng, text)]), {"Content-Type": "application/json"}
 
 
-def from_deep_json(rng: random.Random) -> Request:
+def from_deep_json(rng: random.Random) -> Content:
     depth = rng.choice([10, 1000, 100_000])
     opened, closed = rng.choice([("[", "]"), ('{"image":', "}"), ('{"images":[', "]}")])
     number = rng.choice(["1" * depth, "NaN", "-Infinity", f"1e{depth}"])
     return (opened * depth + number + closed * depth).encode(), {"Content-Type": "application/json"}
 
 
-def from_lines(rng: random.Random) -> Request:
+def from_lines(rng: random.Random) -> Content:
     kind, rows = rng.choice(LINES), []
     for _ in range(rng.randrange(6)):
         text = base64.b64encode(picture(rng)).decode()
@@ -116,7 +121,7 @@ def from_lines(rng: random.Random) -> Request:
     return rng.choice([b"\n", b"\r\n", b"\r", b"\n\n"]).join(rows), {"Content-Type": kind}
 
 
-def from_form(rng: random.Random) -> Request:
+def from_form(rng: random.Random) -> Content:
     head = b'--b\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
     body = damaged(rng, head) + picture(rng) + damaged(rng, b"\r\n--b--\r\n")
     return body, {
@@ -126,7 +131,7 @@ def from_form(rng: random.Random) -> Request:
     }
 
 
-def with_odd_types(rng: random.Random) -> Request:
+def with_odd_types(rng: random.Random) -> Content:
     odd = [
         "",
         ";",
@@ -144,30 +149,105 @@ def with_odd_types(rng: random.Random) -> Request:
     }
 
 
-def with_many_headers(rng: random.Random) -> Request:
-    """Up to gunicorn's limits, 100 of 8190 bytes, and a little beyond."""
+def with_many_headers(rng: random.Random) -> Content:
+    """Up to the server's limits, 100 of 8190 bytes, and a little beyond."""
     many = {f"X-{number}": "v" * rng.choice([0, 10, 200]) for number in range(rng.choice([50, 90, 110]))}
     return picture(rng), {**many, "X-Long": "w" * rng.choice([8000, 9000]), "Content-Type": "image/png"}
 
 
-KINDS: list[Callable[[random.Random], Request]] = [
+KINDS: list[Callable[[random.Random], Content]] = [
     *(from_picture, from_json, from_lines) * 3,
     *(from_deep_json, from_form, with_odd_types, with_many_headers),
 ]
 
 
-def send(server: Server, numbers: range) -> dict[int, str]:
-    """What was wrong with the answers, by the number of the body."""
+class Request(NamedTuple):
+    method: str
+    path: str
+    body: bytes
+    headers: dict[str, str]
+
+
+OPTIONS = {
+    "beam": ["1", "2", "8", "9", "-1", "4.5", "", "x" * 1000],
+    "n_best": ["1", "8", "0", "1e9", "\uff11"],
+    "tokens": ["1", "true", "maybe"],
+    "constrained": ["true", "0", "\x00"],
+    "turn": ["auto", "off", "on"],
+    "views": ["1", "4", "5"],
+    "nonsense": ["1"],
+}
+LATEX = [
+    "\\frac",
+    "{",
+    "}",
+    "^",
+    "_",
+    "\\left(",
+    "\\begin{matrix}",
+    "&",
+    "\\\\",
+    "x",
+    "\\sqrt[",
+    "]",
+    "\xff",
+    "<",
+    "\x00",
+]
+NAMES = ["tiny", "a", "..", "/", "a/b", "%", "\x00", "\u00e9", "x" * 300]
+URLS = ["/", "..", "/etc/passwd", "\x00", "model", "x" * 5000, "file:///", "s3://a/b"]
+
+
+def asking(rng: random.Random, path: str) -> Request:
+    """For an answer to a picture or several, in some form, with some options."""
+    body, headers = rng.choice(KINDS)(rng)
+    options = {name: rng.choice(OPTIONS[name]) for name in rng.sample(list(OPTIONS), rng.choice([0, 0, 1, 2]))}
+    if options and rng.random() < 0.3:
+        text = ",".join(f"{name}={option}" for name, option in options.items() if option.isprintable())
+        headers = {**headers, "X-Amzn-SageMaker-Custom-Attributes": text.encode("ascii", "replace").decode()}
+    elif options:
+        path += "?" + urlencode(options)
+    if "Accept" not in headers and rng.random() < 0.3:
+        headers = {**headers, "Accept": rng.choice(["text/event-stream", "text/csv", "application/jsonlines"])}
+    return Request("POST", path, body, headers)
+
+
+def to_one_model(rng: random.Random) -> Request:
+    if rng.random() < 0.9:
+        return asking(rng, "/invocations")
+    latex = "".join(rng.choice(LATEX) for _ in range(rng.choice([3, 30, 3000])))
+    return Request("POST", "/mathml", latex.encode(rng.choice(["utf-8", "latin-1"])), {})
+
+
+def to_several_models(rng: random.Random) -> Request:
+    name = rng.choice(NAMES)
+    path = f"/models/{quote(name, safe='')}"
+    match rng.randrange(8):
+        case 0:
+            load = {"model_name": rng.choice([name, *ODD]), "url": rng.choice([*URLS, *ODD])}
+            text = json.dumps(rng.choice([load, value(rng)])).encode()
+            return Request("POST", "/models", rng.choice([text, damaged(rng, text)]), {})
+        case 1:
+            query = urlencode({"limit": rng.choice(["1", "0", "x", "9" * 30]), "next_page_token": name})
+            return Request("GET", f"/models?{query}", b"", {})
+        case 2:
+            return Request("GET", path, b"", {})
+        case 3 if name != "tiny":
+            return Request("DELETE", path, b"", {})
+        case _:
+            return asking(rng, f"{path}/invoke")
+
+
+def send(server: Server, make: Callable[[random.Random], Request], numbers: range) -> dict[int, str]:
+    """What was wrong with the answers, by the number of the request."""
     wrong = {}
     for number in numbers:
-        rng = random.Random(number)
-        body, headers = rng.choice(KINDS)(rng)
         try:
-            reply = server.request("POST", "/invocations", body, headers)
+            reply = server.request(*make(random.Random(number)))
         except (OSError, http.client.HTTPException) as error:
             wrong[number] = repr(error)
             continue
-        if (reply.status >= 500 and reply.status != 503) or b"Traceback" in reply.body:
+        if reply.status >= 500 or any(sign in reply.body for sign in FAULTS):
             wrong[number] = f"{reply.status} {reply.body[:300]!r}"
     return wrong
 
@@ -176,12 +256,19 @@ def resident_mb(pid: int) -> float:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def test_no_body_harms_the_server(tiny_base_dir):
-    with Server(tiny_base_dir) as server, ThreadPoolExecutor(CLIENTS) as pool:
+@pytest.mark.parametrize(
+    ("make", "environment"),
+    [(to_one_model, {"SERVE_PAGE": "1"}), (to_several_models, {"SAGEMAKER_MULTI_MODEL": "true"})],
+)
+def test_no_request_harms_the_server(tiny_base_dir, make, environment):
+    with Server(tiny_base_dir, environment) as server, ThreadPoolExecutor(CLIENTS) as pool:
         (worker,) = server.wait_until_ready().workers()
+        if make is to_several_models:
+            load = {"model_name": "tiny", "url": str(tiny_base_dir / "model")}
+            assert server.request("POST", "/models", json.dumps(load).encode()).status == 200
 
         def send_all(start: int, stop: int) -> dict[int, str]:
-            parts = pool.map(lambda shift: send(server, range(start + shift, stop, CLIENTS)), range(CLIENTS))
+            parts = pool.map(lambda shift: send(server, make, range(start + shift, stop, CLIENTS)), range(CLIENTS))
             return {number: what for part in parts for number, what in part.items()}
 
         warm = FIRST + int(WARM_UP * BODIES)
@@ -189,8 +276,19 @@ def test_no_body_harms_the_server(tiny_base_dir):
         before = resident_mb(worker)
         wrong |= send_all(warm, FIRST + BODIES)
         grown = resident_mb(worker) - before
-        print(f"{BODIES} bodies; resident {before:.0f} MB, grown by {grown:.0f} MB")
-        assert not wrong, f"FUZZ_FIRST={min(wrong)} FUZZ_BODIES=1: {wrong[min(wrong)]}"
-        assert server.ping().status == 200 and server.invoke(FILES[0]).status == 200
+        print(f"{BODIES} requests; resident {before:.0f} MB, grown by {grown:.0f} MB")
+        assert not wrong, f"{len(wrong)} wrong; FUZZ_FIRST={min(wrong)} FUZZ_BODIES=1: {wrong[min(wrong)]}"
+        assert server.ping().status == 200
+        path = "/invocations" if make is to_one_model else "/models/tiny/invoke"
+        assert server.request("POST", path, FILES[0], {"Content-Type": "image/png"}).status == 200
         assert server.workers() == [worker]
         assert grown < GROWTH_MB
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "status"), [(90, 8000, 200), (101, 10, 431), (1, 8200, 431), (90, 9000, 431)]
+)
+def test_a_flood_of_headers_is_refused(tiny_server, count, size, status):
+    """Four more come with the request: its host, length, type and accepted encodings."""
+    headers = {f"X-{number}": "v" for number in range(count - 1)} | {"X-Long": "w" * size}
+    assert tiny_server.invoke(FILES[0], **headers).status == status
