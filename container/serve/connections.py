@@ -61,7 +61,7 @@ class Connection(TConn):
 
     def __init__(self, cfg: Any, client: socket.socket, address: Any, server: Any) -> None:
         super().__init__(cfg, Socket(client.family, client.type, client.proto, client.detach()), address, server)
-        self.opened = time.monotonic()
+        self.opened = self.waits_since = time.monotonic()
         self.data_ready = True  # no thread is to wait for it
         self.received = bytearray()
         self.is_ended = False  # the client sends no more

@@ -154,6 +154,15 @@ class Worker(ThreadWorker):
             self._refuse(connection, errors.late())
         while self.leaving_conns and self.leaving_conns[0].timeout <= now:
             self._close(self._stop_waiting(self.leaving_conns, self.leaving_conns[0]))
+        if self.nr_conns >= self.worker_connections:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Gives up the connection that has waited longest, so that a new one, such as /ping's, can be accepted."""
+        queues = [queue for queue in (self.keepalived_conns, self.pending_conns, self.leaving_conns) if queue]
+        if queues:
+            longest = min(queues, key=lambda queue: queue[0].waits_since)
+            self._close(self._stop_waiting(longest, longest[0]))
 
     def _await_request(self, connection: Connection) -> None:
         seconds = self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER
@@ -219,7 +228,7 @@ class Worker(ThreadWorker):
         timeout: float,
         on_readable: Callable[[Connection, Any], None],
     ) -> None:
-        connection.timeout = timeout
+        connection.waits_since, connection.timeout = time.monotonic(), timeout
         queue.append(connection)
         self.poller.register(connection.sock, EVENT_READ, partial(on_readable, connection))
 

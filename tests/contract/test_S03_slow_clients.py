@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 import time
 from contextlib import ExitStack
@@ -69,6 +70,15 @@ def test_S03_many_parts_of_requests_keep_nobody_waiting(tiny_base_dir, sent):
         Crowd(server.wait_until_ready(), 80, sent) as crowd,
     ):
         crowd.dribble()
+        assert max(seconds_of(server.ping) for _ in range(10)) < 1
+        assert seconds_of(lambda: server.invoke(PICTURE)) < 2
+
+
+@pytest.mark.parametrize("sent", [b"", SMALL[:20]])
+def test_S03_more_connections_than_can_be_open_keep_nobody_waiting(tiny_base_dir, sent):
+    """Half the files that may be open are for connections; those that have waited longest give theirs up."""
+    command = ["bash", "-c", f"ulimit -n 200; exec {sys.executable} -m container.serve"]
+    with Server(tiny_base_dir, command=command) as server, Crowd(server.wait_until_ready(), 300, sent):
         assert max(seconds_of(server.ping) for _ in range(10)) < 1
         assert seconds_of(lambda: server.invoke(PICTURE)) < 2
 
