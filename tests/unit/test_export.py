@@ -167,7 +167,12 @@ def test_pictures_are_encoded_alone_on_a_cpu_and_together_on_a_gpu_with_the_same
     assert len({image.shape for image in inputs}) > 1
     sizes: list[int] = []
     encode = model._encode
-    monkeypatch.setattr(model, "_encode", lambda images: sizes.append(len(images)) or encode(images))
+
+    def counted(images):
+        sizes.append(len(images))
+        return encode(images)
+
+    monkeypatch.setattr(model, "_encode", counted)
 
     alone = model.recognize(inputs)
     model._on_cpu = False
