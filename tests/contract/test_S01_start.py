@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -24,10 +26,16 @@ def test_S01_bind_to_port(tiny_server):
 def test_S01_it_listens_nowhere_else(tiny_server):
     """SageMaker lets a container have the ports of SAGEMAKER_SAFE_PORT_RANGE; it needs none of them."""
     pids = [tiny_server.process.pid, *tiny_server.workers()]
-    held = {str(file.readlink()) for pid in pids for file in Path(f"/proc/{pid}/fd").iterdir()}
+    held = {name for pid in pids for name in open_files(pid)}
     rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
     listening = [row[1] for row in rows if row[3] == LISTEN and f"socket:[{row[9]}]" in held]
     assert listening == [f"00000000:{tiny_server.port:04X}"]
+
+
+def open_files(pid: int) -> Iterator[str]:
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            yield str(file.readlink())
 
 
 def test_S01_healthy_within_5_seconds(tiny_base_dir):
