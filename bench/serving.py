@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 60
 PING_PAUSE = 50  # milliseconds: enough pings to see a delay, too few to cause one
 PORTS = {"our server": 18181, "one at a time": 18182}
-CANDIDATES, ASKED = 120, 8  # formulas drawn; those of them that are read right, the surest, are asked for
+CANDIDATES, ASKED = 600, 8  # formulas drawn; those of them that are read right, the surest, are asked for
 CROWD = 100  # clients, of whom /ping must notice nothing
 TOOLKIT = ROOT / ".venv-aws-toolkit"
 
