@@ -38,7 +38,7 @@ OPTIONS = {  # of inference.py, which has their defaults and bounds
     "n_best": "up to that many answers under `n_best`, the best first",
     "tokens": "`tokens` becomes a list of objects with a confidence each",
     "constrained": "nothing but LaTeX is followed",
-    "turn": "auto also tries a tall picture as one that lies on its side",
+    "turn": "auto also tries a picture that seems to lie on its side, by its shape or a poor answer",
     "views": "sizes at which a picture is read whose first reading isn't sure",
 }
 IN_JSON = {"boolean": ["boolean", "integer", "string"], "integer": ["integer", "string"]}  # 1, "1" and "true" will do

@@ -1,7 +1,7 @@
 """Training pictures that lie on their side, as phones and scanners deliver them.
 
-The server turns a tall picture by itself where its first answer isn't sure (`turn=auto`). A recognizer that was trained
-on such pictures as well reads them as they lie, squarish ones too.
+The server turns a tall picture by itself where its first answer isn't sure, and a squarish one that it can't read
+(`turn=auto`). A recognizer that was trained on such pictures as well reads them as they lie, wide ones too.
 """
 
 from __future__ import annotations
