@@ -17,6 +17,7 @@ from bench.jobs import table
 from inference import ModelError, Options, Recognizer
 from recognizer.data.formats import read_dataset
 from recognizer.data.sample import DataError, Sample
+from recognizer.latex import normalize, tokenize
 
 HEAD = ["pictures", "`turn`", "exactly right", "CPU ms a picture"]
 POSES = {"as they are": 0, "lying, turned left": 1, "lying, turned right": 3}  # quarter turns
@@ -27,7 +28,7 @@ def measure(model: Recognizer, samples: list[Sample], quarters: int, turn: str) 
     right, began = 0, time.process_time()
     for sample in samples:
         (answer,) = model.predict([np.rot90(sample.load(), quarters)], Options(turn=turn))
-        right += answer.tokens == sample.tokens
+        right += tuple(tokenize(normalize(answer.latex))) == sample.tokens  # as evaluate.py has it
     return right / len(samples), 1000 * (time.process_time() - began) / len(samples)
 
 
@@ -40,15 +41,15 @@ def main() -> int:
     try:
         model = Recognizer.load(options.model, threads=1)
         samples = read_dataset(options.data, on_bad_sample="skip").samples
+        chosen = list(samples[:: max(1, len(samples) // options.limit)][: options.limit])
+        rows = []
+        for pose, quarters in POSES.items():
+            for turn in ("off", "auto"):
+                exact, took = measure(model, chosen, quarters, turn)
+                rows.append([pose, turn, f"{100 * exact:.1f}%", f"{took:.1f}"])
     except (ModelError, DataError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    chosen = list(samples[:: max(1, len(samples) // options.limit)][: options.limit])
-    rows = []
-    for pose, quarters in POSES.items():
-        for turn in ("off", "auto"):
-            exact, took = measure(model, chosen, quarters, turn)
-            rows.append([pose, turn, f"{100 * exact:.1f}%", f"{took:.1f}"])
     print(f"{options.model}, {len(chosen)} pictures of {options.data}\n{table(HEAD, rows)}")
     return 0
 

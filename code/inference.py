@@ -798,9 +798,7 @@ Prepared = Any  # what `prepare` makes of a picture: (h, w) float32, in an ensem
 TURNS = (90, 270)  # degrees clockwise
 TALL = 1.5  # times as high as wide: 2% of upright pictures
 SURE = 0.9  # probability of a reading that needs no other
-LOST = (
-    0.1  # and of one so poor that a picture of any shape may lie: half of such ones were read then, none less upright
-)
+LOST = 0.1  # of one so poor that a squarish picture may lie, too: half of those that did were read, none less upright
 BETTER = 0.15  # in log probability of a token: nothing that was right as it stood was lost by this
 FEWEST_TURNED = 3  # tokens: less has another meaning on its side, as `|` and `-`
 UNSURE = 0.3  # probability of a reading below which a picture is read at other sizes too
@@ -937,7 +935,9 @@ class Recognizer:
         A wide one would be a column upright, which is rare: to try all that can't be read costs more than it brings.
         """
         height, width = self._shape(prepared)
-        return first.confidence < (SURE if _is_tall((height, width)) else 0 if _is_tall((width, height)) else LOST)
+        if _is_tall((width, height)):
+            return False
+        return first.confidence < (SURE if _is_tall((height, width)) else LOST)
 
     def _read_turned(self, read: Read, options: Options) -> dict[int, Prediction]:
         """What is made of the pictures when they are read lying on either side as well.

@@ -242,19 +242,19 @@ def _verify(trained: Trained, picture: np.ndarray, folder: Path) -> None:
     narrow = inference.preprocess(picture, spec)
     wide = np.concatenate([narrow, narrow], axis=1)
 
-    def encode(inputs: list[np.ndarray]) -> inference.Memory:
+    def encode(inputs: list[np.ndarray]) -> tuple[np.ndarray, inference.Memory]:
         images, sizes = inference.make_batch(inputs, spec)
         names = [output.name for output in encoder.get_outputs()]
-        return dict(zip(names, encoder.run(names, {"images": images, "sizes": sizes}), strict=True))
+        seen = dict(zip(names, encoder.run(names, {"images": images, "sizes": sizes}), strict=True))
+        return seen.pop("prefix"), seen
 
     for inputs in ([narrow], [wide, narrow, narrow]):
         images, sizes = inference.make_batch(inputs, spec)
         memory = model.encode(torch.from_numpy(images), torch.from_numpy(sizes))
-        seen = encode(inputs)
-        joined = inference.join_memories([encode([image]) for image in inputs])  # as it is served on a CPU
-        _compare("the encoder's prefix", model.prefix(memory), seen.pop("prefix"))
-        del joined["prefix"]
+        prefix, seen = encode(inputs)
+        joined = inference.join_memories([encode([image])[1] for image in inputs])  # as it is served on a CPU
         past = model.prefix(memory)
+        _compare("the encoder's prefix", past, prefix)
         tokens = torch.full((len(inputs),), vocabulary.bos)
         for _ in range(4):
             logits, present = model.step(tokens, past, memory)

@@ -31,9 +31,7 @@ from container.serve.settings import Settings
 # networks in fp32 or int8) takes 25 MB, and 45 where two cores make two calls at a time; 80 MB of matrices take 100,
 # and 110 while they are loaded.
 MODEL_MB = 48  # for each model: buffers of its largest batches so far, golden samples, threads
-NETWORK_FACTOR = (
-    2  # times the bytes of the networks that are loaded, of one precision; above what was measured, as layers differ
-)
+NETWORK_FACTOR = 2  # times the bytes of its networks of one precision; above what was measured, as layers differ
 MODELS_SHARE = 0.7  # of the container's memory; the rest is for the server itself and for the pictures of requests
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 MB = 1024 * 1024

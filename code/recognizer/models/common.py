@@ -28,9 +28,8 @@ class TransformerRecognizer(ConvRecognizer):
         return self.decoder(memory, tokens)
 
     def adopt_symbols(self, head: nn.Linear) -> None:
-        if (
-            head.in_features == self.decoder.output.in_features
-        ):  # else the decoder sees other features than the head did
+        # A decoder of another width sees other features than the head did.
+        if head.in_features == self.decoder.output.in_features:
             self.decoder.adopt_symbols(head)
 
     def prefix(self, memory: Memory) -> Tensor:

@@ -13,11 +13,8 @@ import numpy as np
 
 from recognizer.synth.symbols import LOWER
 
-RELATIONS = frozenset(
-    re.findall(
-        r"\S+", r"= < > \leq \geq \neq \in \subset \subseteq \sim \simeq \cong \equiv \approx \to \rightarrow \mapsto"
-    )
-)
+_NAMES = r"= < > \leq \geq \neq \in \subset \subseteq \sim \simeq \cong \equiv \approx \to \rightarrow \mapsto"
+RELATIONS = frozenset(_NAMES.split())
 _OPENS, _CLOSES = re.compile(r"\\left(?![a-zA-Z])"), re.compile(r"\\right(?![a-zA-Z])")
 _LAYOUT = frozenset(["&", "\\\\", "\\quad", "\\qquad"])
 CONDITIONS = ("if", "for", "when", "otherwise", "else", "and")
@@ -44,14 +41,8 @@ def pool(formulas: Sequence[Sequence[str]]) -> Pool:
 
 def layout(pool: Pool, rng: np.random.Generator) -> str:
     """LaTeX of several formulas of the pool as one. Its label is to be normalised from it."""
-    makers: tuple[tuple[float, Maker], ...] = (
-        (0.3, _aligned),
-        (0.3, _columns),
-        (0.2, _cases),
-        (0.2, _table),
-    )
-    weights = [weight for weight, _ in makers]
-    return makers[int(rng.choice(len(makers), p=weights))][1](pool, rng)
+    makers: dict[Maker, float] = {_aligned: 0.3, _columns: 0.3, _cases: 0.2, _table: 0.2}
+    return list(makers)[int(rng.choice(len(makers), p=list(makers.values())))](pool, rng)
 
 
 def _aligned(pool: Pool, rng: np.random.Generator) -> str:

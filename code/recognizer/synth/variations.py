@@ -6,7 +6,7 @@ as `tops`, 0.0031308 as 0.0. In a varied formula nothing can be guessed, so each
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -107,11 +107,7 @@ def _in_alphabets(tokens: Sequence[str], rng: np.random.Generator) -> list[str]:
     for letter in rng.permutation(letters)[: int(rng.integers(1, 4))].tolist():
         alphabet = names[int(rng.choice(len(names), p=weights / weights.sum()))]
         chosen[letter] = "\\mathbf" if alphabet in OF_CAPITALS and letter in LOWER else alphabet
-    return [
-        part
-        for place, token in enumerate(tokens)
-        for part in (_braced(chosen[token], token) if place in free and token in chosen else [token])
-    ]
+    return _throughout(tokens, free, chosen)
 
 
 def _accented(tokens: Sequence[str], rng: np.random.Generator) -> list[str]:
@@ -129,15 +125,21 @@ def _accented(tokens: Sequence[str], rng: np.random.Generator) -> list[str]:
 
 def _accented_throughout(tokens: Sequence[str], rng: np.random.Generator) -> list[str]:
     """One of the letters with an accent wherever it stands free."""
-    free = set(_letters(tokens))
+    free = _letters(tokens)
     letters = sorted({tokens[place] for place in free})
     if not letters:
         return list(tokens)
     letter, accent = (among[int(rng.integers(len(among)))] for among in (letters, ACCENTS))
+    return _throughout(tokens, free, {letter: accent})
+
+
+def _throughout(tokens: Sequence[str], places: Iterable[int], commands: Mapping[str, str]) -> list[str]:
+    """At these places each token that has a command as its argument."""
+    free = frozenset(places)
     return [
         part
         for place, token in enumerate(tokens)
-        for part in (_braced(accent, [token]) if place in free and token == letter else [token])
+        for part in (_braced(commands[token], [token]) if place in free and token in commands else [token])
     ]
 
 
