@@ -20,6 +20,7 @@ import numpy as np
 
 from recognizer.data.sample import DataError
 from recognizer.latex import normalize, problems, tokenize
+from recognizer.latex.synonyms import ARGUMENTS
 from recognizer.processes import in_processes
 from recognizer.synth.dataset import Row, whole_or_nothing, write_picture, write_tables
 from recognizer.synth.degrade import degrade
@@ -156,7 +157,7 @@ def _labelled(corpus: str, formulas: Iterable[Sequence[str]]) -> list[Formula]:
 
 
 def _stands_alone(token: str) -> bool:
-    return token not in _NOT_ALONE and not token.startswith("\\math") and not HALF.match(token)
+    return token not in _NOT_ALONE and token not in ARGUMENTS and not HALF.match(token)
 
 
 def write_corpus(
@@ -270,9 +271,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         read, most = read_formulas(options.formulas), dict(options.most)
         formulas = choose(read, options.only, options.without, most, options.rarest, options.seed)[: options.count]
+        changed = varied(formulas, options.varied, options.seed)
         added = [
-            *options.singles * singles(formulas),
-            *varied(formulas, options.varied, options.seed),
+            *options.singles * singles([*formulas, *changed]),
+            *changed,
             *laid_out(formulas, options.lines, options.seed),
             *quantities(options.quantities, options.seed),
         ]

@@ -1,7 +1,8 @@
-r"""Formulas changed at random: other letters, digits, words, alphabets and accents in the same layout.
+r"""Formulas changed at random: other letters, digits, words, alphabets, accents, signs and brackets in the same layout.
 
 Whoever learns from real formulas alone learns what they usually say, and then reads `\mathbf{X}` as X, `\mathrm{taps}`
-as `tops`, 0.0031308 as 0.0. In a varied formula nothing can be guessed, so each symbol must be looked at.
+as `tops`, 0.0031308 as 0.0, `!A` as 1A, an italic max as `\max`. In a varied formula nothing can be guessed, so each
+symbol must be looked at; and signs that real collections hardly have (`\ll`, `\Diamond`) are met in formulas.
 """
 
 from __future__ import annotations
@@ -10,10 +11,32 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from recognizer.latex.synonyms import BIG_OPERATORS, OPERATORS, OPTIONAL
 from recognizer.synth.symbols import CAPITAL_GREEK, DIGITS, GREEK, LOWER, UPPER
 
 CLASSES = (DIGITS, LOWER, UPPER, tuple(GREEK), tuple(CAPITAL_GREEK))  # a symbol is replaced by one of its class
 ALPHABETS = {"\\mathbf": 6, "\\mathrm": 1, "\\mathsf": 1, "\\mathcal": 2, "\\mathbb": 2, "\\mathfrak": 1}
+RELATIONS = r"""= < > \leq \geq \neq \approx \equiv \sim \simeq \cong \propto \ll \gg \leqslant \geqslant \leqq \geqq
+    \lesssim \gtrsim \prec \succ \preceq \succeq \subset \supset \subseteq \supseteq \subsetneq \supsetneq \nsubseteq
+    \sqsubseteq \sqsupseteq \in \ni \notin \asymp \doteq \vdash \dashv \vDash \Vdash \trianglelefteq \nmid \therefore
+    \because \bowtie \smile \frown"""
+ARROWS = r"""\rightarrow \leftarrow \Rightarrow \Leftarrow \Leftrightarrow \leftrightarrow \mapsto \longrightarrow
+    \longleftarrow \longleftrightarrow \Longrightarrow \Longleftrightarrow \longmapsto \hookrightarrow \hookleftarrow
+    \twoheadrightarrow \rightharpoonup \rightharpoondown \rightleftharpoons \rightleftarrows \rightsquigarrow
+    \uparrow \downarrow \updownarrow \Uparrow \Downarrow \nearrow \searrow \swarrow \nwarrow"""
+BETWEEN = r"""+ - \times \cdot \pm \mp \div * / \circ \bullet \star \oplus \ominus \otimes \odot \cup \cap \uplus
+    \wedge \vee \setminus \sqcup \sqcap \dagger \ddagger \amalg \diamond \rtimes \ltimes \wr \boxtimes \boxplus"""
+THINGS = r"""\infty \partial \nabla \emptyset \varnothing \forall \exists \nexists \neg \hbar \ell \Re \Im \aleph \wp
+    \angle \top \perp \square \Diamond \lozenge \bigstar \blacksquare \triangle \sharp \flat \natural \complement
+    \checkmark ! ? \% \# \& \$"""
+# Each sign is replaced by one of its row. Of signs that look alike (\models, \vDash) a row has one.
+SIGNS = (
+    *(tuple(row.split()) for row in (RELATIONS, ARROWS, BETWEEN, THINGS)),
+    *map(tuple, map(sorted, (BIG_OPERATORS, OPERATORS))),
+)
+BRACKETS = {"(": ")", "[": "]", r"\{": r"\}", r"\langle": r"\rangle", r"\lfloor": r"\rfloor", r"\lceil": r"\rceil"}
+GROWING = {r"\left" + opening: r"\right" + closing for opening, closing in BRACKETS.items()}
+PAIRS = BRACKETS | GROWING
 OF_CAPITALS = ("\\mathcal", "\\mathbb")
 ACCENTS = ("\\tilde", "\\hat", "\\bar", "\\dot", "\\ddot", "\\vec", "\\overline")
 WORDY = ("\\mathrm", "\\text", "\\mathit", "\\mathsf", "\\mathbf", "\\texttt")
@@ -21,7 +44,8 @@ UNITS = "m s kg N J K Pa mol W V A Hz C T g cm mm km ms L eV rad dB bar h lm cd 
 
 # How much of a formula is changed. A part stays, so that layouts are still met with their usual symbols.
 OTHER_DIGIT, OTHER_SYMBOL, OTHER_WORD, SPELT_AT_RANDOM = 0.7, 0.35, 0.7, 0.2
-WITH_ALPHABET, WITH_ACCENT, WITH_NUMBER, WITH_INDEX = 0.35, 0.3, 0.15, 0.2  # shares of the formulas
+OTHER_SIGN, OTHER_BRACKETS, OPERATOR_IN_ITALICS, WORD_IN_ITALICS = 0.25, 0.15, 0.1, 0.3
+WITH_ALPHABET, WITH_ACCENT, WITH_NUMBER, WITH_INDEX, WITH_THING = 0.35, 0.3, 0.15, 0.2, 0.25  # shares of the formulas
 ACCENTED_THROUGHOUT = 0.5  # of the accented: a letter wherever it stands, so in indices too, as physicists dot them
 LONGEST_WORD = 12  # letters
 
@@ -45,11 +69,17 @@ def vary(tokens: Sequence[str], words: Sequence[str], rng: np.random.Generator) 
     """
     changed = _other_words(tokens, words, rng)
     changed = _other_symbols(changed, rng)
+    changed = _other_signs(changed, rng)
+    changed = _other_brackets(changed, rng)
     if rng.random() < WITH_NUMBER:
         changed = _at_one(changed, [place for place, token in enumerate(changed) if token in DIGITS], _number(rng), rng)
     if words and rng.random() < WITH_INDEX:
         indices = [place for place in _letters(changed) if changed[place - 2 : place] == ["_", "{"]]
-        changed = _at_one(changed, indices, _braced("\\mathrm", words[int(rng.integers(len(words)))]), rng)
+        word = words[int(rng.integers(len(words)))]
+        new = list(word) if rng.random() < WORD_IN_ITALICS else _braced("\\mathrm", word)
+        changed = _at_one(changed, indices, new, rng)
+    if rng.random() < WITH_THING:
+        changed = _with_thing(changed, rng)
     if rng.random() < WITH_ALPHABET:
         changed = _in_alphabets(changed, rng)
     if rng.random() < WITH_ACCENT:
@@ -94,6 +124,56 @@ def _other_symbols(tokens: Sequence[str], rng: np.random.Generator) -> list[str]
         else:
             changed.append(token if place in kept else renamed.get(token, token))
     return changed
+
+
+def _other_signs(tokens: Sequence[str], rng: np.random.Generator) -> list[str]:
+    r"""Relations, operators and the like, each by itself; `\max` may also become an italic max."""
+    free = frozenset(_free(tokens))
+    changed: list[str] = []
+    for place, token in enumerate(tokens):
+        if place in free and token in OPERATORS and rng.random() < OPERATOR_IN_ITALICS:
+            changed += token[1:]
+        else:
+            changed.append(_other(token, rng, SIGNS) if place in free and rng.random() < OTHER_SIGN else token)
+    return changed
+
+
+def _other_brackets(tokens: Sequence[str], rng: np.random.Generator) -> list[str]:
+    r"""Pairs become another kind of pair, `\left(` and `\right)` one that grows as they do."""
+    changed = list(tokens)
+    for opening, closing in _pairs(tokens):
+        if rng.random() < OTHER_BRACKETS:
+            kinds = GROWING if tokens[opening] in GROWING else BRACKETS
+            changed[opening] = tuple(kinds)[int(rng.integers(len(kinds)))]
+            changed[closing] = kinds[changed[opening]]
+    return changed
+
+
+def _pairs(tokens: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Places of brackets that close each other in one group or cell."""
+    opened: list[list[int]] = [[]]  # in each of the groups around
+    for place, token in enumerate(tokens):
+        if token == "{" or token.startswith("\\begin"):
+            opened.append([])
+        elif (token == "}" or token.startswith("\\end")) and len(opened) > 1:
+            opened.pop()
+        elif token in ("&", "\\\\"):
+            opened[-1] = []
+        elif token in PAIRS and (token != "[" or tokens[max(place - 1, 0)] not in OPTIONAL):
+            opened[-1].append(place)
+        elif opened[-1] and token == PAIRS[tokens[opened[-1][-1]]]:
+            yield opened[-1].pop(), place
+
+
+def _with_thing(tokens: Sequence[str], rng: np.random.Generator) -> list[str]:
+    """With a sign where formulas hardly ever have it: before or behind a letter, or in its place."""
+    places = _letters(tokens)
+    if not places:
+        return list(tokens)
+    place = places[int(rng.integers(len(places)))]
+    thing, letter = THINGS.split()[int(rng.integers(len(THINGS.split())))], tokens[place]
+    new = ([thing, letter], [letter, thing], [thing])[int(rng.integers(3))]
+    return [*tokens[:place], *new, *tokens[place + 1 :]]
 
 
 def _in_alphabets(tokens: Sequence[str], rng: np.random.Generator) -> list[str]:
@@ -156,9 +236,9 @@ def _number(rng: np.random.Generator) -> list[str]:
     return digits if rng.random() < 0.2 else [*digits, ".", *map(str, rest.tolist())]
 
 
-def _other(symbol: str, rng: np.random.Generator) -> str:
+def _other(symbol: str, rng: np.random.Generator, classes: Sequence[Sequence[str]] = CLASSES) -> str:
     """Another symbol of the same class, or the same if it is of none."""
-    among = next((each for each in CLASSES if symbol in each), [symbol])
+    among = next((each for each in classes if symbol in each), [symbol])
     return among[int(rng.integers(len(among)))]
 
 
@@ -167,12 +247,17 @@ def _is_letter(token: str) -> bool:
 
 
 def _letters(tokens: Sequence[str]) -> list[int]:
-    r"""Places of letters that are in no `\mathrm{...}`, accent or environment of their own already."""
+    """Places of letters that stand free."""
+    return [place for place in _free(tokens) if _is_letter(tokens[place])]
+
+
+def _free(tokens: Sequence[str]) -> list[int]:
+    r"""Places that are in no `\mathrm{...}`, accent or environment of their own already."""
     taken: set[int] = set()
     for place, token in enumerate(tokens):
         if token.startswith(("\\math", "\\text", "\\begin", "\\boldsymbol", "\\ce")) or token in ACCENTS:
             taken.update(range(place, _end_of_group(tokens, place + 1)))
-    return [place for place, token in enumerate(tokens) if place not in taken and _is_letter(token)]
+    return [place for place in range(len(tokens)) if place not in taken]
 
 
 def _word_places(tokens: Sequence[str]) -> Iterator[tuple[int, int]]:
