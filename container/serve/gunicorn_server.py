@@ -13,6 +13,7 @@ Five things differ from gunicorn 27's threaded worker:
 from __future__ import annotations
 
 import logging
+import math
 import os
 import resource
 import shutil
@@ -42,6 +43,7 @@ from container.serve.single_model import SingleModel
 BROKEN_SECONDS = 1  # for what is inside a worker that can't answer
 STOP_SECONDS = 27  # SageMaker kills 30 s after SIGTERM (S4)
 GIVE_UP_SECONDS = 23  # by then, whatever is still inside gets its 503
+LAST_SECONDS = GIVE_UP_SECONDS + 1  # by then, whatever is still arriving gets its 408
 KEPT_SECONDS = 5  # a connection among several workers: one that had accepted most would keep them, others be idle
 LEAVE_SECONDS = 2  # for a client to close its side; closed before, the connection would be reset and lose the answer
 KEEPALIVE_SECONDS = 65  # above the idle time of usual load balancers: they close first, so no request is lost
@@ -118,6 +120,7 @@ class Worker(ThreadWorker):
         self.pending_conns: deque[Connection] = deque()
         self.leaving_conns: deque[Connection] = deque()
         self.uploads: set[Connection] = set()  # of those with a thread: it has to read the body
+        self.last = math.inf  # time.monotonic() by which requests have to be there; known when it stops
 
     def accept(self, listener: Any) -> bool:
         """Takes one connection in, if there is one."""
@@ -178,7 +181,7 @@ class Worker(ThreadWorker):
             self._close(connection)
 
     def _begin(self, connection: Connection) -> None:
-        connection.sock.deadline = time.monotonic() + self.app.settings.request_timeout
+        connection.sock.deadline = min(time.monotonic() + self.app.settings.request_timeout, self.last)
         if connection.arrived() is Arrived.PART:
             self._wait(self.pending_conns, connection, connection.sock.deadline, self._on_further_bytes)
         else:
@@ -260,9 +263,9 @@ class Worker(ThreadWorker):
             while self.accept(listener):
                 pass
             listener.close()
-        give_up = time.monotonic() + GIVE_UP_SECONDS
-        for connection in self.pending_conns:
-            connection.timeout = min(connection.timeout, give_up)
+        self.last = time.monotonic() + LAST_SECONDS
+        for connection in (*self.pending_conns, *self.uploads):
+            connection.sock.deadline = connection.timeout = min(connection.sock.deadline, self.last)
         self.app.models.stop(BROKEN_SECONDS if self.app.models.needs_new_process() else GIVE_UP_SECONDS)
 
 

@@ -6,7 +6,10 @@ import base64
 import http.client
 import json
 import os
+import select
 import signal
+import socket
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -106,6 +109,43 @@ def test_S04_answers_a_request_that_is_still_arriving(tiny_base_dir):
         assert response.status == 200
         connection.close()
         assert server.finish(30)[0] == 0
+
+
+POST = b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+HELD, READ = POST + b"Content-Length: 5000\r\n\r\n", POST + b"Transfer-Encoding: chunked\r\n\r\n1000\r\n"
+HASTY = """
+from container.serve import __main__ as serve, gunicorn_server
+gunicorn_server.GIVE_UP_SECONDS, gunicorn_server.LAST_SECONDS, gunicorn_server.STOP_SECONDS = 1, 2, 6
+raise SystemExit(serve.main())
+"""
+
+
+@pytest.mark.parametrize("part", [HELD, READ])
+@pytest.mark.parametrize("begins", ["before", "after"])
+def test_S04_a_request_that_dribbles_gets_408_before_the_end(tiny_base_dir, part, begins):
+    """Held by the main loop or read by a thread, with its first byte before or after SIGTERM. Here 2 s, else 24."""
+    with (
+        Server(tiny_base_dir, command=[sys.executable, "-c", HASTY]) as server,
+        socket.create_connection(("127.0.0.1", server.wait_until_ready().port), timeout=30) as client,
+    ):
+        if begins == "before":
+            client.sendall(part)
+            time.sleep(0.3)
+            server.terminate()
+        else:
+            server.ping()  # accepted later, so the silent client is in by now
+            server.terminate()
+            time.sleep(0.3)
+            client.sendall(part)
+        started = time.monotonic()
+        while not select.select([client], [], [], 0.2)[0]:
+            client.sendall(b"a")
+        answer = client.makefile("rb").read()
+        assert answer.startswith(b"HTTP/1.1 408 ") and b'"body_timeout"' in answer
+        assert 1 < time.monotonic() - started < 5
+        client.close()
+        status, log = server.finish(10)
+    assert status == 0, log
 
 
 @pytest.mark.parametrize("accept", ["text/event-stream", "application/jsonlines"])
