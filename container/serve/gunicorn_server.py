@@ -88,9 +88,9 @@ class Server(BaseApplication):
 
     def load(self) -> WSGIApplication:
         sys.setswitchinterval(SWITCH_SECONDS)
-        metrics = Metrics()
-        self.models.start(metrics)
-        return closing_after_some(create_app(self.settings, self.models, metrics))
+        self.metrics = Metrics()
+        self.models.start(self.metrics)
+        return closing_after_some(create_app(self.settings, self.models, self.metrics))
 
 
 def closing_after_some(app: WSGIApplication) -> WSGIApplication:
@@ -205,6 +205,7 @@ class Worker(ThreadWorker):
 
     def _refuse(self, connection: Connection, error: errors.ServeError) -> None:
         log.info("refused", extra={"fields": {"status": error.status, "error_code": error.code}})
+        self.app.metrics.refusal(error.code)
         with suppress(OSError):
             connection.sock.send(errors.to_bytes(error), socket.MSG_DONTWAIT)
         self._leave(connection)

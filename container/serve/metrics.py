@@ -100,10 +100,10 @@ class Metrics:
     def request(self, route: str, status: int, seconds: float, code: str | None) -> None:
         self.request_seconds.labels(route, str(status)).observe(seconds)
         if code:
-            self.refused.labels(code).inc()
+            self.refusal(code)
 
-    def broken_off(self, code: str) -> None:
-        """An answer ended before its end, with a status that was sent long before."""
+    def refusal(self, code: str) -> None:
+        """By itself: of a request that reached no route, or an answer broken off long after its status was sent."""
         self.refused.labels(code).inc()
 
 

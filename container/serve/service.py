@@ -365,7 +365,7 @@ class Service:
         """Says why an answer ends in its middle. gunicorn takes the error for a client's, and closes the connection."""
         known = _row_error(error)
         log.warning("answer broken off: %s", known.message, extra={"fields": {"code": known.code}})
-        self._metrics.broken_off(known.code)
+        self._metrics.refusal(known.code)
         return ConnectionResetError(errno.ECONNRESET, known.message)
 
     def _decode(self, decode: Callable[[], Any], deadline: float) -> Any:

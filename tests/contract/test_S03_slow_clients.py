@@ -12,6 +12,7 @@ import pytest
 
 from container.serve.connections import HELD_BYTES
 from tests.support.handlers import slow_down
+from tests.support.metrics import scrape
 from tests.support.server import Server
 from tests.support.tiny_model import formula_picture, png
 
@@ -113,6 +114,7 @@ def test_S03_a_request_has_to_arrive_in_time(tiny_base_dir, sent, dribbles):
         assert all(b"connection: close\r\n" in answer.lower() for answer in answers)
         assert all(b'"body_timeout"' in answer for answer in answers)
         assert server.invoke(PICTURE).status == 200
+        assert scrape(server)["formula_refused_requests_total", "body_timeout"] == 2  # whoever said so
 
 
 def test_S03_a_later_request_of_a_connection_has_to_as_well(tiny_base_dir):
@@ -141,6 +143,7 @@ def test_S03_a_head_without_end_is_refused(tiny_server):
     with Crowd(tiny_server, 1, sent) as crowd:
         (answer,) = crowd.answers()
     assert answer.startswith(b"HTTP/1.1 431 ")
+    assert scrape(tiny_server)["formula_refused_requests_total", "head_too_large"] == 1
 
 
 def test_S03_a_head_with_bare_line_feeds_is_refused_at_once(tiny_server):
