@@ -1,7 +1,7 @@
 """A client's connection: its request is collected without a thread, and has one deadline from its first byte on.
 
-So slow clients cost memory, a little, and not the threads that /ping and others need. Only a body that is too large to
-be held here, or of unknown length, is read by a thread: those are counted (gunicorn_server.py).
+So slow clients cost memory, a little, and not the threads that /ping and others need. Only what is left of a body that
+is too large to be held here, or one of unknown length, is read by a thread: those are counted (gunicorn_server.py).
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ from gunicorn.workers.gthread import TConn
 HELD_BYTES = 128 * 1024  # of a request, head and body: most pictures of one formula; times 1,000 connections it fits
 PIECE = 64 * 1024
 PAUSE_SECONDS = 20  # longest that a client may pause where a thread waits for it, to send or to take an answer
+# A body that a thread reads has so long, and longer by what has come of it at this rate, as there is room for few
+# (Apache's MinRate, https://httpd.apache.org/docs/2.4/mod/mod_reqtimeout.html). At half the rate 160 KB still arrive.
+GRACE_SECONDS = 10
+LEAST_RATE = 16 * 1024  # bytes a second
 HEAD_END = re.compile(rb"\n\r?\n")
 LENGTH = re.compile(rb"^content-length:[ \t]*(\d+)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 NOT_YET = re.compile(rb"^(transfer-encoding|expect)[ \t]*:", re.IGNORECASE | re.MULTILINE)
@@ -27,6 +31,7 @@ class Socket(socket.socket):
     """A socket at which no thread waits for long, whatever the client does."""
 
     deadline = math.inf  # time.monotonic(), of the request that arrives or is answered
+    slowest = math.inf  # time.monotonic(), when what has come of a body has come too slowly; later with each byte
 
     def receive_now(self) -> bytes:
         """For the main loop. Raises: BlockingIOError: there is nothing."""
@@ -35,10 +40,12 @@ class Socket(socket.socket):
 
     def recv(self, *arguments: Any) -> bytes:
         """For gunicorn's parser. Raises: TimeoutError."""
-        if (left := self.deadline - time.monotonic()) <= 0:
+        if (left := min(self.deadline, self.slowest) - time.monotonic()) <= 0:
             raise TimeoutError
         self.settimeout(min(left, PAUSE_SECONDS))
-        return super().recv(*arguments)
+        piece = super().recv(*arguments)
+        self.slowest += len(piece) / LEAST_RATE
+        return piece
 
     def sendall(self, *arguments: Any) -> None:
         self.settimeout(PAUSE_SECONDS)
@@ -50,7 +57,7 @@ class Arrived(Enum):
 
     PART = auto()
     WHOLE = auto()
-    HEAD = auto()  # of a request whose body can't be held here
+    START = auto()  # of a request that can't be held here
     TOO_LONG = auto()  # a head without an end
 
 
@@ -89,9 +96,9 @@ class Connection(TConn):
             if not end:
                 return Arrived.TOO_LONG if self._searched > HELD_BYTES else Arrived.PART
             self._size = end.end() + body_size(bytes(self.received[: end.end()]))
-        if self._size > HELD_BYTES:
-            return Arrived.HEAD
-        return Arrived.WHOLE if len(self.received) >= self._size else Arrived.PART
+        if len(self.received) >= self._size:
+            return Arrived.WHOLE
+        return Arrived.START if len(self.received) >= HELD_BYTES or self._size == math.inf else Arrived.PART
 
     def init(self) -> None:
         """Called before each request is parsed: hands over what has arrived."""

@@ -4,7 +4,7 @@ Five things differ from gunicorn 27's threaded worker:
   * On SIGTERM it leaves connections that the kernel has accepted but it has not (they would be reset: its issue
     3397). Here those are taken in first, then the port is closed, so that new clients are refused at once.
   * It gives a connection a thread as soon as data is there, or for up to 5 s before. Here it waits until the request is
-    there as a whole (connections.py), or its head, if the body is large; of those only so many at a time get a thread.
+    there as a whole (connections.py), or its start, if the body is large; of those only so many at a time get a thread.
   * It reads without a time limit. Here a request has to arrive, and be answered, before its deadline.
   * Its main loop waits for up to 2 s for each client to close its side. Here it goes on meanwhile.
   * It stays whatever becomes of the model. Here a worker that can't answer any more makes room for a new one.
@@ -34,7 +34,7 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from container.serve import errors, logs
 from container.serve.app import create_app
-from container.serve.connections import Arrived, Connection
+from container.serve.connections import GRACE_SECONDS, Arrived, Connection
 from container.serve.metrics import Metrics, forget_worker, share_folder
 from container.serve.multi_model import MultiModel
 from container.serve.settings import Settings
@@ -182,6 +182,7 @@ class Worker(ThreadWorker):
 
     def _begin(self, connection: Connection) -> None:
         connection.sock.deadline = min(time.monotonic() + self.app.settings.request_timeout, self.last)
+        connection.sock.slowest = math.inf
         if connection.arrived() is Arrived.PART:
             self._wait(self.pending_conns, connection, connection.sock.deadline, self._on_further_bytes)
         else:
@@ -196,11 +197,12 @@ class Worker(ThreadWorker):
         arrived = connection.arrived()
         if arrived is Arrived.TOO_LONG:
             self._refuse(connection, errors.head_too_large())
-        elif arrived is Arrived.HEAD and len(self.uploads) >= self.app.settings.queue_size:
+        elif arrived is Arrived.START and len(self.uploads) >= self.app.settings.queue_size:
             self._refuse(connection, errors.overloaded(len(self.uploads)))
         else:
-            if arrived is Arrived.HEAD:
+            if arrived is Arrived.START:
                 self.uploads.add(connection)
+                connection.sock.slowest = time.monotonic() + GRACE_SECONDS
             self.enqueue_req(connection)
 
     def _refuse(self, connection: Connection, error: errors.ServeError) -> None:

@@ -6,6 +6,8 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
@@ -19,7 +21,8 @@ from tests.support.tiny_model import formula_picture, png
 PICTURE = png(formula_picture())
 POST = b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
 SMALL = POST + b"Content-Length: 5000\r\n\r\n"
-LARGE = POST + b"Content-Length: %d\r\n\r\n" % (HELD_BYTES + 1)
+LARGE_HEAD = POST + b"Content-Length: %d\r\n\r\n" % (2 * HELD_BYTES)
+LARGE = LARGE_HEAD + bytes(HELD_BYTES)
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n1000\r\n"
 AWAITED = POST + b"Content-Length: 5000\r\nExpect: 100-continue\r\n\r\n"
 SECONDS = 3
@@ -63,9 +66,9 @@ def seconds_of(ask) -> float:
     return time.monotonic() - started
 
 
-@pytest.mark.parametrize("sent", [SMALL[:20], SMALL, POST + b"X: " + b"x" * 5000])
+@pytest.mark.parametrize("sent", [SMALL[:20], SMALL, POST + b"X: " + b"x" * 5000, LARGE_HEAD])
 def test_S03_many_parts_of_requests_keep_nobody_waiting(tiny_base_dir, sent):
-    """More of them than the server has threads."""
+    """More of them than the server has threads. No large body either, as the start of one takes no room."""
     with (
         Server(tiny_base_dir, {"SERVE_QUEUE_SIZE": "4"}) as server,
         Crowd(server.wait_until_ready(), 80, sent) as crowd,
@@ -73,6 +76,7 @@ def test_S03_many_parts_of_requests_keep_nobody_waiting(tiny_base_dir, sent):
         crowd.dribble()
         assert max(seconds_of(server.ping) for _ in range(10)) < 1
         assert seconds_of(lambda: server.invoke(PICTURE)) < 2
+        assert seconds_of(lambda: server.invoke(PICTURE.ljust(2 * HELD_BYTES, b"\0"))) < 2
 
 
 @pytest.mark.parametrize("sent", [b"", SMALL[:20]])
@@ -101,7 +105,7 @@ def test_S03_many_large_bodies_keep_no_others_waiting(tiny_base_dir, sent):
         assert server.invoke(PICTURE.ljust(HELD_BYTES + 1, b"\0")).status == 200  # there is room again
 
 
-@pytest.mark.parametrize("sent", [SMALL[:20], SMALL, LARGE, CHUNKED])
+@pytest.mark.parametrize("sent", [SMALL[:20], SMALL, LARGE_HEAD, LARGE, CHUNKED])
 @pytest.mark.parametrize("dribbles", [False, True])
 def test_S03_a_request_has_to_arrive_in_time(tiny_base_dir, sent, dribbles):
     """Counted from its first byte, not from its last; then the connection ends, as what comes next is no request."""
@@ -115,6 +119,40 @@ def test_S03_a_request_has_to_arrive_in_time(tiny_base_dir, sent, dribbles):
         assert all(b'"body_timeout"' in answer for answer in answers)
         assert server.invoke(PICTURE).status == 200
         assert scrape(server)["formula_refused_requests_total", "body_timeout"] == 2  # whoever said so
+
+
+HASTY = """
+from container.serve import __main__ as serve, gunicorn_server
+gunicorn_server.GRACE_SECONDS = 2
+raise SystemExit(serve.main())
+"""
+
+
+def slowly(body: bytes, rate: int) -> Iterator[bytes]:
+    """The body in parts, so many bytes of it a second; http.client sends it in chunks, without a length."""
+    for start in range(0, len(body), rate // 10):
+        yield body[start : start + rate // 10]
+        time.sleep(0.1)
+
+
+def test_S03_large_bodies_that_come_too_slowly_give_up_their_places(tiny_base_dir):
+    """Places that would be theirs for a minute: a few bytes a second are too few, 30 KB a second aren't."""
+    large = PICTURE.ljust(HELD_BYTES * 3 // 2, b"\0")
+    with (
+        Server(tiny_base_dir, {"SERVE_QUEUE_SIZE": "2"}, [sys.executable, "-c", HASTY]) as server,
+        Crowd(server.wait_until_ready(), 1, LARGE) as dribblers,
+    ):
+        dribblers.dribble()
+        with ThreadPoolExecutor(1) as pool:
+            honest = pool.submit(server.invoke, slowly(large, 32 * 1024))
+            time.sleep(0.3)
+            assert server.invoke(large).code == "overloaded"
+            (answer,) = dribblers.answers()
+            assert answer.startswith(b"HTTP/1.1 408 ")
+            assert 1 < time.monotonic() - dribblers.started < 4
+            assert server.invoke(large).status == 200
+            assert not honest.done()
+            assert honest.result().status == 200
 
 
 def test_S03_a_later_request_of_a_connection_has_to_as_well(tiny_base_dir):

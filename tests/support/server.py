@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -81,7 +81,11 @@ class Server:
                 self.process.kill()
 
     def request(
-        self, method: str, path: str, body: bytes | list[bytes] | None = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes | Iterable[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Reply:
         connection = self.connect()
         try:
@@ -97,7 +101,7 @@ class Server:
     def ping(self) -> Reply:
         return self.request("GET", "/ping")
 
-    def invoke(self, body: bytes | list[bytes], content_type: str = "image/png", **headers: str) -> Reply:
+    def invoke(self, body: bytes | Iterable[bytes], content_type: str = "image/png", **headers: str) -> Reply:
         return self.request("POST", "/invocations", body, {"Content-Type": content_type, **headers})
 
     def wait_until_ready(self) -> Self:
