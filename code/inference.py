@@ -716,7 +716,7 @@ class Options:
     """How a request wants its pictures read; the names and bounds of its JSON fields or query parameters."""
 
     beam: int = 1  # hypotheses followed at a time, 1 to 8: beam search (at least `n_best`; for `views` at least VOTES)
-    n_best: int = 1  # likeliest answers to give, 1 to 8
+    n_best: int = 1  # most answers to give, 1 to 8: the likeliest, no two of the same LaTeX
     tokens: bool = False  # a confidence for each token
     constrained: bool = False  # nothing but LaTeX: see Grammar
     turn: str = "auto"  # "auto" also tries a tall picture as one that lies on its side; "off" takes it as it is
@@ -926,7 +926,8 @@ class Recognizer:
             predictions |= self._read_turned({i: (pictures[i], predictions[i]) for i in may_lie}, options)
         predictions |= self._read_again({i: (pictures[i], predictions[i]) for i in written}, options)
         return [
-            self._finish(predictions[i]) if i in predictions else self._blank(options) for i in range(len(pictures))
+            self._finish(predictions[i], options) if i in predictions else self._blank(options)
+            for i in range(len(pictures))
         ]
 
     def _may_lie(self, prepared: Prepared, first: Prediction) -> bool:
@@ -971,8 +972,9 @@ class Recognizer:
         readings = iter(self.recognize([image for images in inputs.values() for image in images], options, margin))
         return {place: [next(readings) for _ in images] for place, images in inputs.items()}
 
-    def _finish(self, prediction: Prediction) -> Prediction:
-        return self._calibrate(_repair(prediction))
+    def _finish(self, prediction: Prediction, options: Options) -> Prediction:
+        repaired = _repair(prediction)
+        return self._calibrate(replace(repaired, n_best=_distinct(repaired.n_best)[: options.n_best]))
 
     def _calibrate(self, prediction: Prediction) -> Prediction:
         if self.calibration is None:
@@ -1011,7 +1013,7 @@ class Recognizer:
         first = self._prediction(search.run()[0], options)
         if options.turn == "auto" and self._may_lie(image, first):
             first = self._read_turned({0: (picture, first)}, options)[0]
-        yield self._finish(self._read_again({0: (picture, first)}, options).get(0, first))
+        yield self._finish(self._read_again({0: (picture, first)}, options).get(0, first), options)
 
     def recognize(
         self, inputs: Sequence[Prepared], options: Options = Options(), margin: float = math.inf
@@ -1086,8 +1088,11 @@ class Recognizer:
         return logits, present
 
     def _prediction(self, hypotheses: Sequence[Hypothesis], options: Options) -> Prediction:
-        answers = [self._answer(hypothesis, options) for hypothesis in hypotheses[: options.n_best]]
-        return replace(answers[0], n_best=tuple(answers)) if options.n_best > 1 else answers[0]
+        """With all hypotheses as `n_best`, if several are wanted: some may turn out to be spelt alike (`_finish`)."""
+        if options.n_best == 1:
+            return self._answer(hypotheses[0], options)
+        answers = tuple(self._answer(hypothesis, options) for hypothesis in hypotheses)
+        return replace(answers[0], n_best=answers)
 
     def _answer(self, hypothesis: Hypothesis, options: Options) -> Prediction:
         ended = hypothesis.ids[-1] == self.eos
@@ -1259,7 +1264,7 @@ def _likeliest_of_all(views: Sequence[Prediction], options: Options) -> Predicti
         for readings in same.values()
     ]
     answers.sort(key=lambda one: (one.truncated, -one.confidence))
-    return replace(answers[0], n_best=tuple(answers[: options.n_best])) if options.n_best > 1 else answers[0]
+    return replace(answers[0], n_best=tuple(answers)) if options.n_best > 1 else answers[0]
 
 
 def _repair(prediction: Prediction) -> Prediction:
@@ -1272,6 +1277,12 @@ def _repair(prediction: Prediction) -> Prediction:
     confidences = prediction.token_confidences and _aligned(prediction.tokens, prediction.token_confidences, tokens)
     latex = join_tokens(tokens)
     return replace(prediction, latex=latex, tokens=tokens, repaired=True, token_confidences=confidences)
+
+
+def _distinct(answers: Sequence[Prediction]) -> tuple[Prediction, ...]:
+    """The first of each LaTeX: a repair, or the end of a loop that is cut off, can make two answers one."""
+    first = {answer.latex: answer for answer in reversed(answers)}
+    return tuple(answer for answer in answers if first[answer.latex] is answer)
 
 
 def _aligned(old: Sequence[str], values: Sequence[float | None], new: Sequence[str]) -> tuple[float | None, ...]:

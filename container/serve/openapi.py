@@ -35,7 +35,7 @@ CONFIDENCE = (
 )
 OPTIONS = {  # of inference.py, which has their defaults and bounds
     "beam": "hypotheses followed at a time (at least n_best); 1 is greedy, and all that a stream can have",
-    "n_best": "up to that many answers under `n_best`, the best first",
+    "n_best": "up to that many answers of different LaTeX under `n_best`, the best first",
     "tokens": "`tokens` becomes a list of objects with a confidence each",
     "constrained": "nothing but LaTeX is followed",
     "turn": "auto also tries a picture that seems to lie on its side, by its shape or a poor answer",

@@ -944,6 +944,27 @@ def test_alternatives_are_gathered_from_all_views(tiny_base_dir: Path) -> None:
     assert (answer.latex, answer.confidence) == (answer.n_best[0].latex, answer.n_best[0].confidence)
 
 
+def test_alternatives_are_spelt_differently(tiny_base_dir: Path) -> None:
+    """A repair makes two readings one; the likelier stays, and the next takes the other's place, if there is one."""
+    model = zooming(tiny_base_dir, {1.0: [("a{b", 0.5), ("a{b}", 0.2), ("c", 0.1), ("d", 0.05)]})
+    for n_best, expected in ((3, ["a{b}", "c"]), (4, ["a{b}", "c", "d"])):
+        answer = model.predict([formula()], Options(n_best=n_best))[0]
+        assert [one.latex for one in answer.n_best] == expected
+        assert answer.repaired and answer.n_best[0].confidence == answer.confidence == 0.5
+
+
+def test_a_wider_beam_replaces_an_alternative_that_is_spelt_alike(
+    tiny_base_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = inference.Recognizer.load(tiny_base_dir / "model")
+    wanted = Options(beam=4, n_best=2, views=1)
+    first, second = (one.latex for one in model.predict([formula()], wanted)[0].n_best)
+    spell = inference.join_tokens
+    monkeypatch.setattr(inference, "join_tokens", lambda tokens: spell(tokens).replace(second, first))
+    answer = model.predict([formula()], wanted)[0]
+    assert len({one.latex for one in answer.n_best}) == 2 and answer.n_best[0].latex == first
+
+
 @pytest.mark.parametrize("value", [0, 128, 255])
 def test_a_picture_without_ink_gets_an_empty_answer(tiny_base_dir: Path, value: int) -> None:
     model = inference.Recognizer.load(tiny_base_dir / "model")
