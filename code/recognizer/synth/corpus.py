@@ -25,7 +25,7 @@ from recognizer.processes import in_processes
 from recognizer.synth.dataset import Row, whole_or_nothing, write_picture, write_tables
 from recognizer.synth.degrade import degrade
 from recognizer.synth.glyphs import HALF
-from recognizer.synth.layouts import layout, pool
+from recognizer.synth.layouts import LONGEST_LINE, SHORT, layout, pool
 from recognizer.synth.progress import Progress
 from recognizer.synth.tex import TYPEFACES, TexError, TexStyle, render_document
 from recognizer.synth.variations import quantity, vary, words_of
@@ -134,13 +134,22 @@ def quantities(count: int, seed: int) -> list[Formula]:
 
 
 def laid_out(formulas: Sequence[Formula], count: int, seed: int, max_tokens: int = 150) -> list[Formula]:
-    """Lines, cases and tables of the formulas, of at most so many tokens; in half of them symbols are changed."""
+    """Lines, cases and tables of the formulas, of at most so many tokens; in half of them symbols are changed.
+
+    Raises:
+        DataError: none of the formulas is short enough for a line (LONGEST_LINE tokens) or for a cell (SHORT).
+    """
     if not count:  # to change all formulas takes a while
         return []
     rng = np.random.default_rng((seed, 4))
     real = [formula.tokens for formula in formulas]
     words = words_of(real)
     pools = pool(real), pool([vary(tokens, words, rng) for tokens in real])
+    if not all(each.cells for each in pools):  # each of which can be a line, too
+        raise DataError(
+            f"--lines {count}: lines and tables are made of formulas of at most {LONGEST_LINE} tokens, with some of at "
+            f"most {SHORT} for their cells, and there are none so short; add short formulas, or leave --lines out"
+        )
     made: list[Formula] = []
     while len(made) < count:
         latex = layout(pools[int(rng.random() < 0.5)], rng)
@@ -271,6 +280,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         read, most = read_formulas(options.formulas), dict(options.most)
         formulas = choose(read, options.only, options.without, most, options.rarest, options.seed)[: options.count]
+        if not formulas:
+            raise DataError(
+                f"{options.formulas}: no formula is left of it by --only, --without, --most, --count and --rarest "
+                f"{options.rarest}, which leaves out formulas with a token that fewer have; expected one at least"
+            )
         changed = varied(formulas, options.varied, options.seed)
         added = [
             *options.singles * singles([*formulas, *changed]),

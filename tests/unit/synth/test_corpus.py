@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,27 @@ def test_each_typeface_has_letters_greek_and_relations(typeface: str) -> None:
     assert picture is not None
 
 
+@pytest.mark.parametrize(
+    ("latex", "options", "named"),
+    [
+        ("+".join("x" * 21), ["--lines", "5"], "--lines 5: lines and tables are made of formulas of at most 40 tokens"),
+        ("+".join("x" * 10), ["--lines", "5"], "at most 6 for their cells"),
+        ("x", ["--rarest", "20"], r"formulas.tsv: no formula is left of it by .* --rarest 20"),
+        ("x", ["--only", "other", "--varied", "3"], "no formula is left of it by --only"),
+    ],
+)
+def test_formulas_that_dont_do_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], latex: str, options: list[str], named: str
+) -> None:
+    path = tmp_path / "formulas.tsv"
+    path.write_text(f"book\t{latex}\n")
+
+    assert main(["--formulas", str(path), "--out", str(tmp_path / "out"), "--rarest", "1", *options]) == 1
+
+    assert re.search(named, capsys.readouterr().err)
+    assert not (tmp_path / "out").exists()
+
+
 @needs_latex
 def test_the_command_writes_a_data_set_that_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "formulas.tsv"
@@ -112,5 +134,5 @@ def test_the_command_writes_a_data_set_that_can_be_read(tmp_path: Path, capsys: 
         labels.remove(label)
     assert len(labels) >= 11 and any("\\begin{matrix}" in label for label in labels)
     assert any("\\mathrm" in label for label in labels)
-    assert main(["--formulas", str(path), "--out", str(out)]) == 1
+    assert main(["--formulas", str(path), "--out", str(out), "--rarest", "1"]) == 1
     assert "holds other files" in capsys.readouterr().err
