@@ -8,6 +8,7 @@ where other work slows the clock down. `make bench-serving` runs it; MODEL=folde
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import subprocess
 import sys
@@ -38,6 +39,8 @@ START_SECONDS = 60
 PING_PAUSE = 50  # milliseconds: enough pings to see a delay, too few to cause one
 PORTS = {"our server": 18181, "one at a time": 18182}
 CANDIDATES, ASKED = 600, 8  # formulas drawn; those of them that are read right, the surest, are asked for
+IDLE_SECONDS = 0.5  # a server that has taken hardly any processor time for so long has nothing left to answer
+IDLE_SHARE = 0.05  # of one core: a master and idle threads look round now and then
 CROWD = 100  # clients, of whom /ping must notice nothing
 TOOLKIT = ROOT / ".venv-aws-toolkit"
 
@@ -71,12 +74,28 @@ def ask(name: str, server: int, port: int, pictures: Sequence[Path], clients: in
     """So many clients, each with its next request as soon as it has its answer; /ping is timed meanwhile."""
     url = f"http://127.0.0.1:{port}"
     load.result(load.start(f"{url}/invocations", 2, clients, pictures))  # warm
+    wait_until_idle(server)
     started, before = time.monotonic(), processor_seconds(server)
     asking = load.start(f"{url}/invocations", seconds, clients, pictures)
     pinging = load.start(f"{url}/ping", seconds, 1, pause=PING_PAUSE)
     asked, pinged = load.result(asking), load.result(pinging)
     answers = asked.rate * (time.monotonic() - started)
     return Row(name, asked, pinged, 1000 * (processor_seconds(server) - before) / answers)
+
+
+def wait_until_idle(server: int) -> None:
+    """Until the process and all below it are done with what a load has left in their queues when it ended.
+
+    Raises:
+        LoadError: they never are.
+    """
+    deadline, spent = time.monotonic() + START_SECONDS, -math.inf
+    while time.monotonic() < deadline:
+        before, spent = spent, processor_seconds(server)
+        if spent - before <= IDLE_SHARE * IDLE_SECONDS:
+            return
+        time.sleep(IDLE_SECONDS)
+    raise load.LoadError(f"the server is still at work {START_SECONDS} s after its last request")
 
 
 def processor_seconds(pid: int) -> float:
