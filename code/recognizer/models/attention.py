@@ -2,7 +2,8 @@
 
 The classic of picture to LaTeX: "Image-to-Markup Generation with Coarse-to-Fine Attention" (Deng et al., 2017,
 arXiv:1609.04938) without the coarse level, with additive attention (Bahdanau et al., arXiv:1409.0473). As there, the
-output of a step is fed into the next one beside its token. Rows are told apart by sinusoids instead of learned first
+output of a step is fed into the next one beside its token; unlike there, what the LSTMs read is added to the features,
+so that the decoder can name them from the beginning. Rows are told apart by sinusoids instead of learned first
 states, which would limit the height.
 """
 
@@ -78,6 +79,14 @@ class AttentionDecoder(nn.Module):
         self.output = nn.Linear(dim, vocabulary)
         nn.init.normal_(self.output.weight, std=0.02)  # an even guess to begin with
 
+    def adopt_symbols(self, head: nn.Linear) -> None:
+        """Begins near a decoder that names what it looks at, as `TransformerDecoder.adopt_symbols` has it."""
+        dim = head.in_features
+        with torch.no_grad():
+            self.combine.weight[:, dim:].copy_(torch.eye(dim))
+            self.output.weight.copy_(head.weight)
+            self.output.bias.copy_(head.bias)
+
     def memory(self, x: Tensor, keep: Tensor) -> Memory:
         """Encoder output (B, N, D) and its bool mask (B, N) -> keys, values and additive mask."""
         return {"memory_keys": self.attention.key(x), "memory_values": x, "memory_mask": additive_mask(keep, x.dtype)}
@@ -141,9 +150,13 @@ class AttentionRecognizer(ConvRecognizer, RecurrentRecognizer):
         x = x + grid_positions(height, width, dim, x.device).unflatten(0, (height, width))
         columns = (sizes[:, 1] + self.stride[1] - 1) // self.stride[1]
         for layer in self.layers:
-            x = layer(self.dropout(x), columns)  # (B, h, w, D)
+            x = x + layer(self.dropout(x), columns)  # (B, h, w, D)
         keep = size_mask(sizes, height, width, self.stride).flatten(1)  # (B, N)
         return self.decoder.memory(self.bridge(x.flatten(1, 2)), keep)
+
+    def adopt_symbols(self, head: nn.Linear) -> None:
+        if head.in_features == self.decoder.output.in_features:
+            self.decoder.adopt_symbols(head)
 
     def decode(self, memory: Memory, tokens: Tensor, given: Tensor | None = None) -> Tensor:
         return self.decoder(tokens, memory, given)

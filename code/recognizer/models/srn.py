@@ -120,6 +120,13 @@ class SrnRecognizer(ConvRecognizer):
         self.output = nn.Linear(dim, vocabulary)
         nn.init.normal_(self.output.weight, std=0.02)  # an even guess to begin with
 
+    def adopt_symbols(self, head: nn.Linear) -> None:
+        """The output layer is the head that was taught to name symbols, and what is seen counts more at first."""
+        with torch.no_grad():
+            nn.init.constant_(self.gate.bias, 2.0)
+            self.output.weight.copy_(head.weight)
+            self.output.bias.copy_(head.bias)
+
     def encode(self, images: Tensor, sizes: Tensor) -> Memory:
         """The logits of all positions, (B, max_tokens, V): they are all that later steps need."""
         features = self.features(images, sizes)

@@ -270,6 +270,26 @@ def test_encoder_and_decoder_have_widths_of_their_own(name: str) -> None:
     slim.adopt_symbols(torch.nn.Linear(48, VOCABULARY))
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("name", REGISTRY)
+def test_after_the_first_lessons_it_names_what_it_looks_at(name: str) -> None:
+    """Of pictures of one cell, the logits go with those of the head that was taught to name cells."""
+    torch.manual_seed(1)
+    model, head = build(name, VOCABULARY, MAX_TOKENS, SMALL[name]).eval(), torch.nn.Linear(48, VOCABULARY)
+    images = torch.randn(200, 1, *model.stride)
+    sizes = torch.tensor([model.stride]).expand(200, 2)
+
+    def agreement() -> float:
+        said = model.decode(model.encode(images, sizes), torch.full((200, 1), 1))[:, 0]  # (200, V)
+        taught = head(model.features(images, sizes))[:, 0, 0]
+        both = torch.stack([(logits - logits.mean(dim=0)).flatten() for logits in (said, taught)])
+        return float(torch.corrcoef(both)[0, 1])
+
+    assert abs(agreement()) < 0.2
+    model.adopt_symbols(head)
+    assert agreement() > 0.7
+
+
 def test_an_unknown_recognizer_or_size_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="'resnet' is not one of"):
         build("resnet", VOCABULARY, MAX_TOKENS, {})
