@@ -75,7 +75,12 @@ def test_log_is_json_lines(tiny_server):
 
 @pytest.mark.parametrize(
     ("query", "attributes"),
-    [("?n_best=2", ""), ("", "n_best=2"), ("", "trace=abc;n_best=2"), ("?n_best=2", "n_best=5, beam=3")],
+    [
+        ("?n_best=2&beam=4", ""),  # of two hypotheses the tiny model spells both alike
+        ("", "n_best=2,beam=4"),
+        ("", "trace=abc;n_best=2;beam=4"),
+        ("?n_best=2", "n_best=5, beam=4"),
+    ],
 )
 def test_options_beside_a_picture(tiny_server, query, attributes):
     headers = {"Content-Type": "image/png", "X-Amzn-SageMaker-Custom-Attributes": attributes}
@@ -110,7 +115,7 @@ def is_drawn(latex: str) -> bool:
 
 def test_requests_with_different_options_in_one_batch(tiny_server):
     with ThreadPoolExecutor(6) as pool:
-        queries = ["", "?tokens=1", "?n_best=3"] * 4
+        queries = ["", "?tokens=1", "?n_best=3&beam=4"] * 4
         replies = list(pool.map(lambda query: tiny_server.request("POST", f"/invocations{query}", PICTURE), queries))
     shapes = [(len(reply.json().get("n_best", [])), type(reply.json()["tokens"][0])) for reply in replies]
     assert shapes == [(0, str), (0, dict), (3, str)] * 4
