@@ -54,6 +54,18 @@ def read_into(sink: IO[bytes], source: IO[bytes], length: int, limit_mb: int) ->
     return size
 
 
+def read_small(source: IO[bytes], limit: int) -> bytes:
+    """A whole body of at most `limit` bytes.
+
+    Raises:
+        ServeError: 413 `payload_too_large`, 408 `body_timeout`, 400 `incomplete_body`.
+    """
+    body = receive(source, limit + 1)
+    if len(body) > limit:
+        raise errors.ServeError(413, "payload_too_large", f"the body is over {limit} bytes")
+    return body
+
+
 def receive(source: IO[bytes], size: int) -> bytes:
     """Up to `size` bytes, less only at the end. Raises: ServeError: 408 `body_timeout`, 400 `incomplete_body`."""
     try:

@@ -13,6 +13,7 @@ import struct
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -36,50 +37,38 @@ class Metrics:
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram  # `share_folder` has run by now
 
         own = CollectorRegistry()  # not the global one: what is shown is read from the files
-        self.request_seconds = Histogram(
+        histogram, counter = partial(Histogram, registry=own), partial(Counter, registry=own)
+        gauge = partial(Gauge, registry=own)
+        self.request_seconds = histogram(
             "formula_request_seconds",
             "From a request's head to its answer's end",
             ["route", "status"],
             buckets=SECONDS,
-            registry=own,
         )
-        self.stage_seconds = Histogram(
+        self.stage_seconds = histogram(
             "formula_stage_seconds",
             "decode_image, queue, model (a call; of its time: encoder, decoder, for each batch), write",
             ["stage"],
             buckets=SECONDS,
-            registry=own,
         )
-        self.batch_pictures = Histogram(
-            "formula_batch_pictures", "Pictures in a call of the model", buckets=PICTURES, registry=own
-        )
-        self.requests_admitted = Gauge(
-            "formula_requests_admitted", "Requests inside", multiprocess_mode="livesum", registry=own
-        )
-        self.items_waiting = Gauge(
-            "formula_items_waiting", "Pictures not yet in a call", multiprocess_mode="livesum", registry=own
-        )
-        self.tokens = Counter("formula_tokens", "Tokens answered; their rate is tokens/s", registry=own)
-        self.refused = Counter("formula_refused_requests", "Error answers by code", ["code"], registry=own)
-        self.model_ready = Gauge(
-            "formula_model_ready", "1 if every worker can answer", multiprocess_mode="livemin", registry=own
-        )
-        self.model_info = Gauge(
+        self.batch_pictures = histogram("formula_batch_pictures", "Pictures in a call of the model", buckets=PICTURES)
+        self.requests_admitted = gauge("formula_requests_admitted", "Requests inside", multiprocess_mode="livesum")
+        self.items_waiting = gauge("formula_items_waiting", "Pictures not yet in a call", multiprocess_mode="livesum")
+        self.tokens = counter("formula_tokens", "Tokens answered; their rate is tokens/s")
+        self.refused = counter("formula_refused_requests", "Error answers by code", ["code"])
+        self.model_ready = gauge("formula_model_ready", "1 if every worker can answer", multiprocess_mode="livemin")
+        self.model_info = gauge(
             "formula_model_info",
             "How many models of this version are loaded",
             ["version"],
             multiprocess_mode="livemax",
-            registry=own,
         )
-
-        self.models_loaded = Gauge(
-            "formula_models_loaded", "Models in the list", multiprocess_mode="livesum", registry=own
+        self.models_loaded = gauge("formula_models_loaded", "Models in the list", multiprocess_mode="livesum")
+        self.models_memory = gauge(
+            "formula_models_memory_bytes", "Estimate for the models", multiprocess_mode="livesum"
         )
-        self.models_memory = Gauge(
-            "formula_models_memory_bytes", "Estimate for the models", multiprocess_mode="livesum", registry=own
-        )
-        self.model_loads = Counter("formula_model_loads", "By code; ok: loaded", ["code"], registry=own)
-        self.model_unloads = Counter("formula_model_unloads", "asked or evicted", ["why"], registry=own)
+        self.model_loads = counter("formula_model_loads", "By code; ok: loaded", ["code"])
+        self.model_unloads = counter("formula_model_unloads", "asked or evicted", ["why"])
 
     def time(self, stage: str) -> Any:
         """A context manager that times one of the stages."""

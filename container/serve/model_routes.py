@@ -87,9 +87,7 @@ def add_to(app: Flask, models: MultiModel, invoke: Callable[[AbstractContextMana
 
 def _load_body() -> Load:
     """Raises: ServeError: 400 `invalid_body`, 413 `payload_too_large`."""
-    body = bodies.receive(request.stream, LONGEST_LOAD + 1)
-    if len(body) > LONGEST_LOAD:
-        raise ServeError(413, "payload_too_large", f"the body is over {LONGEST_LOAD} bytes")
+    body = bodies.read_small(request.stream, LONGEST_LOAD)
     try:
         return Load.model_validate_json(body)
     except ValidationError as error:

@@ -77,9 +77,7 @@ class MultiModel:
 
     def ping_problem(self) -> str | None:
         """Why the process should be replaced, or None; it is well without any model."""
-        with self._changed:
-            services = [model.service for model in (*self._models.values(), *self._leaving) if model.service]
-        problem = next(filter(None, (service.problem() for service in services)), None)
+        problem = next(filter(None, (service.problem() for service in self._services())), None)
         self._metrics.model_ready.set(problem is None)
         return problem
 
@@ -89,9 +87,7 @@ class MultiModel:
 
     def stop(self, seconds: float) -> None:
         """As Service.stop, for all models."""
-        with self._changed:
-            services = [model.service for model in (*self._models.values(), *self._leaving) if model.service]
-        for service in services:
+        for service in self._services():
             service.stop(seconds)
 
     @contextmanager
@@ -276,6 +272,11 @@ class MultiModel:
                 self._take_out(victim)
         for victim in victims:
             self._free(victim, "evicted")
+
+    def _services(self) -> list[Service]:
+        """Of all that can still answer."""
+        with self._changed:
+            return [model.service for model in (*self._models.values(), *self._leaving) if model.service]
 
     def _loaded(self, name: str) -> Model:
         model = self._models.get(name)

@@ -45,9 +45,7 @@ def mathml() -> Response:
     Raises:
         ServeError: 400 `invalid_text`, 413 `payload_too_large`, 422 `not_typesettable`.
     """
-    body = bodies.receive(request.stream, LONGEST_LATEX + 1)
-    if len(body) > LONGEST_LATEX:
-        raise ServeError(413, "payload_too_large", f"the LaTeX is over {LONGEST_LATEX} bytes")
+    body = bodies.read_small(request.stream, LONGEST_LATEX)
     try:
         return Response(to_mathml(body.decode()), mimetype="application/mathml+xml")
     except UnicodeDecodeError as error:
