@@ -1,7 +1,7 @@
 """Where a recognizer looked while it wrote a token: a heat map over the picture as the network saw it.
 
 ONNX hands out no attention, so the stored weights are read into the torch network again. It takes recognizers that end
-with our transformer decoder; for others there is nothing to show.
+with our transformer decoder or look at the picture by one additive attention; others have nothing to show.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from torch import Tensor
 
 import inference
 from recognizer.latex import Vocabulary
-from recognizer.models import REGISTRY, build
+from recognizer.models import REGISTRY, FormulaRecognizer, build
 from recognizer.models.common import TransformerRecognizer
-from recognizer.models.layers import DecoderLayer
+from recognizer.models.layers import AdditiveAttention, DecoderLayer
 from recognizer.training.warmstart import DESCRIPTION, WEIGHTS, read_start
 
 HEAT_SHARE = 0.65  # of the colour where attention is strongest; the rest is ink
@@ -32,38 +32,27 @@ HEAT_SHARE = 0.65  # of the colour where attention is strongest; the rest is ink
 class AttentionReader:
     """The torch network of a model directory."""
 
-    model: TransformerRecognizer
+    model: FormulaRecognizer
     vocabulary: Vocabulary
     spec: inference.PreprocessSpec
+    max_tokens: int
 
     @torch.inference_mode()
     def weights(self, image: np.ndarray, tokens: Sequence[str]) -> np.ndarray:
-        """Attention of the last layer over the picture, mean of its heads, for each token and the end.
+        """Attention over the picture for each token and the end; of a transformer its last layer's, mean of the heads.
 
         Args:
             image: prepared, (h, w).
-            tokens: what was recognized, all of them in the vocabulary.
+            tokens: what was recognized, fewer than `max_tokens` and all in the vocabulary.
 
         Returns:
             (tokens + 1, rows, columns) float32, each summing to 1: what was looked at to write that token.
         """
-        images, sizes = inference.make_batch([image], self.spec)
-        memory = self.model.encode(torch.from_numpy(images), torch.from_numpy(sizes))
-        ids = [self.vocabulary.bos, *self.vocabulary.encode(tokens)]
-        layer = self.model.decoder.layers[-1]
-        assert isinstance(layer, DecoderLayer)
-        queries: list[Tensor] = []
-        hook = layer.memory_norm.register_forward_hook(lambda _module, _inputs, output: queries.append(output))
-        try:
-            self.model.decode(memory, torch.tensor([ids]))
-        finally:
-            hook.remove()
-        attention = layer.memory_attention
-        query = attention.query(queries[0]).unflatten(2, (attention.heads, -1)).transpose(1, 2)  # (1, heads, T, D / h)
-        keys = memory[f"keys_{len(self.model.decoder.layers) - 1}"]  # (1, heads, N, D / h)
-        scores = query @ keys.transpose(2, 3) / query.shape[3] ** 0.5 + memory["memory_mask"][:, None, None]
-        rows = images.shape[2] // self.model.stride[0]
-        return scores.softmax(dim=3).mean(dim=1)[0].unflatten(1, (rows, -1)).numpy()
+        images, sizes = map(torch.from_numpy, inference.make_batch([image], self.spec))
+        ids = torch.tensor([[self.vocabulary.bos, *self.vocabulary.encode(tokens)]])
+        look = _of_transformer if isinstance(self.model, TransformerRecognizer) else _of_additive
+        weights = look(self.model, images, sizes, ids)[0]  # (T, N)
+        return weights.unflatten(1, (images.shape[2] // self.model.stride[0], -1)).numpy()
 
     def map(self, rgb: np.ndarray, tokens: Sequence[str], place: int) -> np.ndarray | None:
         """The prepared picture, ink black, under the heat of the token at that place (or of the end, behind the last).
@@ -71,7 +60,7 @@ class AttentionReader:
         Returns:
             (h, w, 3) uint8 RGB; None for tokens that the network doesn't know, or more than it can write.
         """
-        if not all(token in self.vocabulary for token in tokens) or len(tokens) >= len(self.model.decoder.positions):
+        if not all(token in self.vocabulary for token in tokens) or len(tokens) >= self.max_tokens:
             return None
         image = inference.preprocess(rgb, self.spec)
         heat = self.weights(image, tokens)[place]
@@ -84,6 +73,41 @@ class AttentionReader:
         return (255 * paper * (1 - share + share * colour)).astype(np.uint8)
 
 
+def _of_transformer(model: FormulaRecognizer, images: Tensor, sizes: Tensor, ids: Tensor) -> Tensor:
+    """ids (B, T) -> (B, T, N), from the queries of the last layer."""
+    assert isinstance(model, TransformerRecognizer)
+    layer = model.decoder.layers[-1]
+    assert isinstance(layer, DecoderLayer)
+    queries: list[Tensor] = []
+    memory = model.encode(images, sizes)
+    hook = layer.memory_norm.register_forward_hook(lambda _module, _inputs, output: queries.append(output))
+    with hook:
+        model.decode(memory, ids)
+    attention = layer.memory_attention
+    query = attention.query(queries[0]).unflatten(2, (attention.heads, -1)).transpose(1, 2)  # (B, heads, T, D / heads)
+    keys = memory[f"keys_{len(model.decoder.layers) - 1}"]  # (B, heads, N, D / heads)
+    scores = query @ keys.transpose(2, 3) / query.shape[3] ** 0.5 + memory["memory_mask"][:, None, None]
+    return scores.softmax(dim=3).mean(dim=1)
+
+
+def _of_additive(model: FormulaRecognizer, images: Tensor, sizes: Tensor, ids: Tensor) -> Tensor:
+    """ids (B, T) -> (B, T, N), from all queries of the one attention, be they asked in one call or in T."""
+    (attention,) = _additive(model)
+    seen: list[Tensor] = []
+
+    def watch(_module: Any, inputs: tuple[Tensor, Tensor, Tensor, Tensor], _output: Tensor) -> None:
+        queries, keys, _, mask = inputs
+        seen.append(attention.weights(queries, keys, mask))  # (B, M, N)
+
+    with attention.register_forward_hook(watch):
+        model.decode(model.encode(images, sizes), ids)
+    return torch.cat(seen, dim=1)[:, : ids.shape[1]]
+
+
+def _additive(model: FormulaRecognizer) -> list[AdditiveAttention]:
+    return [module for module in model.modules() if isinstance(module, AdditiveAttention)]
+
+
 def read_attention(model_dir: Path) -> AttentionReader | None:
     """The network of a model directory; None where it has no attention that can be shown, or no weights.
 
@@ -93,11 +117,13 @@ def read_attention(model_dir: Path) -> AttentionReader | None:
     if not (model_dir / WEIGHTS).is_file():
         return None
     description: dict[str, Any] = json.loads((model_dir / DESCRIPTION).read_text(encoding="utf-8"))
-    name = description["recognizer"]["name"]
-    if name not in REGISTRY or not issubclass(REGISTRY[name][0], TransformerRecognizer):
+    name, max_tokens = description["recognizer"]["name"], description["limits"]["max_tokens"]
+    if name not in REGISTRY:
         return None
     start = read_start(model_dir, name)
-    model = build(name, len(start.vocabulary), description["limits"]["max_tokens"], start.sizes)
-    assert isinstance(model, TransformerRecognizer)
+    model = build(name, len(start.vocabulary), max_tokens, start.sizes).eval()
+    if not isinstance(model, TransformerRecognizer) and len(_additive(model)) != 1:
+        return None
     model.load_state_dict(start.weights)
-    return AttentionReader(model.eval(), start.vocabulary, inference.PreprocessSpec.from_dict(start.preprocess))
+    spec = inference.PreprocessSpec.from_dict(start.preprocess)
+    return AttentionReader(model, start.vocabulary, spec, max_tokens)

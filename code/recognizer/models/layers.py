@@ -170,9 +170,13 @@ class AdditiveAttention(nn.Module):
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
         """Queries of x (B, M, D) over keys (B, N, hidden), values (B, N, D), additive mask (B, N) -> (B, M, D)."""
+        return self.weights(x, keys, mask) @ values
+
+    def weights(self, x: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
+        """How much of each of the N places every query takes, (B, M, N)."""
         energy = torch.tanh(self.query(x)[:, :, None] + keys[:, None])  # (B, M, N, hidden)
         scores = self.score(energy)[..., 0] + mask[:, None]  # (B, M, N)
-        return scores.softmax(dim=2) @ values
+        return scores.softmax(dim=2)
 
 
 def bridge(dim: int, other: int) -> nn.Module:

@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 import inference
 from recognizer.evaluation.attention import AttentionReader, read_attention
 from recognizer.latex import Vocabulary
-from recognizer.models import build
+from recognizer.models import REGISTRY, build
+from recognizer.models.layers import AdditiveAttention
 from tests.support.tiny_model import build_tiny_model, formula_picture
 from tests.support.tiny_recognizer import SMALL, TOKENS
 
@@ -38,7 +39,7 @@ def write_model(folder: Path, name: str) -> Path:
     return folder
 
 
-@pytest.fixture(params=["fast", "satrn"])
+@pytest.fixture(params=sorted(REGISTRY))
 def reader(request: pytest.FixtureRequest, tmp_path: Path) -> AttentionReader:
     found = read_attention(write_model(tmp_path / "model", request.param))
     assert found is not None
@@ -67,8 +68,11 @@ def test_tokens_that_the_network_does_not_know_have_no_map(reader: AttentionRead
     assert reader.map(formula_picture(1), ("x",) * 21, 0) is None
 
 
-def test_it_is_what_the_network_itself_applies(reader: AttentionReader, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["fast", "satrn"])
+def test_it_is_what_the_network_itself_applies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """The mean over heads of what goes through torch's attention, which is given the identity as values to show it."""
+    reader = read_attention(write_model(tmp_path / "model", name))
+    assert reader is not None
     image = inference.preprocess(formula_picture(1), reader.spec)
     weights = reader.weights(image, ("x", "+"))
     applied = torch.nn.functional.scaled_dot_product_attention
@@ -85,8 +89,28 @@ def test_it_is_what_the_network_itself_applies(reader: AttentionReader, monkeypa
 
 
 @pytest.mark.parametrize("name", ["attention", "srn"])
-def test_a_recognizer_without_our_decoder_has_nothing_to_show(tmp_path: Path, name: str) -> None:
-    assert read_attention(write_model(tmp_path / "model", name)) is None
+def test_it_is_what_an_additive_attention_applies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """What comes out for the identity as values."""
+    reader = read_attention(write_model(tmp_path / "model", name))
+    assert reader is not None
+    image = inference.preprocess(formula_picture(1), reader.spec)
+    forward, seen = AdditiveAttention.forward, []
+
+    def spy(self: AdditiveAttention, x: torch.Tensor, keys: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+        values, mask = rest
+        seen.append(forward(self, x, keys, torch.eye(keys.shape[1])[None], mask)[0])
+        return forward(self, x, keys, values, mask)
+
+    monkeypatch.setattr(AdditiveAttention, "forward", spy)
+    weights = reader.weights(image, ("x", "+"))
+    assert weights.reshape(3, -1) == pytest.approx(torch.cat(seen)[:3].numpy(), abs=1e-6)
+
+
+def test_a_recognizer_that_looks_in_another_way_has_nothing_to_show(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recognizer.evaluation.attention._additive", lambda model: [])
+    assert read_attention(write_model(tmp_path / "model", "srn")) is None
 
 
 def test_a_model_without_weights_has_nothing_to_show(tmp_path: Path) -> None:
