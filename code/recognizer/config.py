@@ -49,6 +49,7 @@ class Hyperparameters(BaseModel):
         0, description="two or three of the data's formulas side by side: pictures to add, or a share"
     )
     stacked: Added = Field(0, description="two to ten of the data's formulas below one another, likewise")
+    pages: Added = Field(0, description="four to twelve lines of one to three of the data's formulas, likewise")
     turned: Added = Field(0, description="pictures of the data, laid on one side, likewise")
     symbol_steps: int = Field(1500, ge=0, description="steps in which the encoder first learns single symbols")
     short_first: bool = Field(True, description="the first epochs have short formulas alone; never after an `init`")

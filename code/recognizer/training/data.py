@@ -114,9 +114,10 @@ def _check_pipe(
     """What a pipe needs, as its pictures can only be had one after the other."""
     if not validation:
         raise DataError("the train channel is a pipe, which can't be split: give a channel `validation` in File mode")
-    if settings.joined or settings.stacked or settings.turned:
+    made_of_others = (*KINDS, "turned")
+    if any(getattr(settings, kind) for kind in made_of_others):
         raise DataError(
-            "the train channel is a pipe, and joined, stacked and turned take pictures from anywhere in it: use File"
+            f"the train channel is a pipe, and {', '.join(made_of_others)} take pictures from anywhere in it: use File"
         )
     if any(ranks.gather(ranks.local_rank)):
         raise DataError("the train channel is a pipe, which one process a host can read: use File or FastFile mode")

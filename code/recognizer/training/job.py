@@ -15,6 +15,7 @@ import torch
 import inference
 from recognizer.config import Hyperparameters
 from recognizer.data.canvases import read_canvases, write_canvases
+from recognizer.data.compose import KINDS
 from recognizer.data.sample import Sample
 from recognizer.data.split import Split
 from recognizer.evaluation.attention import read_attention
@@ -36,7 +37,7 @@ from recognizer.training.symbols import CLIP_NORM, SymbolLessons
 from recognizer.training.warmstart import Start, follow, read_start, start_path, take_over, token_axes
 
 SPLIT, CANVASES = "split.json", "canvases.npz"
-KINDS_DRAWN = ("synthetic", "strips", "written", "joined", "stacked", "turned")
+KINDS_DRAWN = ("synthetic", "strips", "written", *KINDS, "turned")
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 import inference
 from recognizer.config import Hyperparameters
-from recognizer.data.compose import KINDS, ComposedPicture, Kind, composed_samples
+from recognizer.data.compose import KINDS, ComposedPicture, Kind, Line, composed_samples
 from recognizer.data.measure import PictureCache
+from recognizer.data.montage import _without_neighbours
 from recognizer.data.sample import DataError, FilePicture, Sample
 from recognizer.latex import CONTROL_SPACE, Vocabulary, normalize, problems, tokenize
 from recognizer.latex.lines import count_lines
@@ -31,7 +32,7 @@ from tests.support.tiny_dataset import write_tiny_dataset
 from tests.support.tiny_recognizer import SMALL
 
 SPEC = inference.PreprocessSpec()
-BOTH = pytest.mark.parametrize("kind", KINDS)
+ALL = pytest.mark.parametrize("kind", KINDS)
 
 
 class Drawn:
@@ -56,7 +57,8 @@ def sample(tokens: str, name: str = "", source: str = "printed", **look: float) 
 
 def picture(kind: Kind, parts: list[Sample], *gaps: bool) -> np.ndarray:
     """(H, W) uint8 gray of a composed picture."""
-    rgb = ComposedPicture(kind, tuple(parts), gaps, PictureCache(0), 0).load()
+    lines = (Line(tuple(parts), gaps),) if kind == "joined" else tuple(Line((part,)) for part in parts)
+    rgb = ComposedPicture(lines, PictureCache(0), 0).load()
     assert rgb.dtype == np.uint8 and (rgb == rgb[:, :, :1]).all()
     return rgb[:, :, 0]
 
@@ -73,7 +75,7 @@ FORMULAS = [sample("a + b"), sample("x = 1 2"), sample("n + 1"), sample("u v w",
 # ---------------------------------------------------------------------------------------------------- labels
 
 
-@BOTH
+@ALL
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 10**6), longest=st.integers(20, 150))
 def test_labels_parse_render_and_are_their_own_normal_form(kind: Kind, seed: int, longest: int) -> None:
@@ -88,7 +90,7 @@ def test_labels_parse_render_and_are_their_own_normal_form(kind: Kind, seed: int
         assert problems(tokens) == []
         assert to_mathml(inference.join_tokens(tokens))
         assert isinstance(composed.picture, ComposedPicture)
-        assert count_lines(tokens) == (len(composed.picture.parts) if kind == "stacked" else 1)
+        assert count_lines(tokens) == len(composed.picture.lines)
 
 
 def test_brackets_of_two_formulas_make_no_pair() -> None:
@@ -104,7 +106,7 @@ def test_a_table_is_no_line_of_a_column() -> None:
     assert len(composed_samples("stacked", [sample(vector)], 5, 0, 100, PictureCache(0))) == 5
 
 
-@BOTH
+@ALL
 def test_all_parts_have_one_source_and_chance_is_seed_and_number(kind: Kind) -> None:
     made = composed_samples(kind, FORMULAS, 30, 1, 60, PictureCache(0))
     assert len(made) == 30
@@ -142,7 +144,7 @@ def test_parts_come_to_one_size_on_one_axis_whatever_their_resolution() -> None:
 
 def test_neither_paper_nor_polarity_gives_the_join_away() -> None:
     looks: tuple[dict[str, Any], ...] = ({}, {"ink": 40, "paper": 200}, {"ink": 230, "paper": 20})
-    gray = picture("stacked", [sample("a + b", **look) for look in looks], False, False)
+    gray = picture("stacked", [sample("a + b", **look) for look in looks])
     assert len(bands((gray < 128).any(axis=1))) == 3
     near_ink = cv2.dilate((gray < 128).astype(np.uint8), np.ones((7, 7))) > 0
     assert (gray[~near_ink] == 255).all(), "the paper is white everywhere"
@@ -155,7 +157,45 @@ def test_a_cut_off_neighbour_does_not_become_a_line() -> None:
             return np.concatenate([own[28:36], np.full((10, own.shape[1], 3), 255, np.uint8), own])
 
     crowded = Sample("a", ("a", "+", "b"), Crowded("a+b"))
-    assert len(bands((picture("stacked", [crowded, crowded], False) < 128).any(axis=1))) == 2
+    assert len(bands((picture("stacked", [crowded, crowded]) < 128).any(axis=1))) == 2
+
+
+@pytest.mark.parametrize("slope", [-0.06, 0.0, 0.06])
+def test_nor_does_a_tilted_one(slope: float) -> None:
+    """Feet of a line above that stand beside the formula's own rows, as the paper lies askew."""
+    own = 255 - Drawn("abcdxefghxacegabcdxefghx").load()[:, :, 0]
+    feet = np.zeros_like(own)
+    feet[4:13] = own[28:37]
+    askew = np.array([[1, 0, 0], [slope, 1, 40]], np.float32)
+    own, feet = (
+        cv2.warpAffine(part, askew, (own.shape[1], own.shape[0] + 70)) / np.float32(255) for part in (own, feet)
+    )
+    if slope:
+        assert np.ptp(np.flatnonzero(feet.any(axis=1))) > 25, "no row of paper is between"
+    left = _without_neighbours(own + feet, 20.0)
+    assert np.abs(left - own).max() < 0.5 < np.abs(feet).max()
+
+
+def test_a_denominator_is_no_neighbour() -> None:
+    class Fraction(Drawn):
+        def load(self, rng: np.random.Generator | None = None) -> np.ndarray:
+            canvas = np.full((140, 220, 3), 255, np.uint8)
+            for text, place in (("M = N + ", (10, 60)), ("A", (170, 48)), ("n", (170, 110))):
+                cv2.putText(canvas, text, place, 0, 1, (0, 0, 0), 2, cv2.LINE_AA)
+            return cv2.line(canvas, (160, 58), (200, 58), (0, 0, 0), 2)
+
+    label = tuple(tokenize(r"M=N+\frac{A}{n}"))
+    gray = picture("joined", [Sample("f", label, Fraction("")), sample("o o o")], True)
+    glyph = median(bands((gray[:, -70:] < 128).any(axis=1)))
+    assert max(np.flatnonzero((gray < 128).any(axis=1))) - gray.shape[0] / 2 > glyph
+
+
+def test_lines_of_a_page_hold_several_formulas() -> None:
+    pages = composed_samples("pages", FORMULAS, 20, 0, 120, PictureCache(0))
+    lines = [line for page in pages if isinstance(page.picture, ComposedPicture) for line in page.picture.lines]
+    assert {1, 2, 3} == {len(line.parts) for line in lines}
+    assert max(count_lines(page.tokens) for page in pages) >= 8
+    assert any(CONTROL_SPACE in page.tokens for page in pages)
 
 
 def test_a_part_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -176,6 +216,7 @@ def job(folder: Path, **more: object) -> Hyperparameters:
         "workers": 0,
         "joined": 8,
         "stacked": 8,
+        "pages": 8,
         "max_tokens": 40,
     }
     return Hyperparameters.model_validate({**values, **more})
@@ -184,7 +225,7 @@ def job(folder: Path, **more: object) -> Hyperparameters:
 def test_sources_never_cross_the_split_and_the_vocabulary_holds_the_labels(tmp_path: Path) -> None:
     data = prepare(job(tmp_path), write_tiny_dataset(tmp_path / "data"), None, SPEC, None, Ranks())
     composed = [one for one in data.training.dataset.samples if isinstance(one.picture, ComposedPicture)]
-    assert len(composed) == 16
+    assert len(composed) == 24
     used = {part.name for one in composed if isinstance(one.picture, ComposedPicture) for part in one.picture.parts}
     assert used <= set(data.split.train) and not used & set(data.split.validation)
     assert not any(isinstance(one.picture, ComposedPicture) for one in data.validation_samples)
@@ -194,12 +235,13 @@ def test_sources_never_cross_the_split_and_the_vocabulary_holds_the_labels(tmp_p
 
 def test_a_share_is_of_the_training_pictures(tmp_path: Path) -> None:
     folder = write_tiny_dataset(tmp_path / "data", 20)
-    data = prepare(job(tmp_path, joined=0.25, stacked="0.5", turned=0.1), folder, None, SPEC, None, Ranks())
+    data = prepare(job(tmp_path, joined=0.25, stacked="0.5", pages=0.25, turned=0.1), folder, None, SPEC, None, Ranks())
     own = len(data.split.train)
     kinds = [sample.name.partition("/")[0] for sample in data.training.dataset.samples]
-    assert {kind: kinds.count(kind) for kind in ("joined", "stacked", "turned")} == {
+    assert {kind: kinds.count(kind) for kind in (*KINDS, "turned")} == {
         "joined": round(0.25 * own),
         "stacked": round(0.5 * own),
+        "pages": round(0.25 * own),
         "turned": round(0.1 * own),
     }
 
@@ -214,14 +256,19 @@ def test_composed_pictures_are_the_same_for_any_number_of_workers(tmp_path: Path
 def test_labels_that_are_too_long_together_are_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="joined=8, but no two labels together are shorter than max_tokens=5"):
         prepare(
-            job(tmp_path, max_tokens=5, stacked=0), write_tiny_dataset(tmp_path / "data"), None, SPEC, None, Ranks()
+            job(tmp_path, max_tokens=5, stacked=0, pages=0),
+            write_tiny_dataset(tmp_path / "data"),
+            None,
+            SPEC,
+            None,
+            Ranks(),
         )
 
 
 def test_both_gap_widths_decode_to_their_labels_after_overfitting() -> None:
     parts = tuple(FORMULAS[:2])
     labels = [(*parts[0].tokens, *([CONTROL_SPACE] * wide), *parts[1].tokens) for wide in (False, True)]
-    pictures = [ComposedPicture("joined", parts, (wide,), PictureCache(0), 3).load() for wide in (False, True)]
+    pictures = [ComposedPicture((Line(parts, (wide,)),), PictureCache(0), 3).load() for wide in (False, True)]
     vocabulary = Vocabulary.from_labels(labels)
     half = inference.PreprocessSpec(scale=0.5)  # fewer pixels, and fast
     canvas, shapes = inference.make_batch([inference.preprocess(rgb, half) for rgb in pictures], half)

@@ -81,8 +81,8 @@ def test_what_cannot_be_read_in_a_row_is_said(folder: Path, tmp_path: Path) -> N
     for chosen, validation, spec, message in (
         (settings(), None, SPEC, "give a channel `validation`"),
         (settings(), folder, inference.PreprocessSpec(scale=0.5), "measured with other values of glyph_height or"),
-        (settings(stacked=2), folder, SPEC, "joined, stacked and turned take pictures from anywhere"),
-        (settings(turned=2), folder, SPEC, "joined, stacked and turned take pictures from anywhere"),
+        (settings(stacked=2), folder, SPEC, "joined, stacked, pages, turned take pictures from anywhere"),
+        (settings(turned=2), folder, SPEC, "joined, stacked, pages, turned take pictures from anywhere"),
     ):
         with pytest.raises(DataError, match=message):
             prepare(chosen, tmp_path / "train", validation, spec, None, Ranks(), shards / "index")
