@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from recognizer.models.base import FormulaRecognizer, Memory
@@ -17,6 +18,22 @@ class ConvRecognizer(FormulaRecognizer):
 
     def features(self, images: Tensor, sizes: Tensor) -> Tensor:
         return self.norm(self.conv(images, sizes).permute(0, 2, 3, 1))  # (B, h, w, D)
+
+
+class TransformerSizes(BaseModel):
+    """Sizes that hyperparameters can change: those of the decoder. `heads` are the encoder's too."""
+
+    model_config = ConfigDict(extra="forbid")
+    decoder_width: int | None = Field(None, ge=32, description="of the decoder's layers; else `width`")
+    decoder_layers: int = Field(3, ge=1, description="layers of the decoder")
+    heads: int = Field(8, ge=1, description="attention heads of every layer")
+    dropout: float = Field(0.0, ge=0, lt=1, description="after attention and feed-forward layers")
+
+    @model_validator(mode="after")
+    def _heads_divide_decoder_width(self) -> TransformerSizes:
+        if (self.decoder_width or 0) % (2 * self.heads):
+            raise ValueError(f"decoder_width {self.decoder_width} must be a multiple of twice the heads ({self.heads})")
+        return self
 
 
 class TransformerRecognizer(ConvRecognizer):

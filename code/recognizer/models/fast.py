@@ -6,34 +6,28 @@ CPU it learned symbols several times faster than the depthwise blocks it replace
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from recognizer.models.base import Memory
-from recognizer.models.common import TransformerRecognizer
+from recognizer.models.common import TransformerRecognizer, TransformerSizes
 from recognizer.models.conv import CellEncoder
 from recognizer.models.layers import EncoderLayer, TransformerDecoder, additive_mask, bridge, grid_positions, size_mask
 
 
-class FastSizes(BaseModel):
-    """Sizes that hyperparameters can change."""
+class FastSizes(TransformerSizes):
+    """Sizes that hyperparameters can change, beside those of the decoder."""
 
-    model_config = ConfigDict(extra="forbid")
     stem: int = Field(24, ge=8, description="channels of the first convolution")
     width: int = Field(192, ge=32, description="of the encoder's layers")
-    decoder_width: int | None = Field(None, ge=32, description="of the decoder's layers; else `width`")
     blocks: int = Field(1, ge=0, description="residual blocks at each of the two smallest sizes of the picture")
     encoder_layers: int = Field(1, ge=0)
-    decoder_layers: int = Field(3, ge=1)
-    heads: int = Field(6, ge=1)
-    dropout: float = Field(0.0, ge=0, lt=1)
+    heads: int = Field(6, ge=1, description="attention heads of every layer")
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> FastSizes:
         if self.width % self.heads or self.width % 4:
             raise ValueError(f"width {self.width} must be a multiple of heads ({self.heads}) and of 4")
-        if (self.decoder_width or 0) % (2 * self.heads):
-            raise ValueError(f"decoder_width {self.decoder_width} must be a multiple of twice the heads ({self.heads})")
         return self
 
 

@@ -9,33 +9,26 @@ and there are three of them (symbols here are half as high), none has batch stat
 from __future__ import annotations
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from recognizer.models.base import Memory
-from recognizer.models.common import TransformerRecognizer
+from recognizer.models.common import TransformerRecognizer, TransformerSizes
 from recognizer.models.conv import ConvEncoder
 from recognizer.models.layers import Attention, TransformerDecoder, additive_mask, bridge, sinusoid, size_mask
 
 
-class SatrnSizes(BaseModel):
-    """Sizes that hyperparameters can change."""
+class SatrnSizes(TransformerSizes):
+    """Sizes that hyperparameters can change, beside those of the decoder."""
 
-    model_config = ConfigDict(extra="forbid")
     stem: int = Field(32, ge=8, description="channels of the first convolution")
     width: int = Field(256, ge=32, description="of the encoder's layers")
-    decoder_width: int | None = Field(None, ge=32, description="of the decoder's layers; else `width`")
     encoder_layers: int = Field(4, ge=1, description="layers of self-attention over the grid")
-    decoder_layers: int = Field(3, ge=1, description="layers of the decoder")
-    heads: int = Field(8, ge=1, description="attention heads of every layer")
-    dropout: float = Field(0.0, ge=0, lt=1, description="after attention and feed-forward layers")
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> SatrnSizes:
         if self.width % self.heads or self.width % 2:
             raise ValueError(f"width {self.width} must be even and a multiple of heads ({self.heads})")
-        if (self.decoder_width or 0) % (2 * self.heads):
-            raise ValueError(f"decoder_width {self.decoder_width} must be a multiple of twice the heads ({self.heads})")
         return self
 
 

@@ -304,6 +304,7 @@ def test_an_unknown_recognizer_or_size_is_refused_by_name() -> None:
         ("fast", {"width": 50}, "width 50 must be a multiple of heads"),
         ("satrn", {"heads": 7}, r"width 256 must be even and a multiple of heads \(7\)"),
         ("fast", {"decoder_width": 50}, r"decoder_width 50 must be a multiple of twice the heads \(6\)"),
+        ("satrn", {"decoder_width": 50}, r"decoder_width 50 must be a multiple of twice the heads \(8\)"),
         ("srn", {"width": 50}, "width 50 must be a multiple of heads"),
     ],
 )
