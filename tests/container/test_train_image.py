@@ -7,7 +7,18 @@ import time
 
 import pytest
 
-from tests.support.containers import AS_IN_THE_CLOUD, OFFLINE, ORDINARY_USER, ImageJob, docker, logs, wait_for_log
+from recognizer.data.formats import read_dataset
+from tests.support.containers import (
+    AS_IN_THE_CLOUD,
+    OFFLINE,
+    ORDINARY_USER,
+    TRAIN_IMAGE,
+    ImageJob,
+    docker,
+    logs,
+    run,
+    wait_for_log,
+)
 from tests.support.server import Server
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
@@ -26,6 +37,7 @@ SMALL = {
     "workers": "0",
     "threads": "1",
 }
+PROCESSED = "/opt/ml/processing/output"
 STOP_SECONDS = 60  # SageMaker allows 120
 
 
@@ -97,3 +109,21 @@ def test_T11_T12_sigterm_to_the_container_saves_a_checkpoint_and_ends_with_0(tra
     again = job.start(*AS_IN_THE_CLOUD)
     wait_for_log(again, "resum")
     docker("rm", "--force", again)
+
+
+def test_the_hosts_of_a_processing_job_make_one_set(train_image, tmp_path):
+    """The embedded data set by two hosts, each with its resourceconfig.json, as a Processing job starts them."""
+    hosts = ["algo-1", "algo-2"]
+    made = tmp_path / "output"
+    made.mkdir()
+    made.chmod(0o777)
+    for host in hosts:
+        config = tmp_path / f"{host}.json"
+        config.write_text(json.dumps({"current_host": host, "hosts": hosts}))
+        mounts = ["--volume", f"{config}:/opt/ml/config/resourceconfig.json:ro", "--volume", f"{made}:{PROCESSED}"]
+        request = ["--out", PROCESSED, "--count", "20", "--per-shard", "5", "--shard", "host", "--workers", "1"]
+        options = [*mounts, "--entrypoint", "python3", *AS_IN_THE_CLOUD, *ORDINARY_USER]
+        finished = run(TRAIN_IMAGE, "-m", "recognizer.synth", *request, options=options)
+        assert finished.code == 0, finished
+    assert len(list(made.glob("shard-*.tar"))) == 4
+    assert len(read_dataset(made).samples) == 20
