@@ -30,8 +30,8 @@ HEIGHTS = {token: height for height, row in _HEIGHTS.items() for token in row.sp
 SCRIPT, SMALLEST = 0.7, 0.5  # of what it stands at, and of what stands on the line
 FRACTIONS = 1.0, 0.7  # of a fraction in a displayed formula, and in a line of text
 DOUBT = 0.3  # how much the guess counts against a single glyph
-SPECK = 0.1  # of the area of a typical component
-RANGE, STEP, FAR = 0.6, 0.03, 0.3  # of log heights: sizes that are tried, and from where on two heights just don't fit
+SPECK = 0.02  # of the area of a typical component
+RANGE, STEP, FAR = 2.4, 0.03, 0.3  # of log heights: sizes that are tried, and from where on two heights just don't fit
 SHAPES = 1 / 6, 4.0  # width by height of what may be a glyph
 
 

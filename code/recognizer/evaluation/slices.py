@@ -28,8 +28,8 @@ CONTENTS: dict[str, frozenset[str]] = {
 def metrics_by_slice(results: Sequence[Result]) -> dict[str, dict[str, Metrics]]:
     """Return {"source": {"printed": ..., "handwritten": ...}, "length": {"1-5": ...}, ...}.
 
-    Slices are those that the results name, the reference's length, its lines ("1", "2", "3+") and its contents; a
-    formula with a fraction and a root counts in both. Kinds with one value only are left out: they say what the whole
+    Slices are those that the results name, the reference's length, its lines ("1", "2", "3-5", "6+") and its contents;
+    a formula with a fraction and a root counts in both. Kinds with one value only are left out: they say what the whole
     says.
     """
     kinds = dict.fromkeys(kind for result in results for kind in result.slices)
@@ -48,7 +48,7 @@ def contents(tokens: Iterable[str]) -> list[str]:
 
 def _lines(tokens: Sequence[str]) -> str:
     count = count_lines(tokens)
-    return str(count) if count < 3 else "3+"
+    return str(count) if count < 3 else "3-5" if count < 6 else "6+"
 
 
 def _slice(results: Sequence[Result], values: Sequence[Iterable[str]]) -> dict[str, Metrics]:

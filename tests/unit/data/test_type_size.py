@@ -32,6 +32,7 @@ def measured(latex: str, x_height: float, display: bool = True) -> tuple[float, 
         r"a+n+m+u",
         r"\frac{9}{7}=9\div 7",
         r"e^{-\frac{x^{2}}{2}}+\sqrt{2}",
+        r"\left(\sqrt{\left(\frac{y-5}{b}\times\sqrt{\frac{8-6}{y}}\right)^4}+3\right)",
     ],
 )
 @pytest.mark.parametrize("x_height", [8.0, 24.0])

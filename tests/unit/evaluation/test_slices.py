@@ -50,7 +50,7 @@ def test_two_lines_are_a_slice_of_their_own():
 
     results = [result("a", "a"), result(lines(2), lines(2)), result(lines(2), "a"), result(lines(5), lines(5))]
     slices = metrics_by_slice(results)["lines"]
-    assert [(name, metrics.samples) for name, metrics in slices.items()] == [("1", 1), ("2", 2), ("3+", 1)]
+    assert [(name, metrics.samples) for name, metrics in slices.items()] == [("1", 1), ("2", 2), ("3-5", 1)]
     assert slices["2"].exprate == 0.5
 
 
