@@ -1,0 +1,63 @@
+"""The mean of models: tokens by spelling, whatever their order, and what only one model has."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import inference
+from recognizer.average import main
+from recognizer.latex import Vocabulary
+from recognizer.models import build
+from recognizer.training.warmstart import read_model
+from tests.support.tiny_recognizer import SMALL
+
+
+def write_model(folder: Path, tokens: list[str], seed: int, name: str = "fast") -> Path:
+    torch.manual_seed(seed)
+    folder.mkdir()
+    vocabulary = Vocabulary.from_labels([tokens])
+    model = build(name, len(vocabulary), 20, SMALL[name])
+    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, folder / "weights.safetensors")
+    description = {
+        "format_version": inference.FORMAT_VERSION,
+        "version": f"{name}-{seed}",
+        "recognizer": {"name": name, "sizes": SMALL[name]},
+        "preprocess": inference.PreprocessSpec().to_dict(),
+        "vocabulary": vocabulary.to_dict(),
+        "limits": {"max_tokens": 20},
+    }
+    (folder / "model.json").write_text(json.dumps(description))
+    return folder
+
+
+def test_it_is_the_weighted_mean_with_tokens_matched_by_spelling(tmp_path: Path) -> None:
+    first = write_model(tmp_path / "a", ["x", "x", "y", "new"], 1)
+    second = write_model(tmp_path / "b", ["y", "y", "x"], 2)
+    assert main([f"{first}=0.25", f"{second}=0.75", "--out", str(tmp_path / "mean")]) == 0
+    one, two, mean = (read_model(folder) for folder in (first, second, tmp_path / "mean"))
+    assert mean.vocabulary.tokens == one.vocabulary.tokens != two.vocabulary.tokens
+
+    def row(start: object, token: str) -> torch.Tensor:
+        return start.weights["decoder.output.weight"][start.vocabulary.encode([token])[0]]  # type: ignore[attr-defined]
+
+    for token in ("x", "y"):
+        torch.testing.assert_close(row(mean, token), 0.25 * row(one, token) + 0.75 * row(two, token))
+    torch.testing.assert_close(row(mean, "new"), row(one, "new"))
+    weights = [load_file(folder / "weights.safetensors")["norm.weight"] for folder in (first, second)]
+    torch.testing.assert_close(mean.weights["norm.weight"], 0.25 * weights[0] + 0.75 * weights[1])
+    told = json.loads((tmp_path / "mean" / "model.json").read_text())
+    assert told["provenance"]["mean_of"] == {"fast-1": 0.25, "fast-2": 0.75}
+
+
+def test_what_cannot_be_averaged_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, other = write_model(tmp_path / "a", ["x"], 1), write_model(tmp_path / "b", ["x"], 2, "satrn")
+    assert main([f"{first}=1", f"{other}=1", "--out", str(tmp_path / "mean")]) == 1
+    assert f"{other} has another recognizer" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([str(first), "--out", str(tmp_path / "mean")])
+    assert "expected MODEL=SHARE" in capsys.readouterr().err
