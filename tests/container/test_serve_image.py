@@ -22,10 +22,15 @@ pytestmark = pytest.mark.container
 PICTURE = png(formula_picture())
 HEALTHY_SECONDS = 5
 PING = """
-import http.client
-connection = http.client.HTTPConnection("127.0.0.1", 8080)
-connection.request("GET", "/ping")
-print(connection.getresponse().status)
+import http.client, time
+for _ in range(100):  # one process is ready, the one that answers may load yet
+    connection = http.client.HTTPConnection("127.0.0.1", 8080)
+    connection.request("GET", "/ping")
+    status = connection.getresponse().status
+    if status == 200:
+        break
+    time.sleep(0.1)
+print(status)
 """
 
 

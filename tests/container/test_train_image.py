@@ -125,5 +125,5 @@ def test_the_hosts_of_a_processing_job_make_one_set(train_image, tmp_path):
         options = [*mounts, "--entrypoint", "python3", *AS_IN_THE_CLOUD, *ORDINARY_USER]
         finished = run(TRAIN_IMAGE, "-m", "recognizer.synth", *request, options=options)
         assert finished.code == 0, finished
-    assert len(list(made.glob("shard-*.tar"))) == 4
+    assert len(list(made.glob("*.tar"))) == 4
     assert len(read_dataset(made).samples) == 20
