@@ -245,6 +245,18 @@ def _stretch(ink: np.ndarray) -> np.ndarray:
     return np.clip((ink - noise) / (full - noise), 0, 1)
 
 
+def ink_boxes(ink: np.ndarray) -> np.ndarray:
+    """Connected components of ink (H, W): (N, 5) left, top, width, height and area of each."""
+    _, _, stats, _ = cv2.connectedComponentsWithStats((ink > 0.5).astype(np.uint8), connectivity=8)
+    return stats[1:]  # the first is the paper
+
+
+def typical_area(areas: np.ndarray) -> int:
+    """Half of all ink is in components of this area or more; (N,), one at least."""
+    by_area = np.sort(areas)[::-1]
+    return int(by_area[np.searchsorted(by_area.cumsum(), 0.5 * by_area.sum())])
+
+
 def measure_ink(ink: np.ndarray) -> tuple[tuple[int, int, int, int], float]:
     """The ink's bounding box (top, bottom, left, right) and the height of its typical glyph.
 
@@ -253,8 +265,7 @@ def measure_ink(ink: np.ndarray) -> tuple[tuple[int, int, int, int], float]:
     there is little else; not so the first and the last glyph of the line, where a picture was cropped closely.
     """
     height, width = ink.shape
-    _, _, stats, _ = cv2.connectedComponentsWithStats((ink > 0.5).astype(np.uint8), connectivity=8)
-    boxes = stats[1:]  # the first is the paper
+    boxes = ink_boxes(ink)
     left, top, wide, high, area = boxes.T
     at_left, at_right = left == 0, left + wide == width
     between = (top > 0) & (top + high < height)
@@ -266,8 +277,7 @@ def measure_ink(ink: np.ndarray) -> tuple[tuple[int, int, int, int], float]:
     if not len(boxes):
         return (0, height, 0, width), float(height) / 2
     area = boxes[:, cv2.CC_STAT_AREA]
-    by_area = np.sort(area)[::-1]
-    typical = by_area[np.searchsorted(by_area.cumsum(), 0.5 * by_area.sum())]
+    typical = typical_area(area)
     boxes = boxes[area >= 0.02 * typical]
     left, top, wide, high, area = boxes.T
     box = int(top.min()), int((top + high).max()), int(left.min()), int((left + wide).max())
@@ -1281,8 +1291,10 @@ def _repair(prediction: Prediction) -> Prediction:
 
 def _distinct(answers: Sequence[Prediction]) -> tuple[Prediction, ...]:
     """The first of each LaTeX: a repair, or the end of a loop that is cut off, can make two answers one."""
-    first = {answer.latex: answer for answer in reversed(answers)}
-    return tuple(answer for answer in answers if first[answer.latex] is answer)
+    distinct: dict[str, Prediction] = {}
+    for answer in answers:
+        distinct.setdefault(answer.latex, answer)
+    return tuple(distinct.values())
 
 
 def _aligned(old: Sequence[str], values: Sequence[float | None], new: Sequence[str]) -> tuple[float | None, ...]:

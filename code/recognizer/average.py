@@ -19,7 +19,7 @@ from torch import Tensor
 
 from recognizer.config import ConfigError
 from recognizer.models import build
-from recognizer.training.warmstart import DESCRIPTION, WEIGHTS, Start, read_model, token_axes
+from recognizer.training.warmstart import DESCRIPTION, WEIGHTS, Start, read_model, take_over, token_axes
 
 
 def average(models: Mapping[Path, float], out: Path) -> None:
@@ -36,49 +36,36 @@ def average(models: Mapping[Path, float], out: Path) -> None:
     """
     starts = {path: read_model(path, "average") for path in models}
     first = next(iter(starts.values()))
-    network = build(first.recognizer, len(first.vocabulary), first.max_tokens, first.sizes)
-    axes = token_axes(network, first.recognizer, len(first.vocabulary), first.max_tokens, first.sizes)
-    for path, start in starts.items():
-        if (start.recognizer, start.preprocess, _shapes(start, axes)) != (
-            first.recognizer,
-            first.preprocess,
-            _shapes(first, axes),
-        ):
-            raise ConfigError(f"average: {path} has another recognizer, other sizes or other preprocessing")
-    shares = list(models.values())
-    weights = {name: _mean(name, list(starts.values()), shares, axes.get(name)) for name in first.weights}
+    placed = [_placed(start, first, path) for path, start in starts.items()]
+    shares = torch.tensor(list(models.values()), dtype=torch.float64)
+    weights = {name: _mean(torch.stack([each[name] for each in placed]), shares) for name in placed[0]}
     out.mkdir(parents=True)
     description = json.loads((next(iter(models)) / DESCRIPTION).read_text(encoding="utf-8"))
-    described = {start.version: share for start, share in zip(starts.values(), shares, strict=True)}
+    described = {start.version: share for start, share in zip(starts.values(), models.values(), strict=True)}
     description["provenance"] = {**description.get("provenance", {}), "mean_of": described}
     (out / DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")
     save_file(weights, out / WEIGHTS)
 
 
-def _shapes(start: Start, axes: Mapping[str, int]) -> dict[str, list[int]]:
-    """Of each weight, without the axis that counts tokens."""
-    return {
-        name: [size for axis, size in enumerate(weight.shape) if axis != axes.get(name)]
-        for name, weight in start.weights.items()
-    }
+def _placed(start: Start, first: Start, path: Path) -> dict[str, Tensor]:
+    """A model's weights with the rows of the first's vocabulary: NaN in those of tokens that it lacks."""
+    asked = (first.recognizer, len(first.vocabulary), first.max_tokens, first.sizes)
+    network = build(*asked)
+    with torch.no_grad():
+        for weight in network.state_dict().values():
+            weight.fill_(torch.nan)
+    is_alike = (start.recognizer, start.preprocess) == (first.recognizer, first.preprocess)
+    taken = take_over(start, network, first.vocabulary, token_axes(network, *asked)) if is_alike else None
+    if not taken or taken.new or taken.dropped:
+        raise ConfigError(f"average: {path} has another recognizer, other sizes or other preprocessing")
+    return network.state_dict()
 
 
-def _mean(name: str, starts: Sequence[Start], shares: Sequence[float], axis: int | None) -> Tensor:
-    """One weight's; along `axis` its tokens are matched by spelling."""
-    first = starts[0]
-    total, counted = torch.zeros_like(first.weights[name], dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
-    if axis is not None:
-        counted = torch.zeros([size if at == axis else 1 for at, size in enumerate(total.shape)], dtype=torch.float64)
-    for start, share in zip(starts, shares, strict=True):
-        weight = start.weights[name].double()
-        if axis is None:
-            total, counted = total + share * weight, counted + share
-        else:
-            shared = [token for token in first.vocabulary.tokens if token in start.vocabulary]
-            here, there = (torch.tensor(known.encode(shared)) for known in (first.vocabulary, start.vocabulary))
-            total.index_add_(axis, here, share * weight.index_select(axis, there))
-            counted.index_add_(axis, here, torch.full_like(counted.index_select(axis, here), share))
-    return (total / counted).to(torch.float32).contiguous()
+def _mean(weights: Tensor, shares: Tensor) -> Tensor:
+    """(M, ...) of M models, shares (M,) -> (...), of what isn't NaN."""
+    share = shares.view(-1, *[1] * (weights.ndim - 1))
+    total = (share * weights.double().nan_to_num()).sum(dim=0)
+    return (total / (share * ~weights.isnan()).sum(dim=0)).float().contiguous()
 
 
 def _share(text: str) -> tuple[Path, float]:

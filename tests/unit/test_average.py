@@ -7,32 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-import inference
 from recognizer.average import main
 from recognizer.latex import Vocabulary
-from recognizer.models import build
 from recognizer.training.warmstart import read_model
-from tests.support.tiny_recognizer import SMALL
+from tests.support.tiny_recognizer import write_start
 
 
 def write_model(folder: Path, tokens: list[str], seed: int, name: str = "fast") -> Path:
-    torch.manual_seed(seed)
-    folder.mkdir()
-    vocabulary = Vocabulary.from_labels([tokens])
-    model = build(name, len(vocabulary), 20, SMALL[name])
-    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, folder / "weights.safetensors")
-    description = {
-        "format_version": inference.FORMAT_VERSION,
-        "version": f"{name}-{seed}",
-        "recognizer": {"name": name, "sizes": SMALL[name]},
-        "preprocess": inference.PreprocessSpec().to_dict(),
-        "vocabulary": vocabulary.to_dict(),
-        "limits": {"max_tokens": 20},
-    }
-    (folder / "model.json").write_text(json.dumps(description))
-    return folder
+    return write_start(folder, name, Vocabulary.from_labels([tokens]), seed)
 
 
 def test_it_is_the_weighted_mean_with_tokens_matched_by_spelling(tmp_path: Path) -> None:

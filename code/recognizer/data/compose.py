@@ -99,8 +99,8 @@ def composed_samples(
         rng = np.random.default_rng((seed, KINDS.index(kind), number))
         first = usable[int(rng.integers(len(usable)))]
         lines = _chosen(kind, first, by_source[first.source], max_tokens, rng)
-        if lines != (Line((first,)),):
-            name, picture = f"{kind}/{number}", ComposedPicture(lines, cache, seed * 1_000_003 + number)
+        name, picture = f"{kind}/{number}", ComposedPicture(lines, cache, seed * 1_000_003 + number)
+        if len(picture.parts) > 1:
             composed.append(Sample(name, _label(lines), picture, source=first.source, dataset=kind, origin=name))
     return composed
 

@@ -19,10 +19,11 @@ from recognizer.data.type_size import type_size
 Part = tuple[np.ndarray, Sequence[str]]  # a picture (H, W, 3) uint8 RGB and its label
 
 COARSEST, FINEST = 16.0, 40.0  # pixels: a digit of a composed picture, as high as in its coarsest part if between
-# In glyph heights:
+# In heights of a glyph as `measure_ink` finds it:
 THIN, APART = 0.85, 0.45  # less high, so far above or below the rest, ink may be the edge of a neighbouring line
 ACROSS = 0.4  # of all ink's width: such an edge is as wide; a denominator or a limit is not
 SLOPES = np.linspace(-0.1, 0.1, 21)  # of a tilted line
+# In heights of a digit:
 BORDER = 0.15  # paper kept around a part's ink
 NARROW, WIDE = (0.15, 0.5), (1.6, 4.5)  # between formulas of a line; TeX has about 0.5 beside a relation, 2 in \quad
 LEADING = (0.5, 1.6)  # between the ink of two lines
@@ -108,8 +109,7 @@ def _bands(tops: np.ndarray, bottoms: np.ndarray, glyph: float) -> tuple[list[np
 
 def _axis(ink: np.ndarray) -> int:
     """The row that half of the ink has its connected components' middles above, so that scripts hardly count."""
-    _, _, stats, _ = cv2.connectedComponentsWithStats((ink > 0.5).astype(np.uint8), connectivity=8)
-    _, top, _, high, area = stats[1:].T  # the first is the paper
+    _, top, _, high, area = inference.ink_boxes(ink).T
     if not len(area):
         return ink.shape[0] // 2
     order = np.argsort(middle := top + high / 2)

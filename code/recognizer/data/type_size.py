@@ -8,23 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import cv2
 import numpy as np
 
+import inference
 from recognizer.latex.synonyms import OPERATORS
 
 # Heights of glyphs in heights of a digit, as printed and written alike more or less. Flat signs and dots have none, and
 # signs that grow (\sum, \sqrt, \left() say little.
 _HEIGHTS = {
     0.67: r"a c e m n o r s u v w x z \alpha \epsilon \varepsilon \iota \kappa \nu \pi \sigma \tau \upsilon \omega",
+    0.85: r"+ \times < > \leq \geq \in \ni \subset \cup \cap \infty \otimes \oplus \rightarrow",
     0.95: r"t g p q y \gamma \eta \mu \rho \chi i",
     1.0: r"""A B C D E F G H I J K L M N O P Q R S T U V W X Y Z 0 1 2 3 4 5 6 7 8 9
         \Gamma \Delta \Theta \Lambda \Xi \Pi \Sigma \Phi \Psi \Omega""",
     1.05: r"b d h k l \delta \theta \lambda \partial \ell \hbar \emptyset \forall \exists \nabla",
-    1.35: r"f j \beta \zeta \xi \phi \varphi \psi",
     1.3: r"\notin \neq \pm",
+    1.35: r"f j \beta \zeta \xi \phi \varphi \psi",
     1.5: r"( ) [ ] | / \{ \}",
-    0.85: r"+ \times < > \leq \geq \in \ni \subset \cup \cap \infty \otimes \oplus \rightarrow",
 }
 HEIGHTS = {token: height for height, row in _HEIGHTS.items() for token in row.split()}
 SCRIPT, SMALLEST = 0.7, 0.5  # of what it stands at, and of what stands on the line
@@ -80,11 +80,8 @@ def _misfits(found: np.ndarray, expected: np.ndarray, sizes: np.ndarray) -> np.n
 
 def _heights(ink: np.ndarray) -> np.ndarray:
     """Of the connected components that may be glyphs."""
-    _, _, stats, _ = cv2.connectedComponentsWithStats((ink > 0.5).astype(np.uint8), connectivity=8)
-    _, _, wide, high, area = stats[1:].T  # the first is the paper
+    _, _, wide, high, area = inference.ink_boxes(ink).T
     if not len(area):
         return area
-    by_area = np.sort(area)[::-1]
-    typical = by_area[np.searchsorted(by_area.cumsum(), 0.5 * by_area.sum())]
     shape = wide / high
-    return high[(area >= SPECK * typical) & (shape >= SHAPES[0]) & (shape <= SHAPES[1])]
+    return high[(area >= SPECK * inference.typical_area(area)) & (shape >= SHAPES[0]) & (shape <= SHAPES[1])]

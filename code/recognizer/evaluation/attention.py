@@ -50,8 +50,10 @@ class AttentionReader:
         """
         images, sizes = map(torch.from_numpy, inference.make_batch([image], self.spec))
         ids = torch.tensor([[self.vocabulary.bos, *self.vocabulary.encode(tokens)]])
-        look = _of_transformer if isinstance(self.model, TransformerRecognizer) else _of_additive
-        weights = look(self.model, images, sizes, ids)[0]  # (T, N)
+        if isinstance(self.model, TransformerRecognizer):
+            (weights,) = _of_transformer(self.model, images, sizes, ids)  # (T, N)
+        else:
+            (weights,) = _of_additive(self.model, images, sizes, ids)
         return weights.unflatten(1, (images.shape[2] // self.model.stride[0], -1)).numpy()
 
     def map(self, rgb: np.ndarray, tokens: Sequence[str], place: int) -> np.ndarray | None:
@@ -73,15 +75,13 @@ class AttentionReader:
         return (255 * paper * (1 - share + share * colour)).astype(np.uint8)
 
 
-def _of_transformer(model: FormulaRecognizer, images: Tensor, sizes: Tensor, ids: Tensor) -> Tensor:
+def _of_transformer(model: TransformerRecognizer, images: Tensor, sizes: Tensor, ids: Tensor) -> Tensor:
     """ids (B, T) -> (B, T, N), from the queries of the last layer."""
-    assert isinstance(model, TransformerRecognizer)
     layer = model.decoder.layers[-1]
     assert isinstance(layer, DecoderLayer)
     queries: list[Tensor] = []
     memory = model.encode(images, sizes)
-    hook = layer.memory_norm.register_forward_hook(lambda _module, _inputs, output: queries.append(output))
-    with hook:
+    with layer.memory_norm.register_forward_hook(lambda _module, _inputs, output: queries.append(output)):
         model.decode(memory, ids)
     attention = layer.memory_attention
     query = attention.query(queries[0]).unflatten(2, (attention.heads, -1)).transpose(1, 2)  # (B, heads, T, D / heads)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from recognizer.models.base import Memory, RecurrentRecognizer
 from recognizer.models.common import ConvRecognizer
 from recognizer.models.conv import CellEncoder
-from recognizer.models.layers import AdditiveAttention, additive_mask, bridge, grid_positions, size_mask
+from recognizer.models.layers import AdditiveAttention, additive_mask, adopt_head, bridge, grid_positions, size_mask
 
 
 class AttentionSizes(BaseModel):
@@ -81,11 +81,9 @@ class AttentionDecoder(nn.Module):
 
     def adopt_symbols(self, head: nn.Linear) -> None:
         """Begins near a decoder that names what it looks at, as `TransformerDecoder.adopt_symbols` has it."""
-        dim = head.in_features
-        with torch.no_grad():
-            self.combine.weight[:, dim:].copy_(torch.eye(dim))
-            self.output.weight.copy_(head.weight)
-            self.output.bias.copy_(head.bias)
+        if adopt_head(self.output, head):
+            with torch.no_grad():
+                nn.init.eye_(self.combine.weight[:, head.in_features :])
 
     def memory(self, x: Tensor, keep: Tensor) -> Memory:
         """Encoder output (B, N, D) and its bool mask (B, N) -> keys, values and additive mask."""
@@ -155,8 +153,7 @@ class AttentionRecognizer(ConvRecognizer, RecurrentRecognizer):
         return self.decoder.memory(self.bridge(x.flatten(1, 2)), keep)
 
     def adopt_symbols(self, head: nn.Linear) -> None:
-        if head.in_features == self.decoder.output.in_features:
-            self.decoder.adopt_symbols(head)
+        self.decoder.adopt_symbols(head)
 
     def decode(self, memory: Memory, tokens: Tensor, given: Tensor | None = None) -> Tensor:
         return self.decoder(tokens, memory, given)

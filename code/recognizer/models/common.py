@@ -45,9 +45,7 @@ class TransformerRecognizer(ConvRecognizer):
         return self.decoder(memory, tokens)
 
     def adopt_symbols(self, head: nn.Linear) -> None:
-        # A decoder of another width sees other features than the head did.
-        if head.in_features == self.decoder.output.in_features:
-            self.decoder.adopt_symbols(head)
+        self.decoder.adopt_symbols(head)
 
     def prefix(self, memory: Memory) -> Tensor:
         return self.decoder.empty_past(memory)

@@ -24,6 +24,7 @@ from recognizer.models.layers import (
     AdditiveAttention,
     EncoderLayer,
     additive_mask,
+    adopt_head,
     grid_positions,
     sinusoid,
     size_mask,
@@ -122,10 +123,8 @@ class SrnRecognizer(ConvRecognizer):
 
     def adopt_symbols(self, head: nn.Linear) -> None:
         """The output layer is the head that was taught to name symbols, and what is seen counts more at first."""
-        with torch.no_grad():
+        if adopt_head(self.output, head):
             nn.init.constant_(self.gate.bias, 2.0)
-            self.output.weight.copy_(head.weight)
-            self.output.bias.copy_(head.bias)
 
     def encode(self, images: Tensor, sizes: Tensor) -> Memory:
         """The logits of all positions, (B, max_tokens, V): they are all that later steps need."""

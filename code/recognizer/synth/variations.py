@@ -26,14 +26,15 @@ ARROWS = r"""\rightarrow \leftarrow \Rightarrow \Leftarrow \Leftrightarrow \left
     \uparrow \downarrow \updownarrow \Uparrow \Downarrow \nearrow \searrow \swarrow \nwarrow"""
 BETWEEN = r"""+ - \times \cdot \pm \mp \div * / \circ \bullet \star \oplus \ominus \otimes \odot \cup \cap \uplus
     \wedge \vee \setminus \sqcup \sqcap \dagger \ddagger \amalg \diamond \rtimes \ltimes \wr \boxtimes \boxplus"""
-THINGS = r"""\infty \partial \nabla \emptyset \varnothing \forall \exists \nexists \neg \hbar \ell \Re \Im \aleph \wp
+SINGLE = r"""\infty \partial \nabla \emptyset \varnothing \forall \exists \nexists \neg \hbar \ell \Re \Im \aleph \wp
     \angle \top \perp \square \Diamond \lozenge \bigstar \blacksquare \triangle \sharp \flat \natural \complement
     \checkmark ! ? \% \# \& \$"""
 # Each sign is replaced by one of its row. Of signs that look alike (\models, \vDash) a row has one.
 SIGNS = (
-    *(tuple(row.split()) for row in (RELATIONS, ARROWS, BETWEEN, THINGS)),
-    *map(tuple, map(sorted, (BIG_OPERATORS, OPERATORS))),
+    *(tuple(row.split()) for row in (SINGLE, RELATIONS, ARROWS, BETWEEN)),
+    *(tuple(sorted(commands)) for commands in (BIG_OPERATORS, OPERATORS)),
 )
+THINGS = SIGNS[0]
 BRACKETS = {"(": ")", "[": "]", r"\{": r"\}", r"\langle": r"\rangle", r"\lfloor": r"\rfloor", r"\lceil": r"\rceil"}
 GROWING = {r"\left" + opening: r"\right" + closing for opening, closing in BRACKETS.items()}
 PAIRS = BRACKETS | GROWING
@@ -171,7 +172,7 @@ def _with_thing(tokens: Sequence[str], rng: np.random.Generator) -> list[str]:
     if not places:
         return list(tokens)
     place = places[int(rng.integers(len(places)))]
-    thing, letter = THINGS.split()[int(rng.integers(len(THINGS.split())))], tokens[place]
+    thing, letter = THINGS[int(rng.integers(len(THINGS)))], tokens[place]
     new = ([thing, letter], [letter, thing], [thing])[int(rng.integers(3))]
     return [*tokens[:place], *new, *tokens[place + 1 :]]
 

@@ -36,6 +36,7 @@ from recognizer.training.distributed import Ranks
 
 EMBEDDED_PICTURES = 6000  # when the job has no data of its own
 CACHE_BYTES = 1 << 30
+MADE_OF_OTHERS = (*KINDS, "turned")  # hyperparameters: how many pictures to make of those of the data
 LONGEST_STRIP = 8  # symbols
 VALIDATION_BATCH = BatchLimits(max_samples=32, max_pixels=600_000)
 
@@ -114,10 +115,9 @@ def _check_pipe(
     """What a pipe needs, as its pictures can only be had one after the other."""
     if not validation:
         raise DataError("the train channel is a pipe, which can't be split: give a channel `validation` in File mode")
-    made_of_others = (*KINDS, "turned")
-    if any(getattr(settings, kind) for kind in made_of_others):
+    if any(getattr(settings, kind) for kind in MADE_OF_OTHERS):
         raise DataError(
-            f"the train channel is a pipe, and {', '.join(made_of_others)} take pictures from anywhere in it: use File"
+            f"the train channel is a pipe, and {', '.join(MADE_OF_OTHERS)} take pictures from anywhere in it: use File"
         )
     if any(ranks.gather(ranks.local_rank)):
         raise DataError("the train channel is a pipe, which one process a host can read: use File or FastFile mode")

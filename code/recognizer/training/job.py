@@ -15,7 +15,6 @@ import torch
 import inference
 from recognizer.config import Hyperparameters
 from recognizer.data.canvases import read_canvases, write_canvases
-from recognizer.data.compose import KINDS
 from recognizer.data.sample import Sample
 from recognizer.data.split import Split
 from recognizer.evaluation.attention import read_attention
@@ -25,7 +24,7 @@ from recognizer.evaluation.report import write_report
 from recognizer.export import HISTORY, Trained, amend, export
 from recognizer.models import FormulaRecognizer, build
 from recognizer.training import checkpoint
-from recognizer.training.data import JobData, prepare
+from recognizer.training.data import MADE_OF_OTHERS, JobData, prepare
 from recognizer.training.determinism import deterministic
 from recognizer.training.distill import Teacher, read_teacher
 from recognizer.training.distributed import Ranks, join
@@ -37,7 +36,7 @@ from recognizer.training.symbols import CLIP_NORM, SymbolLessons
 from recognizer.training.warmstart import Start, follow, read_start, start_path, take_over, token_axes
 
 SPLIT, CANVASES = "split.json", "canvases.npz"
-KINDS_DRAWN = ("synthetic", "strips", "written", *KINDS, "turned")
+KINDS_DRAWN = ("synthetic", "strips", "written", *MADE_OF_OTHERS)
 
 
 @dataclass(frozen=True)

@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
 import inference
 from recognizer.evaluation.attention import AttentionReader, read_attention
 from recognizer.latex import Vocabulary
-from recognizer.models import REGISTRY, build
+from recognizer.models import REGISTRY
 from recognizer.models.layers import AdditiveAttention
 from tests.support.tiny_model import build_tiny_model, formula_picture
-from tests.support.tiny_recognizer import SMALL, TOKENS
+from tests.support.tiny_recognizer import TOKENS, write_start
 
 
 def write_model(folder: Path, name: str) -> Path:
-    """What `read_attention` needs of a model directory."""
-    torch.manual_seed(3)
-    folder.mkdir()
-    vocabulary = Vocabulary.from_labels([TOKENS])
-    model = build(name, len(vocabulary), 20, SMALL[name])
-    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, folder / "weights.safetensors")
-    description = {
-        "format_version": inference.FORMAT_VERSION,
-        "version": "1",
-        "recognizer": {"name": name, "sizes": SMALL[name]},
-        "preprocess": inference.PreprocessSpec().to_dict(),
-        "vocabulary": vocabulary.to_dict(),
-        "limits": {"max_tokens": 20},
-    }
-    (folder / "model.json").write_text(json.dumps(description))
-    return folder
+    return write_start(folder, name, Vocabulary.from_labels([TOKENS]), 3)
 
 
 @pytest.fixture(params=sorted(REGISTRY))

@@ -21,7 +21,7 @@ from recognizer.training import checkpoint, job, warmstart
 from recognizer.training.stop import StopSignal
 from recognizer.training.warmstart import TakenOver, follow, read_start, start_path, take_over, token_axes
 from tests.support.tiny_dataset import write_tiny_dataset
-from tests.support.tiny_recognizer import SMALL
+from tests.support.tiny_recognizer import SMALL, write_start
 from tests.unit.training.test_resume import StopAfter
 
 OLD = Vocabulary.from_tokens(["x", "y", "+", "\\alpha", "-"])
@@ -34,19 +34,8 @@ def make(name: str, vocabulary: Vocabulary, seed: int, **sizes: Any) -> FormulaR
 
 
 def write_model(folder: Path, name: str = "fast", changes: dict[str, Any] | None = None) -> Path:
-    """What a start needs of a model directory, with the vocabulary OLD."""
-    folder.mkdir(parents=True, exist_ok=True)
-    description = {
-        "format_version": inference.FORMAT_VERSION,
-        "version": f"{name}-0123",
-        "recognizer": {"name": name, "sizes": SMALL[name]},
-        "preprocess": inference.PreprocessSpec().to_dict(),
-        "vocabulary": OLD.to_dict(),
-        "limits": {"max_tokens": 20},
-    }
-    (folder / "model.json").write_text(json.dumps({**description, **(changes or {})}))
-    save_file(make(name, OLD, 1).state_dict(), folder / "weights.safetensors")
-    return folder
+    """With the vocabulary OLD."""
+    return write_start(folder, name, OLD, 1, {"version": f"{name}-0123", **(changes or {})})
 
 
 def pack(folder: Path, archive: Path, *more: tarfile.TarInfo) -> Path:
