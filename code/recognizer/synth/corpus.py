@@ -10,7 +10,7 @@ import argparse
 import gzip
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from recognizer.synth.degrade import degrade
 from recognizer.synth.glyphs import HALF
 from recognizer.synth.layouts import LONGEST_LINE, SHORT, layout, pool
 from recognizer.synth.progress import Progress
+from recognizer.synth.repetition import PART, material, repetitive
 from recognizer.synth.tex import TYPEFACES, TexError, TexStyle, render_document
 from recognizer.synth.variations import quantity, vary, words_of
 
@@ -150,12 +151,35 @@ def laid_out(formulas: Sequence[Formula], count: int, seed: int, max_tokens: int
             f"--lines {count}: lines and tables are made of formulas of at most {LONGEST_LINE} tokens, with some of at "
             f"most {SHORT} for their cells, and there are none so short; add short formulas, or leave --lines out"
         )
+    return _made("laid-out", lambda: layout(pools[int(rng.random() < 0.5)], rng), count, max_tokens)
+
+
+def repeats(formulas: Sequence[Formula], count: int, seed: int, max_tokens: int = 150) -> list[Formula]:
+    """Formulas of which the parts are alike, made of these; long names and numbers.
+
+    Raises:
+        DataError: none of the formulas can be a part of another.
+    """
+    if not count:
+        return []
+    rng = np.random.default_rng((seed, 5))
+    given = material([formula.tokens for formula in formulas])
+    if not given.parts:
+        raise DataError(
+            f"--repeats {count}: they are made of formulas of {PART[0]} to {PART[1]} tokens in one line, and there "
+            "are none; add short formulas, or leave --repeats out"
+        )
+    return _made("repeats", lambda: repetitive(given, rng), count, max_tokens)
+
+
+def _made(corpus: str, make: Callable[[], str], count: int, max_tokens: int) -> list[Formula]:
+    """So many formulas with a sound label of at most so many tokens."""
     made: list[Formula] = []
     while len(made) < count:
-        latex = layout(pools[int(rng.random() < 0.5)], rng)
+        latex = make()
         tokens = tuple(tokenize(normalize(latex)))
         if len(tokens) <= max_tokens and not problems(tokens):
-            made.append(Formula("laid-out", latex, tokens))
+            made.append(Formula(corpus, latex, tokens))
     return made
 
 
@@ -271,6 +295,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--singles", type=int, default=0, help="pictures of each symbol alone, to add")
     parser.add_argument("--varied", type=int, default=0, help="formulas with symbols changed at random, to add")
     parser.add_argument("--lines", type=int, default=0, help="aligned lines, cases and tables of formulas, to add")
+    parser.add_argument("--repeats", type=int, default=0, help="formulas whose parts are alike, long names, to add")
     parser.add_argument("--quantities", type=int, default=0, help="quantities with units, to add")
     parser.add_argument("--dpi", nargs=2, type=int, default=DPI, metavar=("LOW", "HIGH"), help="default %(default)s")
     parser.add_argument("--clean", action="store_true", help="no photographs and scans")
@@ -290,6 +315,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             *options.singles * singles([*formulas, *changed]),
             *changed,
             *laid_out(formulas, options.lines, options.seed),
+            *repeats(formulas, options.repeats, options.seed),
             *quantities(options.quantities, options.seed),
         ]
         formulas = _shuffled([*formulas, *added], options.seed)

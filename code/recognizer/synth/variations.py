@@ -73,7 +73,7 @@ def vary(tokens: Sequence[str], words: Sequence[str], rng: np.random.Generator) 
     changed = _other_signs(changed, rng)
     changed = _other_brackets(changed, rng)
     if rng.random() < WITH_NUMBER:
-        changed = _at_one(changed, [place for place, token in enumerate(changed) if token in DIGITS], _number(rng), rng)
+        changed = _at_one(changed, [place for place, token in enumerate(changed) if token in DIGITS], number(rng), rng)
     if words and rng.random() < WITH_INDEX:
         indices = [place for place in _letters(changed) if changed[place - 2 : place] == ["_", "{"]]
         word = words[int(rng.integers(len(words)))]
@@ -91,15 +91,15 @@ def vary(tokens: Sequence[str], words: Sequence[str], rng: np.random.Generator) 
 def quantity(rng: np.random.Generator) -> list[str]:
     r"""A quantity with its unit, or a unit in brackets: `9.81\ \mathrm{m/s^{2}}`."""
     unit: list[str] = []
-    for number in range(int(rng.integers(1, 4))):
-        if number:
+    for part in range(int(rng.integers(1, 4))):
+        if part:
             unit += [str(rng.choice(["/", "/", "*", "\\cdot"]))]
         unit += str(rng.choice(UNITS.split()))
         if rng.random() < 0.3:
             unit += ["^", "{", *(["-"] if rng.random() < 0.3 else []), str(rng.integers(1, 5)), "}"]
     if rng.random() < 0.5:
         unit = ["[", *unit, "]"]
-    return [*(_number(rng) if rng.random() < 0.4 else []), *_braced("\\mathrm", unit)]
+    return [*(number(rng) if rng.random() < 0.4 else []), *_braced("\\mathrm", unit)]
 
 
 def _other_words(tokens: Sequence[str], words: Sequence[str], rng: np.random.Generator) -> list[str]:
@@ -231,7 +231,7 @@ def _at_one(tokens: list[str], places: Sequence[int], new: Sequence[str], rng: n
     return [*tokens[:place], *new, *tokens[place + 1 :]]
 
 
-def _number(rng: np.random.Generator) -> list[str]:
+def number(rng: np.random.Generator) -> list[str]:
     whole, rest = (rng.integers(0, 10, int(rng.integers(1, most))) for most in (4, 7))
     digits = list(map(str, whole.tolist()))
     return digits if rng.random() < 0.2 else [*digits, ".", *map(str, rest.tolist())]

@@ -101,6 +101,7 @@ def test_each_typeface_has_letters_greek_and_relations(typeface: str) -> None:
     ("latex", "options", "named"),
     [
         ("+".join("x" * 21), ["--lines", "5"], "--lines 5: lines and tables are made of formulas of at most 40 tokens"),
+        ("x", ["--repeats", "5"], "--repeats 5: they are made of formulas of 3 to 24 tokens in one line"),
         ("+".join("x" * 10), ["--lines", "5"], "at most 6 for their cells"),
         ("x", ["--rarest", "20"], r"formulas.tsv: no formula is left of it by .* --rarest 20"),
         ("x", ["--only", "other", "--varied", "3"], "no formula is left of it by --only"),
@@ -124,7 +125,7 @@ def test_the_command_writes_a_data_set_that_can_be_read(tmp_path: Path, capsys: 
     path.write_text("book\tx+1\nbook\t\\mathbf{v}\nother\tz\n")
     out = tmp_path / "out"
 
-    added = ["--singles", "1", "--varied", "6", "--quantities", "2", "--lines", "3"]
+    added = ["--singles", "1", "--varied", "6", "--quantities", "2", "--lines", "3", "--repeats", "4"]
     code = main(["--formulas", str(path), "--out", str(out), "--without", "other", "--rarest", "1", *added])
 
     assert code == 0, capsys.readouterr().err
@@ -132,7 +133,7 @@ def test_the_command_writes_a_data_set_that_can_be_read(tmp_path: Path, capsys: 
     bold = ("\\mathbf", "{", "v", "}")
     for label in [("x", "+", "1"), bold, ("x",), ("1",), ("+",), ("v",), bold]:
         labels.remove(label)
-    assert len(labels) >= 11 and any("\\begin{matrix}" in label for label in labels)
+    assert len(labels) >= 15 and any("\\begin{matrix}" in label for label in labels)
     assert any("\\mathrm" in label for label in labels)
     assert main(["--formulas", str(path), "--out", str(out), "--rarest", "1"]) == 1
     assert "holds other files" in capsys.readouterr().err
