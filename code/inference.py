@@ -548,6 +548,7 @@ def _arguments(token: str) -> int:
 # -------------------------------------------------------------------------------------------------- decoding
 
 Memory = dict[str, np.ndarray]  # what the encoder saw; every array has the batch first
+PREFIX = "prefix"  # the encoder's output that is the state before the first token, not memory
 MASK = "memory_mask"  # of a memory whose size follows the picture: what is added to the scores of its places
 Step = Callable[[np.ndarray, np.ndarray, Memory], tuple[np.ndarray, np.ndarray]]
 
@@ -1081,16 +1082,16 @@ class Recognizer:
 
         On a CPU each by itself: the encoder's work grows with its canvas, so one that holds all would be a waste.
         """
-        encoded = [self._encode([image]) for image in inputs] if self._on_cpu else [self._encode(inputs)]
-        prefixes, memories = zip(*encoded, strict=True)
-        return np.concatenate(prefixes, axis=1), join_memories(memories)
+        memory = join_memories([self._encode([image]) for image in inputs] if self._on_cpu else [self._encode(inputs)])
+        return memory.pop(PREFIX).swapaxes(0, 1), memory
 
-    def _encode(self, inputs: Sequence[np.ndarray]) -> tuple[np.ndarray, Memory]:
+    def _encode(self, inputs: Sequence[np.ndarray]) -> Memory:
+        """What the encoder saw, the state before the first token with it: (B, P, ...)."""
         images, sizes = make_batch(inputs, self.spec)
         encoder = self.encoder if CALLS.count <= 1 else self._narrow_encoder
         arrays = encoder.run(self._encoder_outputs, {"images": images, "sizes": sizes})
         memory = dict(zip(self._encoder_outputs, arrays, strict=True))
-        return memory.pop("prefix"), memory
+        return memory | {PREFIX: memory[PREFIX].swapaxes(0, 1)}
 
     def step(self, tokens: np.ndarray, past: np.ndarray, memory: Memory) -> tuple[np.ndarray, np.ndarray]:
         """See `Reader`."""

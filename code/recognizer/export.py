@@ -142,7 +142,7 @@ def _write_onnx(model: FormulaRecognizer, folder: Path) -> None:
         folder / "decoder.onnx",
         inputs=["tokens", "past", *names],
         outputs=["logits", "present"],
-        dynamic=({0: any_size}, {0: any_size, 1: any_size}, varying),
+        dynamic=({0: any_size}, {0: any_size, **_differing(prefix, model.prefix(other), any_size)}, varying),
     )
 
 
@@ -171,6 +171,7 @@ def write_onnx(
         )
     network = onnx.load(str(path))
     strip_traces(network)
+    del network.graph.value_info[:]
     onnx.save(network, str(path))
 
 

@@ -17,24 +17,20 @@ from safetensors.torch import load_file
 import inference
 from recognizer.export import Trained, export
 from recognizer.latex import Vocabulary
-from recognizer.models import REGISTRY, build
 from recognizer.training.validate import decode
 from tests.support.tiny_model import formula_picture
-from tests.support.tiny_recognizer import SMALL, TOKENS
+from tests.support.tiny_recognizer import TOKENS, VARIANTS, build_variant
 
 PICTURES = [formula_picture(seed) for seed in range(5)]
 CALIBRATION = {"slope": 0.5, "offset": -1.0}
 
 
-@pytest.fixture(scope="module", params=sorted(REGISTRY))
+@pytest.fixture(scope="module", params=sorted(VARIANTS))
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, Path]:
     """A recognizer with random weights, large enough to give varied answers, and its model directory."""
-    torch.manual_seed(7)
     vocabulary = Vocabulary.from_labels([TOKENS])
-    model = build(request.param, len(vocabulary), 20, SMALL[request.param]).eval()
-    trained = Trained(
-        model, request.param, SMALL[request.param], vocabulary, inference.PreprocessSpec(), 20, calibration=CALIBRATION
-    )
+    model, (name, sizes) = build_variant(request.param, len(vocabulary), 20, seed=7), VARIANTS[request.param]
+    trained = Trained(model, name, sizes, vocabulary, inference.PreprocessSpec(), 20, calibration=CALIBRATION)
     target: Path = tmp_path_factory.mktemp("model")
     export(trained, PICTURES[:4], target)
     return trained, target
@@ -153,9 +149,9 @@ def test_other_weights_are_refused(exported: tuple[Trained, Path], tmp_path: Pat
     """Golden answers of another model: expected and seen are told."""
     model = Path(shutil.copytree(exported[1], tmp_path / "model"))
     golden = json.loads((model / "golden" / "golden.json").read_text())
-    golden[2]["latex"] = "x"
+    golden[2]["latex"] = "other"
     (model / "golden" / "golden.json").write_text(json.dumps(golden))
-    with pytest.raises(inference.ModelError, match=r"golden sample 02\.png: expected 'x'"):
+    with pytest.raises(inference.ModelError, match=r"golden sample 02\.png: expected 'other'"):
         inference.model_fn(str(model))
 
 

@@ -76,18 +76,22 @@ class AttentionReader:
 
 
 def _of_transformer(model: TransformerRecognizer, images: Tensor, sizes: Tensor, ids: Tensor) -> Tensor:
-    """ids (B, T) -> (B, T, N), from the queries of the last layer."""
+    """ids (B, T) -> (B, T, N), of the last layer."""
     layer = model.decoder.layers[-1]
     assert isinstance(layer, DecoderLayer)
-    queries: list[Tensor] = []
-    memory = model.encode(images, sizes)
-    with layer.memory_norm.register_forward_hook(lambda _module, _inputs, output: queries.append(output)):
-        model.decode(memory, ids)
-    attention = layer.memory_attention
-    query = attention.query(queries[0]).unflatten(2, (attention.heads, -1)).transpose(1, 2)  # (B, heads, T, D / heads)
-    keys = memory[f"keys_{len(model.decoder.layers) - 1}"]  # (B, heads, N, D / heads)
-    scores = query @ keys.transpose(2, 3) / query.shape[3] ** 0.5 + memory["memory_mask"][:, None, None]
-    return scores.softmax(dim=3).mean(dim=1)
+    seen: list[Tensor] = []
+
+    def watch_layer(_module: Any, inputs: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
+        _, keys, _, mask = inputs
+        seen.extend([keys, mask])
+
+    def watch_query(_module: Any, _inputs: Any, query: Tensor) -> None:
+        seen.append(query)
+
+    with layer.register_forward_pre_hook(watch_layer), layer.memory_norm.register_forward_hook(watch_query):
+        model.decode(model.encode(images, sizes), ids)
+    keys, mask, query = seen
+    return layer.memory_attention.weights(query, keys, mask).mean(dim=1)
 
 
 def _of_additive(model: FormulaRecognizer, images: Tensor, sizes: Tensor, ids: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ class TransformerSizes(BaseModel):
     decoder_width: int | None = Field(None, ge=32, description="of the decoder's layers; else `width`")
     decoder_layers: int = Field(3, ge=1, description="layers of the decoder")
     heads: int = Field(8, ge=1, description="attention heads of every layer")
+    coverage: bool = Field(False, description="the decoder knows where it has read already")
     dropout: float = Field(0.0, ge=0, lt=1, description="after attention and feed-forward layers")
 
     @model_validator(mode="after")

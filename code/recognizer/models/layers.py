@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 LONGEST_WAVE = 100.0  # times 2 pi, in tokens or in cells of the grid
+COVERAGE_CHANNELS, COVERAGE_HIDDEN = 4, 16
 RELU_GAIN = math.sqrt(2 / (1 - 1 / math.pi))  # makes the variance of relu(x) that of x again, for normal x
 
 
@@ -129,14 +130,21 @@ class Attention(nn.Module):
         y = attention(query, keys, values, mask, dropout, is_causal=causal)  # (B, heads, M, D / heads)
         return self.out(y.transpose(1, 2).reshape(x.shape))
 
-    def attend_alone(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-        """`attend` for one query, in a form that ONNX Runtime fuses: from torch's own it would transpose all keys."""
-        query = self._split(self.query(x)) * (x.shape[2] // self.heads) ** -0.5  # (B, heads, 1, D / heads)
-        weights = (query @ keys.transpose(2, 3) + mask).softmax(dim=3)
-        return self.out((weights @ values).transpose(1, 2).reshape(x.shape))
+    def weights(self, x: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
+        """How much of each of the N places every query of x (B, M, D) takes: (B, heads, M, N), in fp32.
+
+        With `taken` this is `attend` in a form that ONNX Runtime fuses: from torch's own it would transpose all keys.
+        """
+        query = self._split(self.query(x)) * (x.shape[2] // self.heads) ** -0.5  # (B, heads, M, D / heads)
+        return ((query @ keys.transpose(2, 3)).float() + mask).softmax(dim=3)
+
+    def taken(self, weights: Tensor, values: Tensor) -> Tensor:
+        """What those weights (B, heads, M, N) take of the values (B, heads, N, D / heads) -> (B, M, D)."""
+        kept = F.dropout(weights, self.dropout, self.training)
+        return self.out((kept.to(values.dtype) @ values).transpose(1, 2).flatten(2))
 
     def attend_past(self, x: Tensor, past_keys: Tensor, past_values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """One query x (B, 1, D) over what was (T, B, heads, D / heads) and itself -> (B, 1, D), its key and its value.
+        """One query x (B, 1, D) over what was (T, B, heads, D / heads) and itself -> (B, 1, D); key and value (B, D).
 
         The past stays as it lies in the server's buffer, time first: products and sums instead of matrix products,
         for which it would have to be transposed and extended at every step, at most of the step's cost.
@@ -147,7 +155,7 @@ class Attention(nn.Module):
         scores = torch.cat([(past_keys * query).sum(dim=3), (key * query).sum(dim=2)[None]])  # (T + 1, B, heads)
         weights = scores.softmax(dim=0)[..., None]
         y = (past_values * weights[:-1]).sum(dim=0) + value * weights[-1]
-        return self.out(y.reshape(x.shape)), key, value
+        return self.out(y.reshape(x.shape)), key.flatten(1), value.flatten(1)
 
     def pass_values(self) -> None:
         """Makes the attended values come out as they went in."""
@@ -215,44 +223,109 @@ class EncoderLayer(nn.Module):
         return x + self.dropout(self.mlp(self.mlp_norm(x)))
 
 
-class DecoderLayer(nn.Module):
-    """Pre-norm self-attention over the tokens so far, attention over the memory, MLP."""
+class Coverage(nn.Module):
+    """Where a layer has read before, and what that changes in the next layer's scores (arXiv:2207.04410, section 3.3).
 
-    def __init__(self, dim: int, heads: int, hidden: int, dropout: float) -> None:
+    A decoder that isn't told doubles digits (0.2999 for 0.299) and skips what it takes for already read. As there, the
+    weights of all earlier tokens are summed up. There is no convolution over the grid, which pictures of unlike size
+    in one batch don't have in common; instead each place also knows what the last token took of it. At first it
+    changes nothing.
+    """
+
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(heads, COVERAGE_CHANNELS, 1, bias=False)  # 1x1: each place by itself
+        self.hidden = nn.Conv2d(2 * COVERAGE_CHANNELS, COVERAGE_HIDDEN, 1)
+        self.out = nn.Conv2d(COVERAGE_HIDDEN, heads, 1)
+        nn.init.zeros_(self.out.weight)
+        assert self.out.bias is not None
+        nn.init.zeros_(self.out.bias)
+
+    def reads(self, weights: Tensor) -> Tensor:
+        """weights (B, heads, T, N) -> what is remembered of them, (B, C, T, N)."""
+        mixed: Tensor = self.mix(weights)
+        return mixed.float()
+
+    def forward(self, total: Tensor, last: Tensor) -> Tensor:
+        """Sums of earlier reads and the last read, each (B, C, T, N) -> to be added to scores (B, heads, T, N)."""
+        refinement: Tensor = self.out(F.relu(self.hidden(torch.cat([total, last], dim=1))))
+        return refinement
+
+    def of_all(self, weights: Tensor) -> Tensor:
+        """`forward` for all tokens at once, each of which knows the weights (B, heads, T, N) of those before it."""
+        reads = self.reads(weights)
+        last = F.pad(reads[:, :, :-1], (0, 0, 1, 0))  # (B, C, T, N)
+        return self(reads.cumsum(dim=2) - reads, last)
+
+
+class DecoderLayer(nn.Module):
+    """Pre-norm self-attention over the tokens so far, attention over the memory, MLP.
+
+    Attributes:
+        coverage: tells the next layer where this one has read; None if it isn't told.
+    """
+
+    def __init__(self, dim: int, heads: int, hidden: int, dropout: float, coverage: bool = False) -> None:
         super().__init__()
         self.self_norm, self.self_attention = nn.LayerNorm(dim), Attention(dim, heads, dropout)
         self.memory_norm, self.memory_attention = nn.LayerNorm(dim), Attention(dim, heads, dropout)
         self.mlp_norm, self.mlp = nn.LayerNorm(dim), FeedForward(dim, hidden, dropout)
         self.dropout = nn.Dropout(dropout)
+        self.coverage = Coverage(heads) if coverage else None
 
-    def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-        """All tokens at once, none of which sees a later one: x (B, T, D) -> (B, T, D)."""
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor | None]:
+        """All tokens at once, none of which sees a later one: x (B, T, D) -> (B, T, D), and what the coverage says.
+
+        The mask (B, heads or 1, T or 1, N) is added to the scores of the memory's places.
+        """
         y = self.self_norm(x)
         x = x + self.dropout(self.self_attention.attend(y, *self.self_attention.keys_values(y), causal=True))
-        x = x + self.dropout(self.memory_attention.attend(self.memory_norm(x), keys, values, mask))
-        return x + self.dropout(self.mlp(self.mlp_norm(x)))
+        attention, y, refinement = self.memory_attention, self.memory_norm(x), None
+        if self.coverage is None:
+            attended = attention.attend(y, keys, values, mask)
+        else:
+            weights = attention.weights(y, keys, mask)
+            attended, refinement = attention.taken(weights, values), self.coverage.of_all(weights)
+        x = x + self.dropout(attended)
+        return x + self.dropout(self.mlp(self.mlp_norm(x))), refinement
 
     def step(
         self, x: Tensor, past: tuple[Tensor, Tensor], keys: Tensor, values: Tensor, mask: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """One token: x (B, 1, D), past keys and values (T, B, heads, D / heads) -> x, and its own key and value."""
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """One token: x (B, 1, D), past keys and values (T, B, heads, D / heads) -> x, its own key and value, both
+        (B, D), and its weights on the memory (B, heads, 1, N)."""
         y = self.self_norm(x)
         attended, key, value = self.self_attention.attend_past(y, *past)
         x = x + attended
-        x = x + self.memory_attention.attend_alone(self.memory_norm(x), keys, values, mask)
-        return x + self.mlp(self.mlp_norm(x)), key, value
+        weights = self.memory_attention.weights(self.memory_norm(x), keys, mask)
+        x = x + self.memory_attention.taken(weights, values)
+        return x + self.mlp(self.mlp_norm(x)), key, value, weights
 
 
 class TransformerDecoder(nn.Module):
-    """Tokens and memory -> logits, all at once or step by step with a cache."""
+    """Tokens and memory -> logits, all at once or step by step with a cache.
+
+    A row of its state (S numbers) is each layer's key and value (2 * layers * D), and with coverage what each layer but
+    the last has read at each of the memory's N places until then ((layers - 1) * C * N).
+    """
 
     def __init__(
-        self, vocabulary: int, dim: int, layers: int, heads: int, hidden: int, dropout: float, max_tokens: int
+        self,
+        vocabulary: int,
+        dim: int,
+        layers: int,
+        heads: int,
+        hidden: int,
+        dropout: float,
+        max_tokens: int,
+        coverage: bool = False,
     ) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.dim = heads, dim
         self.embedding = nn.Embedding(vocabulary, dim)
-        self.layers = nn.ModuleList(DecoderLayer(dim, heads, hidden, dropout) for _ in range(layers))
+        self.layers = nn.ModuleList(
+            DecoderLayer(dim, heads, hidden, dropout, coverage and each < layers - 1) for each in range(layers)
+        )
         self.norm = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(dim, vocabulary)
@@ -286,26 +359,52 @@ class TransformerDecoder(nn.Module):
         """tokens (B, T) -> logits (B, T, V)."""
         x = self.dropout(self.embedding(tokens) + self.positions[: tokens.shape[1]])  # (B, T, D)
         mask = memory["memory_mask"][:, None, None]  # (B, 1, 1, N)
+        refinement = None
         for i, layer in enumerate(self.layers):
-            x = layer(x, memory[f"keys_{i}"], memory[f"values_{i}"], mask)
+            refined = mask if refinement is None else mask + refinement  # (B, heads or 1, T or 1, N)
+            x, refinement = layer(x, memory[f"keys_{i}"], memory[f"values_{i}"], refined)
         return self._logits(x)
 
     def step(self, tokens: Tensor, past: Tensor, memory: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """tokens (B,), past (T, B, 2 * layers, heads, D / heads) -> logits (B, V), present (B, ...)."""
+        """tokens (B,), past (T, B, S) -> logits (B, V), present (B, S)."""
         steps = past.shape[0]
         x = self.embedding(tokens)[:, None] + self.positions[steps : steps + 1]  # (B, 1, D)
         mask = memory["memory_mask"][:, None, None]
         present: list[Tensor] = []
+        totals: list[Tensor] = []
+        refinement = None
         for i, layer in enumerate(self._decoder_layers()):
-            cache = past[:, :, 2 * i], past[:, :, 2 * i + 1]  # each (T, B, heads, D / heads)
-            x, key, value = layer.step(x, cache, memory[f"keys_{i}"], memory[f"values_{i}"], mask)
-            present += [key, value]  # each (B, heads, D / heads)
-        return self._logits(x)[:, 0], torch.stack(present, dim=1)
+            refined = mask if refinement is None else mask + refinement
+            cache = self._cached(past, 2 * i), self._cached(past, 2 * i + 1)
+            x, key, value, weights = layer.step(x, cache, memory[f"keys_{i}"], memory[f"values_{i}"], refined)
+            present += [key, value]  # each (B, D)
+            refinement = None
+            if layer.coverage is not None:
+                total, before = (self._total(past, i, memory, back) for back in (1, 2))  # (B, C, 1, N)
+                refinement = layer.coverage(total, total - before)
+                totals.append((total + layer.coverage.reads(weights)).flatten(1))
+        return self._logits(x)[:, 0], torch.cat([*present, *totals], dim=1)
+
+    def _cached(self, past: Tensor, number: int) -> Tensor:
+        """(T, B, heads, D / heads): keys or values of a layer."""
+        return past[:, :, number * self.dim : (number + 1) * self.dim].unflatten(2, (self.heads, -1))
+
+    def _total(self, past: Tensor, layer: int, memory: dict[str, Tensor], back: int) -> Tensor:
+        """(B, C, 1, N): what a layer had read after the last token (`back` 1) or the one before; zero without one.
+
+        A sum of one row or of none, so that ONNX needs no choice.
+        """
+        steps, size = past.shape[0], memory["memory_mask"].shape[1] * COVERAGE_CHANNELS
+        start = 2 * len(self.layers) * self.dim + layer * size
+        row = past[-back : steps + 1 - back, :, start : start + size]
+        return row.sum(dim=0).unflatten(1, (COVERAGE_CHANNELS, 1, -1))
 
     def empty_past(self, memory: dict[str, Tensor]) -> Tensor:
-        """No rows of state for the pictures of this memory: (0, B, 2 * layers, heads, D / heads)."""
-        batch, heads, _, size = memory["keys_0"].shape
-        return memory["keys_0"].new_zeros(0, batch, 2 * len(self.layers), heads, size)
+        """No rows of state for the pictures of this memory: (0, B, S)."""
+        batch, places = memory["memory_mask"].shape
+        covered = sum(layer.coverage is not None for layer in self._decoder_layers())
+        size = 2 * len(self.layers) * self.dim + covered * places * COVERAGE_CHANNELS
+        return memory["keys_0"].new_zeros(0, batch, size)
 
     def _decoder_layers(self) -> Iterator[DecoderLayer]:
         for layer in self.layers:

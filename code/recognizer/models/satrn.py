@@ -100,7 +100,7 @@ class SatrnRecognizer(TransformerRecognizer):
         dim = sizes.decoder_width or sizes.width
         self.bridge = bridge(sizes.width, dim)
         self.decoder = TransformerDecoder(
-            vocabulary, dim, sizes.decoder_layers, sizes.heads, 2 * dim, sizes.dropout, max_tokens
+            vocabulary, dim, sizes.decoder_layers, sizes.heads, 2 * dim, sizes.dropout, max_tokens, sizes.coverage
         )
 
     def encode(self, images: Tensor, sizes: Tensor) -> Memory:

@@ -12,17 +12,16 @@ import torch
 import inference
 from recognizer.evaluation.attention import AttentionReader, read_attention
 from recognizer.latex import Vocabulary
-from recognizer.models import REGISTRY
 from recognizer.models.layers import AdditiveAttention
 from tests.support.tiny_model import build_tiny_model, formula_picture
-from tests.support.tiny_recognizer import TOKENS, write_start
+from tests.support.tiny_recognizer import TOKENS, VARIANTS, write_start
 
 
 def write_model(folder: Path, name: str) -> Path:
     return write_start(folder, name, Vocabulary.from_labels([TOKENS]), 3)
 
 
-@pytest.fixture(params=sorted(REGISTRY))
+@pytest.fixture(params=sorted(VARIANTS))
 def reader(request: pytest.FixtureRequest, tmp_path: Path) -> AttentionReader:
     found = read_attention(write_model(tmp_path / "model", request.param))
     assert found is not None
@@ -51,7 +50,7 @@ def test_tokens_that_the_network_does_not_know_have_no_map(reader: AttentionRead
     assert reader.map(formula_picture(1), ("x",) * 21, 0) is None
 
 
-@pytest.mark.parametrize("name", ["fast", "satrn"])
+@pytest.mark.parametrize("name", ["fast", "satrn", "fast with coverage"])
 def test_it_is_what_the_network_itself_applies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """The mean over heads of what goes through torch's attention, which is given the identity as values to show it."""
     reader = read_attention(write_model(tmp_path / "model", name))

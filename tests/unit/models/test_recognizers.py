@@ -16,26 +16,26 @@ from torch.overrides import TorchFunctionMode
 from inference import Recognizer
 from recognizer.latex import Vocabulary
 from recognizer.models import RECURRENT, REGISTRY, FormulaRecognizer, build
+from recognizer.models.layers import Coverage
 from recognizer.training.loss import sequence_loss
 from recognizer.training.validate import decode
 from recognizer.training.warmstart import token_axes
-from tests.support.tiny_recognizer import SMALL
+from tests.support.tiny_recognizer import SMALL, VARIANTS, build_variant
 
 ROOT = Path(__file__).resolve().parents[3]
 VOCABULARY, MAX_TOKENS = 24, 20
 RECOGNIZERS = sorted(REGISTRY)
 
 
-def random_model(name: str) -> FormulaRecognizer:
-    torch.manual_seed(1)
-    built = build(name, VOCABULARY, MAX_TOKENS, SMALL[name]).eval()
+def random_model(variant: str) -> FormulaRecognizer:
+    built = build_variant(variant, VOCABULARY, MAX_TOKENS, seed=1)
     for parameter in built.parameters():  # biases and norms start at 0 and 1, where mistakes can hide
         if parameter.ndim == 1:
             torch.nn.init.normal_(parameter, std=0.3)
     return built
 
 
-@pytest.fixture(params=RECOGNIZERS)
+@pytest.fixture(params=sorted(VARIANTS))
 def model(request: pytest.FixtureRequest) -> FormulaRecognizer:
     return random_model(request.param)
 
@@ -155,13 +155,14 @@ def labels_of_unlike_lengths() -> tuple[torch.Tensor, list[list[int]]]:
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), inner
 
 
-@pytest.mark.parametrize("name", RECOGNIZERS)
-def test_overfits_8_samples_of_unlike_lengths(name: str) -> None:
+@pytest.mark.parametrize("variant", sorted(VARIANTS))
+def test_overfits_8_samples_of_unlike_lengths(variant: str) -> None:
     """Accuracy 1.0 on 8 samples as a server reads them, token by token to their end (SRN once learnt the padding)."""
     images, sizes = pictures(*[(24 + row, 60 + 8 * row) for row in range(8)])
     labels, inner = labels_of_unlike_lengths()
     torch.manual_seed(4)
-    model = build(name, VOCABULARY, MAX_TOKENS, SMALL[name])
+    name, layers = VARIANTS[variant]
+    model = build(name, VOCABULARY, MAX_TOKENS, layers)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for _ in range(150):
         loss, count = sequence_loss(model(images, sizes, labels[:, :-1]), labels[:, 1:], pad=0)
@@ -173,6 +174,35 @@ def test_overfits_8_samples_of_unlike_lengths(name: str) -> None:
     with torch.no_grad():
         decoded = decode(model, model.encode(images, sizes), vocabulary, MAX_TOKENS)
     assert [ids for ids, _ in decoded] == [[*ids, vocabulary.eos] for ids in inner]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["fast", "satrn"])
+def test_coverage_changes_nothing_until_it_has_learned(name: str) -> None:
+    """So a model without it is a start for one with it."""
+    _, sizes = VARIANTS[f"{name} with coverage"]
+    covered = build(name, VOCABULARY, MAX_TOKENS, sizes).eval()
+    plain = build(name, VOCABULARY, MAX_TOKENS, sizes | {"coverage": False}).eval()
+    new = covered.load_state_dict(plain.state_dict(), strict=False).missing_keys
+    assert new and all(".coverage." in weight for weight in new)
+    seen = *pictures((48, 160), (33, 90)), tokens(2)
+    torch.testing.assert_close(covered(*seen), plain(*seen), atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_what_earlier_tokens_looked_at_can_be_lowered_for_the_next() -> None:
+    heads, places = 2, 5
+    coverage = Coverage(heads)
+    torch.nn.init.constant_(coverage.mix.weight, 1 / heads)
+    torch.nn.init.constant_(coverage.hidden.weight, 1.0)
+    torch.nn.init.constant_(coverage.out.weight, -1.0)
+    assert coverage.hidden.bias is not None
+    torch.nn.init.zeros_(coverage.hidden.bias)
+    looked = F.one_hot(torch.tensor([1, 1, 3]), places).float().expand(1, heads, 3, places)
+    refinement = coverage.of_all(looked)[0, 0]  # (T, N)
+    assert refinement[0].eq(0).all(), "nothing was read before the first token"
+    assert refinement[1].argmin() == 1 and refinement[1, 3] == 0
+    assert refinement[2].argmin() == 1 and refinement[2, 1] < refinement[1, 1], "read twice, lowered more"
 
 
 @pytest.mark.parametrize("name", RECOGNIZERS)
