@@ -7,6 +7,7 @@ normalising twice changes nothing. What is folded, and why:
   would sit elsewhere without them;
 * scripts: subscript first; primes are superscripts; an empty script is none;
 * spelling: the tables in `synonyms`; old commands (``\rm``, ``\over``) become new ones (``\mathrm``, ``\frac``);
+* alphabets: hold runs of what they change, and nothing else (`alphabets`);
 * ink-less: thin spaces, styles and limits vanish; a wide gap is the control space ``\ ``, however it was made;
 * delimiters: stretched (``\left( \right)``) exactly around what is higher than a line, plain elsewhere. A reader
   of a picture can't tell ``\Bigl(`` from ``\left(``, and authors use either without system;
@@ -21,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from . import synonyms as table
+from .alphabets import in_alphabet, join
 from .boxes import FENCES, Box, emit, gap, is_tall, trim
 from .delimiters import fence_around, stretch, unstretch
 from .parser import Kind, Node, TooDeepError, parse
@@ -98,7 +100,7 @@ def _fold(node: Node) -> list[Box]:
         case Kind.COMMAND:
             return _command(node)
         case Kind.ALPHABET:
-            return _in_alphabet(node.token, _line(_boxes(node.rows[0])))
+            return in_alphabet(node.token, _line(_boxes(node.rows[0])))
         case Kind.TEXT:
             return _words(node.token, node.words)
         case Kind.VERBATIM:
@@ -150,26 +152,8 @@ def _negated(boxes: list[Box]) -> Box:
     return Box(Kind.ATOM, [r"\not", "{", *struck, "}"])
 
 
-def _in_alphabet(alphabet: str, boxes: list[Box]) -> list[Box]:
-    r"""``\mathrm{...}``; gaps at its ends stand outside, and the names of operators have commands."""
-    core = trim(boxes, leading=True)
-    if not core:
-        return boxes
-    tokens = _emit(core)
-    if not tokens:
-        return []
-    name = "\\" + "".join(tokens).lstrip("\\")
-    if len(core) == 1 and tokens[0] in table.ALPHABETS and r"\boldsymbol" not in (tokens[0], alphabet):
-        inside = core
-    elif alphabet == r"\mathrm" and name in table.OPERATORS:
-        inside = [Box(Kind.ATOM, [name])]
-    else:
-        inside = [Box(Kind.ATOM, [alphabet, "{", *tokens, "}"], is_tall(core))]
-    start = boxes.index(core[0])
-    return [*boxes[:start], *inside, *boxes[start + len(core) :]]
-
-
 _PUNCTUATION = frozenset(",.:;!?()")
+_SAME_IN_TEXT = _PUNCTUATION | frozenset("[]/")
 _IN_TEXT = {"_": r"\_", "&": r"\&", "$": r"\$"}
 """What a character with a meaning in formulas is called where it stands for itself."""
 _TEXT_SWITCHES = {"\\" + name: name for name in table.TEXT_FONTS} | {
@@ -208,10 +192,8 @@ def _words(name: str, raw: list[str]) -> list[Box]:
         end -= 1
     core = letters[start:end]
     text, alphabet = table.TEXT_FONTS[name]
-    if all(len(letter) == 1 and letter.isalnum() for letter in core):
-        middle = [Box(Kind.ATOM, [letter]) for letter in core]
-        if not all(letter.isdigit() for letter in core):
-            middle = _in_alphabet(alphabet, middle)
+    if all(len(letter) == 1 and (letter.isalnum() or letter in _SAME_IN_TEXT) for letter in core):
+        middle = in_alphabet(alphabet, [Box(Kind.ATOM, [letter]) for letter in core])
     else:
         middle = [Box(Kind.ATOM, [text, "{", *core, "}"])]
     return [*_punctuation(letters[:start]), *middle, *_punctuation(letters[end:])]
@@ -298,7 +280,7 @@ def _stack(rows: list[_Row], gaps: bool = False, substack: bool = False) -> list
         line = list(cells[0])
         for number, cell in enumerate(cells[1:], start=1):
             line += [gap(), *cell] if gaps and number % 2 == 0 else cell
-        line = trim(line, leading=True)
+        line = join(trim(line, leading=True))
         if line:
             lines.append(line)
     if len(lines) < 2:
@@ -341,10 +323,10 @@ def _line(boxes: list[Box]) -> list[Box]:
     for kind in (Kind.INFIX, Kind.SWITCH):
         while kind in kinds and (places := [at for at, box in enumerate(boxes) if box.kind is kind]):
             boxes = _resolve(boxes, places)
-    if kinds.isdisjoint(FENCES):
-        return boxes
-    unstretch(boxes)
-    return [box for box in boxes if box.tokens or box.has_script()]
+    if not kinds.isdisjoint(FENCES):
+        unstretch(boxes)
+        boxes = [box for box in boxes if box.tokens or box.has_script()]
+    return join(boxes)
 
 
 def _resolve(boxes: list[Box], places: list[int]) -> list[Box]:
@@ -353,7 +335,7 @@ def _resolve(boxes: list[Box], places: list[int]) -> list[Box]:
     start, end = fence_around(boxes, at)
     after = _line(boxes[at + 1 : end])
     if boxes[at].kind is Kind.SWITCH:
-        return [*boxes[:at], *_in_alphabet(boxes[at].tokens[0], after), *boxes[end:]]
+        return [*boxes[:at], *in_alphabet(boxes[at].tokens[0], after), *boxes[end:]]
     start = max([start, *(place + 1 for place in places[:-1])])
     return [*boxes[:start], *_infix(boxes[at].tokens[0], _line(boxes[start:at]), after), *boxes[end:]]
 

@@ -108,6 +108,13 @@ LENGTHS = _commands("hspace hskip kern mkern mskip")
 
 # ------------------------------------------------------------------------------------------------- structure
 ALPHABETS = _commands("mathbb mathbf mathcal mathfrak mathit mathrm mathscr mathsf mathtt boldsymbol")
+_LATIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+_CAPITAL_GREEK = _commands("Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega")
+CHANGED_IN = {
+    r"\mathrm": _LATIN,
+    **dict.fromkeys(_commands("mathbf mathit mathsf mathtt"), _LATIN | frozenset("0123456789") | _CAPITAL_GREEK),
+}
+"""What looks otherwise in an alphabet than outside of it; all other symbols are the same there."""
 SWITCHES = _table(
     """rm=mathrm bf=mathbf it=mathit cal=mathcal sf=mathsf tt=mathtt sl=mathit mit=mathit
     scr=mathscr boldmath=boldsymbol bfseries=mathbf itshape=mathit rmfamily=mathrm"""
