@@ -29,14 +29,16 @@ from recognizer.synth.layouts import LONGEST_LINE, SHORT, layout, pool
 from recognizer.synth.progress import Progress
 from recognizer.synth.repetition import PART, material, repetitive
 from recognizer.synth.tex import TYPEFACES, TexError, TexStyle, render_document
-from recognizer.synth.variations import quantity, vary, words_of
+from recognizer.synth.variations import ACCENTS, quantity, vary, words_of
 
 PER_DOCUMENT = 200
 DPI = (72, 400)
 DEGRADED_SHARE = 0.45
 LEAST_PAPER = 3  # pixels around what is photographed: what touches the border there is left out as cut off
+CUT_SHARE, MOST_CUT = 0.04, 0.05  # of the pictures; of an em: programs that crop to the ink often cut its edge
 LEGIBLE_DPI = 110  # below, a blurred photograph can't be read any more
 _NOT_ALONE = frozenset(["{", "}", "^", "_", "&", "\\\\", "\\quad", "\\qquad", "\\ "])
+_CUT_AWAY = frozenset([*ACCENTS, "\\underline", "\\widehat", "\\widetilde", "\\underbrace", "\\overbrace"])
 COMMON = ("computer-modern", "latin-modern", "times", "newtx", "palatino", "stix2")  # half of all pictures
 
 
@@ -251,6 +253,8 @@ def _draw(images: Path, document: _Document) -> list[Row]:
         if ink is None or (document.style.bold and _chooses_bold(formula)):
             continue
         rng = np.random.default_rng((document.seed, 1, number))
+        if not document.degraded and rng.random() < CUT_SHARE and _CUT_AWAY.isdisjoint(formula.tokens):
+            ink = _cut(ink, document.style.dpi, rng)
         picture = _with_margins(ink, document.style.dpi, rng, least=LEAST_PAPER if document.degraded else 0)
         picture = degrade(picture, rng) if document.degraded else picture
         name = write_picture(images, number, picture, lossless=not document.degraded)
@@ -261,6 +265,13 @@ def _draw(images: Path, document: _Document) -> list[Row]:
 def _chooses_bold(formula: Formula) -> bool:
     """In a bold document, what is bold by itself can't be told from its surroundings."""
     return any(token in ("\\mathbf", "\\boldsymbol") for token in formula.tokens)
+
+
+def _cut(ink: np.ndarray, dpi: int, rng: np.random.Generator) -> np.ndarray:
+    """(H, W) -> without a pixel or a few at one of its sides, unless that would be a quarter of it."""
+    turns, count = int(rng.integers(4)), int(rng.integers(1, max(1, round(MOST_CUT * dpi * 10 / 72)) + 1))
+    turned = np.rot90(ink, turns)
+    return np.rot90(turned[count:] if len(turned) >= 4 * count else turned, -turns)
 
 
 def _with_margins(ink: np.ndarray, dpi: int, rng: np.random.Generator, least: int) -> np.ndarray:

@@ -6,11 +6,12 @@ import gzip
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from recognizer.data.formats import read_dataset
 from recognizer.data.sample import DataError
-from recognizer.synth.corpus import Formula, choose, main, read_formulas, singles
+from recognizer.synth.corpus import Formula, _cut, choose, main, read_formulas, singles
 from recognizer.synth.tex import TYPEFACES, TexStyle, _faulty_pages, missing_programs, render_document
 
 needs_latex = pytest.mark.skipif(bool(missing_programs()), reason="LaTeX and dvipng are not installed")
@@ -117,6 +118,19 @@ def test_formulas_that_dont_do_are_named(
 
     assert re.search(named, capsys.readouterr().err)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("dpi", [72, 100, 400])
+def test_a_cut_takes_a_little_of_one_side(dpi: int) -> None:
+    ink = np.arange(1, 41 * 61 + 1).reshape(41, 61)
+    sides = set()
+    for seed in range(40):
+        cut = _cut(ink, dpi, np.random.default_rng(seed))
+        high, wide = 41 - len(cut), 61 - len(cut[0])
+        assert 1 <= high + wide <= max(1, 0.05 * dpi * 10 / 72 + 1) and min(high, wide) == 0
+        sides.add((high > 0, cut[0, 0] == 1))
+    assert len(sides) == 4, "every side"
+    assert len(_cut(ink[:1], dpi, np.random.default_rng(1))) == 1, "a minus sign is still there"
 
 
 @needs_latex
