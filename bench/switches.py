@@ -1,6 +1,6 @@
 """What each switch of training and decoding brings, as a markdown table: `make bench-switches MINUTES=5`.
 
-Thirteen times the minutes in all. A row differs from its recognizer's first one in what is named, and in nothing else.
+Fourteen times the minutes in all. A row differs from its recognizer's first one in what is named, and in nothing else.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ SWITCHES: dict[str, tuple[str, str, dict[str, str]]] = {
     "smoothing-0": ("fast", "`label_smoothing` 0", {"label_smoothing": "0"}),
     "smoothing-0.1": ("fast", "`label_smoothing` 0.1", {"label_smoothing": "0.1"}),
     "no-average": ("fast", "`ema_decay` 0: no average of the weights", {"ema_decay": "0"}),
+    "coverage": ("fast", "`coverage` true", {"coverage": "true"}),
     "half": ("fast", "`scale` 0.5: pictures of half the size", {"scale": "0.5"}),
     "attention": ("attention", "defaults: `teacher_forcing` 1", {}),
     "own-tokens": ("attention", "`teacher_forcing` 0.5", {"teacher_forcing": "0.5"}),
