@@ -394,6 +394,7 @@ ONE_ARGUMENT = _commands(
     underleftrightarrow pmod pod sqrt xrightarrow xleftarrow xmapsto xhookrightarrow xrightleftharpoons substack not
     text textit textbf texttt textsf textsc ce cee"""
 )
+NOT_IN_FORMULAS = frozenset([r"\P", r"\AA", r"\O", r"\'"])  # commands of text: MathJax has none of them
 OPTIONAL_ARGUMENT = _commands("sqrt xrightarrow xleftarrow xmapsto xhookrightarrow xrightleftharpoons")
 ARGUMENT_KINDS = {  # what an argument may hold, where that isn't any formula
     **dict.fromkeys(_commands("text textit textbf texttt textsf textsc"), "text"),
@@ -483,6 +484,8 @@ class Grammar:
     def _allows(self, token: str, inner: str, needed: bool, after: str, in_option: bool) -> bool:
         if token == "]" and in_option:
             return inner == "[" and not needed
+        if token in NOT_IN_FORMULAS:
+            return False
         if needed:
             is_struck = after == "not" and not _arguments(token) and self._is_symbol(token)
             # Directly inside another option its `]` would end both.
@@ -494,7 +497,7 @@ class Grammar:
         if inner == "columns":
             return token in ("c", "l", "r", "|")
         if inner == "text":
-            return token == "{" or (self._is_symbol(token) and not token[1:2].isalpha())
+            return token == "{" or (self._is_symbol(token) and not token[1:2].isalpha() and token != r"\|")
         in_table = inner.startswith(r"\end")
         special = {
             "_": after not in ("_", "^"),  # labels have the subscript first

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import math
+import re
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -616,18 +617,21 @@ GRAMMAR_TOKENS = [
     *(r"\begin{array}", r"\end{array}", r"\begin{cases}"),  # the last without its end
 ]
 
+SHIPPED = Path(__file__).resolve().parents[2] / "weights" / "model.json"
+SHIPPED_TOKENS: list[str] = json.loads(SHIPPED.read_text())["vocabulary"]["tokens"]
 
-def constrained(logits: np.ndarray) -> tuple[list[str], bool]:
+
+def constrained(logits: np.ndarray, known: Sequence[str]) -> tuple[list[str], bool]:
     """What constrained decoding makes of any logits (T, V), and whether it found an end."""
-    grammar = inference.Grammar(GRAMMAR_TOKENS, (0, 1, 2), 2)
+    grammar = inference.Grammar(known, (0, 1, 2), 2)
 
     def step(tokens: np.ndarray, past: np.ndarray, memory: inference.Memory) -> tuple[np.ndarray, np.ndarray]:
         return logits[len(past)][None], np.zeros((1, 1), np.float32)
 
     reader = inference.Reader(step, np.zeros((0, 1, 1), np.float32), {}, len(logits))
-    search = inference.BeamSearch([reader], 1, 2, grammar=(grammar, GRAMMAR_TOKENS))
+    search = inference.BeamSearch([reader], 1, 2, grammar=(grammar, known))
     ids = search.run()[0][0].ids
-    tokens = [GRAMMAR_TOKENS[i] for i in ids if i != 2]
+    tokens = [known[i] for i in ids if i != 2]
     return tokens + grammar.completion(tokens), ids[-1] == 2
 
 
@@ -636,10 +640,11 @@ def constrained(logits: np.ndarray) -> tuple[list[str], bool]:
 @example(37, 60, 1.0)  # a `[` that begins a matrix, which the page's renderer took for an option
 @example(175, 60, 1.0)  # a `]` within `\\left ... \\right` within an option ended the option
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 5, 20, 60]), st.floats(0, 4))
-def test_whatever_the_network_says_the_answer_is_latex(seed: int, length: int, hurry: float) -> None:
-    logits = np.random.default_rng(seed).normal(size=(length, len(GRAMMAR_TOKENS))).astype(np.float32)
-    logits[:, [2, 4]] += hurry  # the end and the closing brace
-    tokens, ended = constrained(logits)
+@pytest.mark.parametrize("known", [GRAMMAR_TOKENS, SHIPPED_TOKENS], ids=["a few tokens", "the shipped ones"])
+def test_whatever_the_network_says_the_answer_is_latex(known: list[str], seed: int, length: int, hurry: float) -> None:
+    logits = np.random.default_rng(seed).normal(size=(length, len(known))).astype(np.float32)
+    logits[:, [known.index(end) for end in ("<eos>", "}")]] += hurry
+    tokens, ended = constrained(logits, known)
     assert is_balanced(tuple(tokens)) and problems(tokens) == []
     if latex := inference.join_tokens(tokens):
         mathjax.to_mathml(latex)  # raises if it can't be typeset
@@ -647,6 +652,19 @@ def test_whatever_the_network_says_the_answer_is_latex(seed: int, length: int, h
     assert r"\begin{cases}" not in tokens and "<pad>" not in tokens
     assert inference.balance(tokens) == tuple(tokens)
     assert ended or len(tokens) >= length or inference.count_repeated([0] * length)
+
+
+@pytest.mark.parametrize("before, behind", [([], []), (["\\text", "{"], ["}"])], ids=["in a formula", "in a text"])
+def test_every_shipped_token_that_is_allowed_can_be_drawn(before: list[str], behind: list[str]) -> None:
+    grammar = inference.Grammar(SHIPPED_TOKENS, (0, 1, 2), 2)
+    state = inference.State()
+    for token in before:
+        state = grammar.follow(state, token)
+    for allowed, token in zip(grammar.mask(state), SHIPPED_TOKENS, strict=True):
+        if allowed and token != "<eos>":
+            said = [*before, token, *behind] if before else [token, *grammar.completion([token])]
+            if token not in ("{", "}"):
+                mathjax.to_mathml(inference.join_tokens(said))  # raises if it can't be typeset
 
 
 @settings(deadline=None)
@@ -738,9 +756,9 @@ def test_batches_have_every_picture_once_and_fit_into_memory(tiny_base_dir: Path
         assert sorted(place for rows in batches for place in rows) == list(range(len(sizes)))
         for rows in batches:
             height, width = (max(sizes[place][axis] for place in rows) for axis in (0, 1))
-            assert len(rows) == 1 or (
-                len(rows) <= model.batch_size and len(rows) * height * width <= inference.BATCH_PIXELS
-            )
+            filled, own = len(rows) * height * width, sum(math.prod(sizes[place]) for place in rows)
+            assert len(rows) == 1 or (len(rows) <= model.batch_size and filled <= inference.BATCH_PIXELS)
+            assert on_cpu or filled <= inference.MOST_FILLING * own, "together on a GPU: of like size"
 
     check()
 
@@ -1060,9 +1078,9 @@ def is_balanced(tokens: tuple[str, ...]) -> bool:
         name = names.get(token, "")
         if token.startswith((r"\begin{", r"\end{")):
             name = ("<" if token.startswith(r"\begin") else ">") + ("m" if "matrix" in token else "a")
-        elif token.startswith(r"\left") and not token.startswith(r"\lefta"):
+        elif re.match(r"\\left(?![a-z])", token):
             name = "("
-        elif token.startswith(r"\right") and not token.startswith(r"\righta"):
+        elif re.match(r"\\right(?![a-z])", token):
             name = ")"
         text += name
     before = None
