@@ -572,7 +572,8 @@ class Hypothesis(NamedTuple):
 class Reader:
     """One network that reads a batch: what it saw, and the state that its steps emitted.
 
-    A step emits one row of state, which is written into a buffer that was allocated once: nothing is computed twice.
+    A step emits one row of state, which is written into a buffer that has room for all steps: nothing is computed
+    twice, and only when rows leave is anything copied.
 
     Args:
         step: tokens (B,), past (P + steps so far, B, ...), memory -> logits (B, V), present (B, ...).
