@@ -13,7 +13,7 @@ import pytest
 
 from launch.invoke import invoke
 from tests.support.containers import DOCKER, LABEL, OFFLINE, ORDINARY_USER, READ_ONLY, docker, logs, wait_for_log
-from tests.support.handlers import slow_down
+from tests.support.handlers import slow_down, slow_down_loading
 from tests.support.server import ROOT, Server, free_port
 from tests.support.tiny_model import formula_picture, png
 
@@ -135,10 +135,14 @@ def test_without_a_model_of_your_own_the_shipped_one_reads(serve_image, tmp_path
         assert server.invoke(PICTURE).json()["model_version"] == shipped["version"]
 
 
-def test_S2_a_dead_model_process_is_told_and_replaced(serve_image, base_dir):
-    with ContainerServer(serve_image, base_dir, "--env", "SAGEMAKER_MODEL_SERVER_WORKERS=1", "--name", "s2") as server:
+def test_S2_a_dead_model_process_is_told_and_replaced(serve_image, own_base_dir):
+    """The new process takes 5 s to load the model, so that it's seen however long the engine takes to kill the old."""
+    slow_down_loading(own_base_dir, 5)
+    options = ["--env", "SAGEMAKER_MODEL_SERVER_WORKERS=1", "--name", "s2"]
+    with ContainerServer(serve_image, own_base_dir, *options) as server:
         server.wait_until_ready()
         docker("exec", "s2", "python3", "-c", KILL_WORKER)
+        server.wait_for(503)
         server.wait_for(200)
         assert server.invoke(PICTURE).status == 200
 

@@ -29,6 +29,23 @@ def slow_down(base_dir: Path, seconds: float) -> Path:
     return add_to_handler(base_dir, SLOW.format(seconds=seconds))
 
 
+SLOW_LOAD = """
+import time
+
+_quick_model_fn = model_fn
+
+
+def model_fn(model_dir, context=None):
+    time.sleep({seconds})
+    return _quick_model_fn(model_dir)
+"""
+
+
+def slow_down_loading(base_dir: Path, seconds: float) -> Path:
+    """Makes a process take longer to load the model, so that a test can see it while it does."""
+    return add_to_handler(base_dir, SLOW_LOAD.format(seconds=seconds))
+
+
 BURN = """
 _idle_predict_fn = predict_fn
 
