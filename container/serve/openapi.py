@@ -162,7 +162,8 @@ def document(settings: Settings) -> dict[str, Any]:
             "get": _get("This document", _content("OpenAPI 3.1.", "application/json", {"type": "object"}))
         },
     }
-    paths["/ping"]["get"]["responses"]["503"] = _unavailable("not_ready")
+    unhealthy = ("models_lost", "not_ready") if settings.multi_model else ("not_ready",)
+    paths["/ping"]["get"]["responses"]["503"] = _unavailable(*unhealthy)
     if settings.shows_metrics:
         paths["/metrics"] = {"get": _get("For Prometheus", _content("Text format.", "text/plain", {"type": "string"}))}
     components: dict[str, Any] = {"schemas": schemas["$defs"]}
