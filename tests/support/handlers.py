@@ -81,6 +81,24 @@ def count_pictures(base_dir: Path, seconds: float) -> Path:
     return add_to_handler(base_dir, COUNT.format(seconds=seconds))
 
 
+SLOW_STREAM = """
+import time
+
+_quick_stream_fn = stream_fn
+
+
+def stream_fn(request, model):
+    for number, token in enumerate(_quick_stream_fn(request, model)):
+        yield token
+        {then}
+"""
+
+
+def change_stream(base_dir: Path, then: str) -> Path:
+    """Makes the model do something after each token of a stream; it knows the `number` of the token."""
+    return add_to_handler(base_dir, SLOW_STREAM.format(then=then))
+
+
 NARROW = 150  # pixels
 FAIL_FOR_NARROW = f"""
 _predict_fn = predict_fn
