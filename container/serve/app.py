@@ -37,7 +37,7 @@ def create_app(settings: Settings, models: SingleModel | MultiModel, counted: Me
     @app.get("/ping")
     def ping() -> Response:
         if problem := models.ping_problem():
-            raise errors.not_ready(problem)
+            raise problem
         return Response(status=200, mimetype="text/plain")
 
     if isinstance(models, MultiModel):

@@ -26,6 +26,11 @@ def not_ready(reason: str) -> ServeError:
     return ServeError(503, "not_ready", reason)
 
 
+def models_lost(number: int) -> ServeError:
+    reason = f"a process died with {number} loaded models, which this one lacks: start the container anew"
+    return ServeError(503, "models_lost", reason)
+
+
 def overloaded(waiting: int) -> ServeError:
     return ServeError(503, "overloaded", f"{waiting} requests are waiting already; try again", retry_after=1)
 

@@ -24,6 +24,7 @@ from container.serve.handler import builtin, forget_code, is_builtin, own_progra
 from container.serve.metrics import Metrics
 from container.serve.model_check import UnsafeModelError, check, check_arrays, members_of_folder, open_archive
 from container.serve.model_location import ModelNotFoundError, find_model
+from container.serve.readiness import LoadedModels
 from container.serve.service import Service, Shared
 from container.serve.settings import Settings
 
@@ -64,9 +65,14 @@ class MultiModel:
         self._models: dict[str, Model] = {}  # the least recently used first
         self._leaving: set[Model] = set()  # unloaded, and still answering
         self._changed = threading.Condition()  # guards the two above and what is in them
+        self._outlasting = LoadedModels()  # tells the process that takes this one's place
+        self._lost = 0  # models that went with a process before this one
 
     def start(self, metrics: Metrics) -> None:
         self._metrics, self._shared = metrics, Shared(self._settings, metrics)
+        self._lost = self._outlasting.get()
+        if self._lost:
+            log.critical(errors.models_lost(self._lost).message)
         if (self._settings.workers or 1) > 1:
             log.warning(
                 "SAGEMAKER_MODEL_SERVER_WORKERS=%d isn't followed: with SAGEMAKER_MULTI_MODEL one process serves, as a "
@@ -75,11 +81,12 @@ class MultiModel:
             )
         log.info("ready for models", extra={"fields": {"models_memory_mb": self._budget // MB}})
 
-    def ping_problem(self) -> str | None:
-        """Why the process should be replaced, or None; it is well without any model."""
+    def ping_problem(self) -> ServeError | None:
+        """Why the container should be started anew, or None; it is well without any model, unless some were lost."""
         problem = next(filter(None, (service.problem() for service in self._services())), None)
-        self._metrics.model_ready.set(problem is None)
-        return problem
+        error = errors.not_ready(problem) if problem else errors.models_lost(self._lost) if self._lost else None
+        self._metrics.model_ready.set(error is None)
+        return error
 
     def needs_new_process(self) -> bool:
         """Never: it would come without the models that SageMaker takes for loaded."""
@@ -318,7 +325,9 @@ class MultiModel:
 
     def _count(self) -> None:
         with self._changed:
-            self._metrics.models_loaded.set(sum(bool(model.service) for model in self._models.values()))
+            loaded = sum(bool(model.service) for model in self._models.values())
+            self._metrics.models_loaded.set(loaded)
+            self._outlasting.set(self._lost + loaded)
             memory = sum(model.memory for model in (*self._models.values(), *self._leaving))
         self._metrics.models_memory.set(memory)
 

@@ -138,7 +138,6 @@ REFUSALS: dict[int, tuple[str, ...]] = {  # of pictures: what is wrong, and the 
         *("invalid_text", "no_picture", "too_nested", "undecodable_image", "unknown_option"),
     ),
     406: ("`Accept` names no type that can be given.", "not_acceptable"),
-    408: ("The body stopped arriving.", "body_timeout"),
     413: (
         "The body, or the picture in it, is too large.",
         *("payload_too_large", "record_too_large", "too_many_pixels"),
@@ -162,7 +161,8 @@ def document(settings: Settings) -> dict[str, Any]:
             "get": _get("This document", _content("OpenAPI 3.1.", "application/json", {"type": "object"}))
         },
     }
-    paths["/ping"]["get"]["responses"]["503"] = _unavailable("not_ready")
+    unhealthy = ("models_lost", "not_ready") if settings.multi_model else ("not_ready",)
+    paths["/ping"]["get"]["responses"]["503"] = _unavailable(*unhealthy)
     if settings.shows_metrics:
         paths["/metrics"] = {"get": _get("For Prometheus", _content("Text format.", "text/plain", {"type": "string"}))}
     components: dict[str, Any] = {"schemas": schemas["$defs"]}
@@ -172,14 +172,23 @@ def document(settings: Settings) -> dict[str, Any]:
         "paths": paths,
         "components": components,
     }
+    operations = [each for path in paths.values() for name, each in path.items() if name != "parameters"]
+    for operation in operations:
+        operation["responses"] = {**operation["responses"], **_refusals_of_any_route()}
     if settings.api_key:
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         described["security"] = [{"key": []}]
-        for operations in paths.values():
-            for operation in (each for name, each in operations.items() if name != "parameters"):
-                if "security" not in operation:
-                    operation["responses"]["401"] = _refused("The key is missing or wrong.", "unauthorized")
+        for operation in operations:
+            if "security" not in operation:
+                operation["responses"]["401"] = _refused("The key is missing or wrong.", "unauthorized")
     return described
+
+
+def _refusals_of_any_route() -> dict[str, Any]:
+    """What a request gets that never becomes one: the route isn't looked at."""
+    endless = _refused("The head has no end; or, as HTML, over 100 fields or one of over 8 KB.", "head_too_large")
+    endless["content"]["text/html"] = {"schema": {"type": "string"}}  # gunicorn's own
+    return {"408": _refused("The request stopped arriving.", "body_timeout"), "431": endless}
 
 
 def _single_model_paths(settings: Settings) -> dict[str, Any]:

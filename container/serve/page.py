@@ -1,7 +1,7 @@
 """The web page at `/`: a formula pasted, dropped, photographed or drawn, and its LaTeX. Off unless SERVE_PAGE is set.
 
-Nothing here is needed on SageMaker, which asks /ping and /invocations only. The page itself is static (page/: HTML, CSS
-and ES modules, no build step) and asks /invocations as any client does; only formulas to look at come from /mathml.
+Off on SageMaker too, which asks /ping and /invocations only. The page itself is static (page/: HTML, CSS and ES
+modules, no build step) and asks /invocations as any client does; only formulas to look at come from /mathml.
 """
 
 from __future__ import annotations

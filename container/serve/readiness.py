@@ -1,8 +1,9 @@
-"""Which workers have loaded the model: /ping waits for all of them, as any of them may get the next request (S2)."""
+"""What workers leave for each other to know: which have loaded the model (S2), and what a dead one had loaded (S11)."""
 
 from __future__ import annotations
 
 import fcntl
+import mmap
 import os
 import termios
 from array import array
@@ -10,7 +11,9 @@ from contextlib import suppress
 
 
 class LoadedWorkers:
-    """A count that the workers of one server share: a pipe made before the fork, into which each puts one byte.
+    """/ping waits for all of them, as any of them may get the next request.
+
+    A count that the workers of one server share: a pipe made before the fork, into which each puts one byte.
 
     A worker that takes the place of a dead one is counted again: once all have been ready, the others go on.
     """
@@ -29,3 +32,16 @@ class LoadedWorkers:
         count = array("i", [0])
         fcntl.ioctl(self._read, termios.FIONREAD, count)
         return count[0] >= self._expected
+
+
+class LoadedModels:
+    """How many models a process has loaded: a number in memory made before the fork, so a kill -9 leaves it there."""
+
+    def __init__(self) -> None:
+        self._number = memoryview(mmap.mmap(-1, array("L").itemsize)).cast("L")
+
+    def get(self) -> int:
+        return self._number[0]
+
+    def set(self, number: int) -> None:
+        self._number[0] = number

@@ -62,7 +62,7 @@ class Settings(BaseModel):
     api_key: SecretStr | None = Field(None, alias="SERVE_API_KEY")  # outside SageMaker, whose requests can't bring one
     # which networks of a model answer; inference.py reads it too
     precision: Literal["fp32", "int8"] = Field("fp32", alias="SERVE_PRECISION")
-    shows_page: bool = Field(False, alias="SERVE_PAGE")  # a web page at /
+    page: bool = Field(False, alias="SERVE_PAGE")  # a web page at /, outside SageMaker
 
     multi_model: bool = Field(False, alias="SAGEMAKER_MULTI_MODEL")  # models come and go at /models (S11)
     models_memory_mb: int | None = Field(None, ge=1, alias="SERVE_MODELS_MEMORY_MB")  # MiB for all models together
@@ -81,6 +81,11 @@ class Settings(BaseModel):
         if self.shows_page and self.multi_model:
             raise ValueError("SERVE_PAGE asks /invocations, which SAGEMAKER_MULTI_MODEL replaces: set one of the two")
         return self
+
+    @property
+    def shows_page(self) -> bool:
+        """Outside SageMaker only: its endpoints let nobody reach a page."""
+        return self.page and self.region is None
 
     @property
     def shows_metrics(self) -> bool:

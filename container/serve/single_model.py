@@ -6,6 +6,8 @@ import logging
 import threading
 from contextlib import AbstractContextManager
 
+from container.serve import errors
+from container.serve.errors import ServeError
 from container.serve.metrics import Metrics
 from container.serve.model_location import find_model_or_shipped
 from container.serve.readiness import LoadedWorkers
@@ -30,11 +32,13 @@ class SingleModel:
         self._metrics, self._service = metrics, Service(Shared(self._settings, metrics))
         threading.Thread(target=self._load, name="load", daemon=True).start()
 
-    def ping_problem(self) -> str | None:
+    def ping_problem(self) -> ServeError | None:
         """Why /ping can't say yet that every request will be answered, or None."""
         problem = self._service.problem()
         self._metrics.model_ready.set(problem is None)
-        return problem or (None if self._loaded.are_all() else "another worker is still loading the model")
+        if not problem and not self._loaded.are_all():
+            problem = "another worker is still loading the model"
+        return errors.not_ready(problem) if problem else None
 
     def needs_new_process(self) -> bool:
         """Whether this process should give way to another. Not before all have served: the first must say why not."""

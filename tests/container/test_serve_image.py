@@ -13,7 +13,7 @@ import pytest
 
 from launch.invoke import invoke
 from tests.support.containers import DOCKER, LABEL, OFFLINE, ORDINARY_USER, READ_ONLY, docker, logs, wait_for_log
-from tests.support.handlers import slow_down
+from tests.support.handlers import change_stream, slow_down, slow_down_loading
 from tests.support.server import ROOT, Server, free_port
 from tests.support.tiny_model import formula_picture, png
 
@@ -32,8 +32,12 @@ for _ in range(100):  # one process is ready, the one that answers may load yet
     time.sleep(0.1)
 print(status)
 """
-
-
+INVOKE = """
+import base64, http.client, sys
+connection = http.client.HTTPConnection("127.0.0.1", 8080)
+connection.request("POST", "/invocations", base64.b64decode(sys.argv[1]), {"Content-Type": "image/png"})
+print(connection.getresponse().read().decode())
+"""
 WORKERS = """
 import os, pathlib
 stats = {p.parent.name: p.read_text().rpartition(")")[2].split() for p in pathlib.Path("/proc").glob("[0-9]*/stat")}
@@ -95,7 +99,7 @@ def test_S1_bind_to_port(serve_image, base_dir):
         assert server.wait_until_ready().ping().status == 200
 
 
-def test_T18_serves_without_network(serve_image, base_dir):
+def test_T18_serves_without_network(serve_image, base_dir, tiny_server):
     """Asked from inside, for nothing outside can reach it; and nothing tried to reach out."""
     options = ["--volume", f"{base_dir}:/opt/ml:ro", *OFFLINE, *ORDINARY_USER, "--read-only", "--detach"]
     started = docker("run", "--rm", "--label", LABEL, *options, serve_image, "serve")
@@ -103,6 +107,8 @@ def test_T18_serves_without_network(serve_image, base_dir):
     try:
         wait_for_log(container, '"ready"', 30)
         assert docker("exec", container, "python3", "-c", PING).out.strip() == "200"
+        answer = docker("exec", container, "python3", "-c", INVOKE, base64.b64encode(PICTURE).decode()).out
+        assert json.loads(answer) == tiny_server.invoke(PICTURE).json()
         assert "telemetry" not in logs(container).lower()
     finally:
         docker("rm", "--force", container)
@@ -135,10 +141,14 @@ def test_without_a_model_of_your_own_the_shipped_one_reads(serve_image, tmp_path
         assert server.invoke(PICTURE).json()["model_version"] == shipped["version"]
 
 
-def test_S2_a_dead_model_process_is_told_and_replaced(serve_image, base_dir):
-    with ContainerServer(serve_image, base_dir, "--env", "SAGEMAKER_MODEL_SERVER_WORKERS=1", "--name", "s2") as server:
+def test_S2_a_dead_model_process_is_told_and_replaced(serve_image, own_base_dir):
+    """The new process takes 5 s to load the model, so that it's seen however long the engine takes to kill the old."""
+    slow_down_loading(own_base_dir, 5)
+    options = ["--env", "SAGEMAKER_MODEL_SERVER_WORKERS=1", "--name", "s2"]
+    with ContainerServer(serve_image, own_base_dir, *options) as server:
         server.wait_until_ready()
         docker("exec", "s2", "python3", "-c", KILL_WORKER)
+        server.wait_for(503)
         server.wait_for(200)
         assert server.invoke(PICTURE).status == 200
 
@@ -146,8 +156,10 @@ def test_S2_a_dead_model_process_is_told_and_replaced(serve_image, base_dir):
 def test_S6_S7_headers_and_limits(serve_image, base_dir):
     with ContainerServer(serve_image, base_dir, "--env", "SAGEMAKER_MAX_PAYLOAD_IN_MB=1") as server:
         server.wait_until_ready()
-        text = server.invoke(PICTURE, Accept="text/plain")
+        text = server.invoke(PICTURE, Accept="text/plain", **{"X-Amzn-SageMaker-Inference-Id": "row-7"})
         assert text.headers["Content-Type"].startswith("text/plain") and text.body
+        line = json.loads(server.wait_for_log("row-7"))
+        assert (line["inference_id"], line["request_id"]) == ("row-7", text.headers["X-Request-Id"])
         refused = server.invoke(b"\0" * 2**21)
         assert (refused.status, refused.code) == (413, "payload_too_large")
 
@@ -175,13 +187,22 @@ def test_S11_a_models_life(serve_image, base_dir):
         assert server.request("GET", "/models/one").status == 404
 
 
-def test_S12_tokens_as_they_come(serve_image, base_dir):
-    with ContainerServer(serve_image, base_dir) as server:
+def test_S12_tokens_as_they_come(serve_image, own_base_dir):
+    """The model waits for a sign that is only given once its first token has arrived."""
+    change_stream(own_base_dir, "while not Path('/opt/ml/sign').exists(): time.sleep(0.01)")
+    with ContainerServer(serve_image, own_base_dir) as server:
         server.wait_until_ready()
-        streamed = server.invoke(PICTURE, Accept="text/event-stream")
+        connection = server.connect()
+        connection.request("POST", "/invocations", PICTURE, {"Accept": "text/event-stream"})
+        response = connection.getresponse()
+        first = response.readline()
+        (own_base_dir / "sign").touch()
+        rest = response.read().decode()
+        connection.close()
         whole = server.invoke(PICTURE).json()
-    assert streamed.headers["Content-Type"].startswith("text/event-stream")
-    assert whole["latex"] in json.loads(streamed.body.decode().split("data: ")[-1].splitlines()[0]).values()
+    assert str(response.headers["Content-Type"]).startswith("text/event-stream")
+    assert first == b"event: token\n"
+    assert json.loads(rest.split("data: ")[-1]) == whole
 
 
 def test_S13_a_models_own_handler(serve_image, own_base_dir):

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from tests.support.handlers import add_to_handler, burn, replace_handler, slow_down
+from tests.support.handlers import add_to_handler, burn, replace_handler, slow_down, slow_down_loading
 from tests.support.server import Server
 from tests.support.tiny_model import formula_picture, png
 
@@ -101,12 +101,16 @@ def test_S02_turns_unhealthy_while_the_model_is_stuck(own_base_dir):
         server.wait_until_ready()
 
 
-def test_S02_recovers_when_the_models_process_dies(tiny_base_dir):
-    with Server(tiny_base_dir) as server:
+def test_S02_tells_and_recovers_when_the_models_process_dies(own_base_dir):
+    """The process that takes its place answers /ping from the start, and says that it has no model yet."""
+    with Server(slow_down_loading(own_base_dir, 1)) as server:
         server.wait_until_ready()
         (worker,) = server.workers()
         os.kill(worker, signal.SIGKILL)
         server.wait_for_log("Perhaps out of memory?")
+        reply = server.ping()
+        assert (reply.status, reply.code) == (503, "not_ready")
+        assert "being loaded" in reply.json()["error"]["message"]
         server.wait_until_ready()
         assert server.workers() != [worker]
         assert server.invoke(PICTURE).status == 200

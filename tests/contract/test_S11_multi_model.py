@@ -6,8 +6,10 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/mms-container-apis.html
 from __future__ import annotations
 
 import json
+import os
 import resource
 import shutil
+import signal
 import tarfile
 import threading
 import time
@@ -312,6 +314,45 @@ def test_S11_one_process_serves_and_the_log_says_so(tiny_base_dir):
         server.wait_until_ready()
         assert len(server.workers()) == 1
         assert "SAGEMAKER_MODEL_SERVER_WORKERS=3 isn't followed" in server.wait_for_log("isn't followed")
+
+
+def kill_process(server: Models) -> None:
+    """As the kernel does when memory runs out; returns when another process has taken its place."""
+    (worker,) = server.workers()
+    os.kill(worker, signal.SIGKILL)
+    server.wait_for_log(f"pid:{worker}) was sent SIGKILL")
+    wait_until(lambda: server.ping().status in (200, 503))
+
+
+def test_S11_unhealthy_for_good_after_a_crash_that_lost_models(tiny_base_dir):
+    """SageMaker takes them for loaded, so only a new container helps; no load and no further crash makes it well."""
+    with Models(tiny_base_dir, MULTI) as server:
+        server.wait_until_ready()
+        for name in "ab":
+            assert server.load(name, tiny_base_dir / "model").status == 200
+        kill_process(server)
+        reply = server.ping()
+        assert (reply.status, reply.code) == (503, "models_lost")
+        assert "with 2 loaded models" in reply.json()["error"]["message"]
+        assert "start the container anew" in server.wait_for_log('"CRITICAL"')
+        assert scrape(server)["formula_model_ready",] == 0
+        assert server.ask("a").code == "model_not_loaded"
+        assert [server.load("a", tiny_base_dir / "model").status, server.unload("a").status] == [200, 200]
+        assert server.ping().code == "models_lost"
+        kill_process(server)
+        assert server.ping().code == "models_lost"
+
+
+def test_S11_well_after_a_crash_that_lost_nothing(tiny_base_dir):
+    """All had been unloaded, and SageMaker knows that."""
+    with Models(tiny_base_dir, MULTI) as server:
+        server.wait_until_ready()
+        assert server.load("a", tiny_base_dir / "model").status == 200
+        assert server.unload("a").status == 200
+        kill_process(server)
+        assert server.ping().status == 200
+        assert server.load("a", tiny_base_dir / "model").status == 200
+        assert server.ask("a").status == 200
 
 
 def test_S11_an_archive_is_unpacked_and_removed_again(own_base_dir, tmp_path):

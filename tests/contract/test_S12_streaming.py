@@ -8,26 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.support.handlers import add_to_handler
+from tests.support.handlers import change_stream
 from tests.support.server import Reply, Server
 from tests.support.tiny_model import formula_picture, png
 
 PICTURE = png(formula_picture())
-SLOW_STREAM = """
-import time
-
-_quick_stream_fn = stream_fn
-
-
-def stream_fn(request, model):
-    for number, token in enumerate(_quick_stream_fn(request, model)):
-        yield token
-        {then}
-"""
-
-
-def change_stream(base_dir, then):
-    return add_to_handler(base_dir, SLOW_STREAM.format(then=then))
 
 
 def stream(server: Server, body: bytes = PICTURE, path: str = "/invocations", content_type: str = "image/png") -> Reply:

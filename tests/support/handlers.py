@@ -29,6 +29,23 @@ def slow_down(base_dir: Path, seconds: float) -> Path:
     return add_to_handler(base_dir, SLOW.format(seconds=seconds))
 
 
+SLOW_LOAD = """
+import time
+
+_quick_model_fn = model_fn
+
+
+def model_fn(model_dir, context=None):
+    time.sleep({seconds})
+    return _quick_model_fn(model_dir)
+"""
+
+
+def slow_down_loading(base_dir: Path, seconds: float) -> Path:
+    """Makes a process take longer to load the model, so that a test can see it while it does."""
+    return add_to_handler(base_dir, SLOW_LOAD.format(seconds=seconds))
+
+
 BURN = """
 _idle_predict_fn = predict_fn
 
@@ -62,6 +79,24 @@ def predict_fn(request, model, context=None):
 def count_pictures(base_dir: Path, seconds: float) -> Path:
     """Makes each call of the model say how many pictures it has, and last longer."""
     return add_to_handler(base_dir, COUNT.format(seconds=seconds))
+
+
+SLOW_STREAM = """
+import time
+
+_quick_stream_fn = stream_fn
+
+
+def stream_fn(request, model):
+    for number, token in enumerate(_quick_stream_fn(request, model)):
+        yield token
+        {then}
+"""
+
+
+def change_stream(base_dir: Path, then: str) -> Path:
+    """Makes the model do something after each token of a stream; it knows the `number` of the token."""
+    return add_to_handler(base_dir, SLOW_STREAM.format(then=then))
 
 
 NARROW = 150  # pixels

@@ -10,6 +10,7 @@ import pytest
 from container.serve.page import FOLDER, LONGEST_LATEX, TYPES
 from tests.support.server import Server
 
+ROUTES = [("GET", "/"), ("GET", "/page/page.js"), ("POST", "/mathml")]
 KEY = {"Authorization": "Bearer s3cret"}
 
 
@@ -19,10 +20,19 @@ def guarded(tiny_base_dir: Path) -> Iterator[Server]:
         yield server.wait_until_ready()
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "/"), ("GET", "/page/page.js"), ("POST", "/mathml")])
+@pytest.mark.parametrize(("method", "path"), ROUTES)
 def test_off_unless_it_is_asked_for(tiny_server, method, path):
     reply = tiny_server.request(method, path)
     assert (reply.status, reply.code) == (404, "not_found")
+
+
+def test_off_on_sagemaker_even_if_it_is_asked_for(tiny_base_dir):
+    with Server(tiny_base_dir, {"SERVE_PAGE": "1", "SAGEMAKER_REGION": "eu-west-1"}) as server:
+        server.wait_until_ready()
+        replies = [server.request(*route) for route in ROUTES]
+        described = server.request("GET", "/openapi.json").json()["paths"]
+    assert [(reply.status, reply.code) for reply in replies] == [(404, "not_found")] * len(ROUTES)
+    assert described.keys().isdisjoint({"/", "/page/{name}", "/mathml"})
 
 
 @pytest.mark.parametrize("path", ["/", *(f"/page/{file.name}" for file in sorted(FOLDER.iterdir()))])

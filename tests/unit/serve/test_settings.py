@@ -71,3 +71,5 @@ def test_several_models_are_served_by_one_process():
 def test_the_page_and_several_models_exclude_each_other():
     with pytest.raises(SettingsError, match=r"SERVE_PAGE.*SAGEMAKER_MULTI_MODEL"):
         Settings.from_environment({"SERVE_PAGE": "1", "SAGEMAKER_MULTI_MODEL": "true"})
+    on_sagemaker = {"SERVE_PAGE": "1", "SAGEMAKER_MULTI_MODEL": "true", "SAGEMAKER_REGION": "eu-west-1"}
+    assert not Settings.from_environment(on_sagemaker).shows_page  # there is no page there, so nothing is in its way
