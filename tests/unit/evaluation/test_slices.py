@@ -24,6 +24,20 @@ def test_slices():
     assert sum(metrics.samples for metrics in slices["length"].values()) == 3
 
 
+def test_levels_are_slices_in_their_order():
+    results = [
+        *(result("a", said, level="5") for said in "ab"),
+        *(result("aa", said, level="1") for said in ("aa", "aa", "ab", "bb")),
+        result("a", "a"),
+    ]
+    levels = metrics_by_slice(results)["level"]
+    assert [(name, metrics.samples, metrics.exprate, metrics.within_1) for name, metrics in levels.items()] == [
+        ("unknown", 1, 1, 1),
+        ("1", 4, 0.5, 0.75),
+        ("5", 2, 0.5, 1),
+    ]
+
+
 @given(st.integers(1, 1000))
 def test_a_bucket_holds_its_value(value):
     low, _, high = bucket(value, (5, 10, 40)).rstrip("+").partition("-")
