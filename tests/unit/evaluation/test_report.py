@@ -53,17 +53,20 @@ def test_shows_what_was_confused_and_what_was_left_out(tmp_path):
 
 
 def test_shows_a_table_of_each_kind_of_slice(tmp_path):
-    """Of two printed formulas one is right, the handwritten one has two wrong tokens of four. All have one length."""
+    """Of two printed formulas one is right, the handwritten one has two wrong tokens of four. All have one length.
+
+    The recognizer says one half of each: that is right for print.
+    """
     label = ("a", "+", "b", "c")
     results = [
-        Result("one", label, label, slices={"source": "printed"}),
-        Result("two", label, ("a", "-", "b", "c"), slices={"source": "printed"}),
-        Result("three", label, ("a", "-", "b", "d"), slices={"source": "handwritten"}),
+        Result("one", label, label, 0.5, {"source": "printed"}),
+        Result("two", label, ("a", "-", "b", "c"), 0.5, {"source": "printed"}),
+        Result("three", label, ("a", "-", "b", "d"), 0.5, {"source": "handwritten"}),
     ]
     rows = rows_of(report_of(tmp_path, results))
-    place = rows.index("source samples exact within 1 within 2 WER BLEU")
-    assert rows[place + 1].startswith("handwritten 1 0.0 % 0.0 % 100.0 % 50.0 % 0.")
-    assert rows[place + 2].startswith("printed 2 50.0 % 100.0 % 100.0 % 12.5 % 0.")
+    place = rows.index("source samples exact within 1 within 2 WER BLEU ECE")
+    assert re.fullmatch(r"handwritten 1 0.0 % 0.0 % 100.0 % 50.0 % 0\.\d+ 50.0 %", rows[place + 1])
+    assert re.fullmatch(r"printed 2 50.0 % 100.0 % 100.0 % 12.5 % 0\.\d+ 0.0 %", rows[place + 2])
     assert not [row for row in rows if row.startswith("length samples")], "it would say what the whole says"
 
 
