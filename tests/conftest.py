@@ -14,8 +14,19 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from tests.support.lessons import proofs
 from tests.support.server import Server
 from tests.support.tiny_model import build_tiny_model
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the proofs of lessons with their rows: docs/lessons.md says which they are, and nothing else does."""
+    rows = [(name, row) for row, names in proofs().items() for name in names]
+    for item in items:
+        for name, row in rows:
+            if item.nodeid.partition("[")[0] == name:
+                item.add_marker(pytest.mark.lesson(row=row))
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 
 import torch
 
-from bench import precisions
+import inference
+from bench import precisions, training
 from bench.stages import Laps
 from bench.teacher_forcing import PAD, parallel, step_by_step
 from recognizer.models import build, layers
@@ -46,3 +48,15 @@ def test_every_precision_takes_a_step_and_attention_is_ours_again(monkeypatch):
     took = precisions.measure(1)
     assert list(took) == ["fp32", "bf16, fused attention", "bf16"] and min(took.values()) > 0
     assert layers._attention_in_parts is ours
+
+
+def test_decoding_is_compared_at_every_length(monkeypatch, capsys):
+    """The part's own command, at lengths that take no time."""
+    monkeypatch.setattr(training, "LENGTHS", (2, 4))
+    monkeypatch.setattr(inference, "default_threads", torch.get_num_threads)  # it sets them, and others run after it
+    assert training.main(["--only", "decoding", "--quick", "--give-back"]) == 0
+    rate = r"([\d.]+)"
+    line = rf"satrn, (\d) tokens in training, batch 4: all at once {rate} pictures a second, one by one {rate}: {rate}"
+    told = re.findall(line, capsys.readouterr().out)
+    assert [length for length, *_ in told] == ["2", "4"]
+    assert all(float(number) > 0 for row in told for number in row)

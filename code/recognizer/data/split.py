@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from recognizer.data.formats import UNKNOWN_WRITER
 from recognizer.data.sample import DataError, Sample
 
 MANIFEST_VERSION = 1
@@ -87,6 +88,20 @@ def split_by_group(samples: Sequence[Sample], validation_share: float, seed: int
     train = [sample.name for sample in samples if (sample.group or sample.name) not in chosen]
     validation = [sample.name for sample in samples if (sample.group or sample.name) in chosen]
     return Split(tuple(train), tuple(validation), seed)
+
+
+def shared_groups(train: Sequence[Sample], validation: Sequence[Sample]) -> dict[str, tuple[Sample, Sample]]:
+    """Return the groups that are on both sides, each with its first sample of either.
+
+    Where sides come as folders of their own nothing keeps them apart. That both have unknown writers says nothing.
+    """
+    firsts: list[dict[str, Sample]] = [{}, {}]
+    for side, first in zip((train, validation), firsts, strict=True):
+        for sample in side:
+            if sample.group and not sample.group.endswith(UNKNOWN_WRITER):
+                first.setdefault(sample.group, sample)
+    trained, validated = firsts
+    return {group: (trained[group], validated[group]) for group in trained if group in validated}
 
 
 def _choose_groups(members: dict[str, list[str]], wanted: int, seed: int) -> set[str]:

@@ -37,7 +37,11 @@ class Result:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Rates over some samples; each is a share of 1. `renders_same` is None unless all results know."""
+    """Rates over some samples; each is a share of 1.
+
+    `renders_same` is None unless all results know. `calibration_error` is of a slice; of a whole set, whoever needs it
+    has the bins as well (`calibration.py`).
+    """
 
     samples: int
     exprate: float
@@ -48,6 +52,7 @@ class Metrics:
     competition_wer: float
     competition_score: float
     renders_same: float | None = None
+    calibration_error: float | None = None
 
     def to_dict(self) -> dict[str, float]:
         return {name: value for name, value in asdict(self).items() if value is not None}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
+from recognizer.evaluation.calibration import calibration_error, reliability
 from recognizer.evaluation.metrics import Metrics, Result, compute_metrics
 from recognizer.latex.lines import count_lines
 
@@ -56,7 +58,11 @@ def _slice(results: Sequence[Result], values: Sequence[Iterable[str]]) -> dict[s
     for result, its in zip(results, values, strict=True):
         for value in its:
             members.setdefault(value, []).append(result)
-    return {value: compute_metrics(members[value]) for value in sorted(members, key=_natural)}
+    return {value: _calibrated(members[value]) for value in sorted(members, key=_natural)}
+
+
+def _calibrated(results: Sequence[Result]) -> Metrics:
+    return replace(compute_metrics(results), calibration_error=calibration_error(reliability(results)))
 
 
 def _natural(value: str) -> tuple[int, str]:

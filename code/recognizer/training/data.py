@@ -21,7 +21,7 @@ from recognizer.data.ink import Strokes
 from recognizer.data.loader import BatchLoader
 from recognizer.data.measure import Measured, PictureCache, measure
 from recognizer.data.sample import DataError, Sample
-from recognizer.data.split import Split, split_by_group
+from recognizer.data.split import Split, shared_groups, split_by_group
 from recognizer.data.stream import ShardStream, shards_in_pipe
 from recognizer.data.turned import turned_samples
 from recognizer.data.workers import WorkerPlan, plan_workers
@@ -79,6 +79,8 @@ def prepare(
     if validation_channel:
         held_out = _short_enough(read_dataset(validation_channel, settings.on_bad_sample).samples, settings)
         split = Split(tuple(s.name for s in samples), tuple(s.name for s in held_out), settings.seed)
+        if ranks.is_main:
+            _tell_shared(samples, held_out)
     else:
         split = split or split_by_group(samples, settings.validation_share, settings.seed)
         samples, held_out = split.apply(samples)
@@ -256,6 +258,20 @@ def _strips(settings: Hyperparameters, vocabulary: Vocabulary, bank: GlyphBank) 
 def _tell_skipped(skipped: Sequence[str]) -> None:
     if skipped:
         print(f"skipped {len(skipped)} bad samples:\n  " + "\n  ".join(skipped), flush=True)
+
+
+def _tell_shared(samples: Sequence[Sample], held_out: Sequence[Sample]) -> None:
+    """Warns of writers or formulas on both sides: whoever gives a validation channel may want that."""
+    if not (shared := shared_groups(samples, held_out)):
+        return
+    trained, validated = next(iter(shared.values()))
+    count = sum(sample.group in shared for sample in held_out)
+    print(
+        f"warning: {count} of {len(held_out)} samples of the validation channel have a group (writer, formula) that "
+        f"is trained on too, {len(shared)} groups in all: for example {validated.name!r} there and {trained.name!r} in "
+        "training. The accuracy will be better than on new ones; leave those out, or the channel, to keep sides apart",
+        flush=True,
+    )
 
 
 def _short_enough(samples: Sequence[Sample], settings: Hyperparameters) -> list[Sample]:

@@ -52,11 +52,12 @@ def find_culprit(model: nn.Module, forward: Callable[[], object], batch_size: in
 
 
 def describe(culprit: Culprit | None, samples: tuple[Sample, ...]) -> str:
-    """For a person: which module, and where the pictures are written down."""
+    """For a person: which module, and where the pictures are written down, if they are samples."""
+    places = f"; samples {_places(samples)}" if samples else ""
     if culprit is None:
-        return f"every module's output is finite, so it overflowed on the way back; samples {_places(samples)}"
-    if len(culprit.rows) in (0, len(samples)):
-        return f"first in the output of {culprit.module}; samples {_places(samples)}"
+        return f"every module's output is finite, so it overflowed on the way back{places}"
+    if not samples or len(culprit.rows) in (0, len(samples)):
+        return f"first in the output of {culprit.module}{places}"
     chosen = [samples[row] for row in culprit.rows]
     return f"first in the output of {culprit.module}, of {len(chosen)} of {len(samples)} samples: {_places(chosen)}"
 

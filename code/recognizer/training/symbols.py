@@ -22,6 +22,7 @@ from recognizer.models import FormulaRecognizer
 from recognizer.synth.glyphs import EM, GLYPH_HEIGHT, GlyphBank
 from recognizer.synth.strips import draw_strip
 from recognizer.training import checkpoint
+from recognizer.training.diagnose import describe, find_culprit
 from recognizer.training.optimizer import make_optimizer
 from recognizer.training.precision import Precision
 from recognizer.training.schedule import learning_rate
@@ -55,7 +56,7 @@ class SymbolLessons:
         self.head = nn.LazyLinear(len(vocabulary)).to(self.device)
         with torch.no_grad():
             self._logits(*self._batch(0)[:2])  # gives the head its width
-        self.trained = nn.ModuleList([self.model, self.head])
+        self.trained = nn.ModuleDict({"model": self.model, "head": self.head})
         self.optimizer = make_optimizer(self.trained.parameters(), LEARNING_RATE, WEIGHT_DECAY)
         self.step = 0
 
@@ -89,18 +90,25 @@ class SymbolLessons:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, share_done, LEARNING_RATE, WARMUP_STEPS)
         images, sizes, labels = self._batch(self.step)
-        with self.precision.autocast():
-            logits = self._logits(images, sizes).flatten(0, 2).float()  # (B * h * w, V)
+        logits = self._logits(images, sizes).flatten(0, 2).float()  # (B * h * w, V)
         losses = F.cross_entropy(logits, labels.flatten(), reduction="none")
         drawn = labels.flatten() != self.vocabulary.pad
         loss = losses[drawn].mean() + EMPTY_WEIGHT * losses[~drawn].mean()
-        self.precision.step(loss, self.trained, self.optimizer, lambda: f"step {self.step} of the lessons on symbols")
+        self.precision.step(loss, self.trained, self.optimizer, lambda: self._explain_skip(images, sizes))
         right = (logits.argmax(dim=1) == labels.flatten())[drawn].float().mean()
         return float(loss.detach()), float(right)
 
+    def _explain_skip(self, images: Tensor, sizes: Tensor) -> str:
+        """Looks for what isn't finite, and prints it. A strip has no name: the step says which these were."""
+        reason = describe(find_culprit(self.trained, lambda: self._logits(images, sizes), BATCH), ())
+        where = f"step {self.step} of the lessons on symbols"
+        print(f"warning: {where} skipped, its gradient isn't finite: {reason}", flush=True)
+        return f"{where}, {reason}"
+
     def _logits(self, images: Tensor, sizes: Tensor) -> Tensor:
         """images (B, 1, H, W), sizes (B, 2) -> logits (B, h, w, V) of the symbol in each cell; <pad> is none."""
-        logits: Tensor = self.head(self.model.features(images, sizes))
+        with self.precision.autocast():
+            logits: Tensor = self.head(self.model.features(images, sizes))
         return logits
 
     def _batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:

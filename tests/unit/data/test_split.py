@@ -8,7 +8,11 @@ from hypothesis import strategies as st
 
 from recognizer.data.ink import InkPicture
 from recognizer.data.sample import DataError, Sample
-from recognizer.data.split import Split, split_by_group
+from recognizer.data.split import Split, shared_groups, split_by_group
+from recognizer.training.data import prepare
+from recognizer.training.distributed import Ranks
+from tests.support.tiny_dataset import write_tiny_dataset
+from tests.support.tiny_training import SPEC, settings
 
 
 def samples_of(groups):
@@ -72,3 +76,35 @@ def test_newer_manifest(tmp_path):
     (tmp_path / "split.json").write_text(json.dumps(manifest))
     with pytest.raises(DataError, match="format_version 2"):
         Split.read(tmp_path / "split.json")
+
+
+def test_groups_on_both_sides_are_found_with_a_sample_of_each():
+    train, validation = samples_of([1, 2, 2, 3]), samples_of([4, 3, 2, 2])
+    assert shared_groups(train, validation) == {"g2": (train[1], validation[2]), "g3": (train[3], validation[1])}
+    assert shared_groups(train, samples_of([4, 5])) == {}
+
+
+@pytest.mark.parametrize("group", ["", "writer:CROHME/(unknown)"])
+def test_a_group_of_nobody_in_particular_is_not_shared(group):
+    samples = [Sample("same", ("a",), InkPicture(()), group=group)]
+    assert shared_groups(samples, samples) == {}
+
+
+def test_a_validation_channel_with_formulas_of_the_training_is_told(tmp_path, capsys):
+    """Ten formulas over and over in `train`; of the eight of `validation` two are new."""
+    train, validation = write_tiny_dataset(tmp_path / "train", 20), write_tiny_dataset(tmp_path / "validation", 8)
+    labels = validation / "gt.txt"
+    labels.write_text(labels.read_text().replace("000.png\t0 + 3", "000.png\t9 + 9").replace("\t1 + 0", "\t8 + 8"))
+    data = prepare(settings(), train, validation, SPEC, None, Ranks())
+    told = capsys.readouterr().out
+    assert "warning: 6 of 8 samples of the validation channel" in told and "6 groups in all" in told
+    assert "for example '002.png' there and '002.png' in training" in told
+    assert len(data.validation_samples) == 8, "a warning, no more"
+
+
+def test_a_split_of_our_own_and_a_channel_of_new_formulas_are_not_told(tmp_path, capsys):
+    train, validation = write_tiny_dataset(tmp_path / "train", 20), write_tiny_dataset(tmp_path / "validation", 1)
+    (validation / "gt.txt").write_text("000.png\t9 + 9\n")
+    for channel in (None, validation):
+        prepare(settings(), train, channel, SPEC, None, Ranks())
+    assert "warning" not in capsys.readouterr().out

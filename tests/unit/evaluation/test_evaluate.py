@@ -66,6 +66,8 @@ def test_measures_and_reports(model, data, tmp_path, capsys):
     assert 0 <= summary["calibration"]["error"] <= 1
     assert sum(each["samples"] for each in summary["calibration"]["bins"]) == PICTURES
     assert set(summary["slices"]["source"]) == {"printed", "handwritten"}
+    assert all(0 <= each["calibration_error"] <= 1 for each in summary["slices"]["source"].values())
+    assert "calibration_error" not in summary["metrics"], "it has a place of its own"
     rows = [json.loads(line) for line in (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()]
     assert [row["edits"] for row in rows] == [0, 0, 0, 1, 1]
     assert "evaluation:exprate=0.600000;" in capsys.readouterr().out

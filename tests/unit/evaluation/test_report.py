@@ -20,6 +20,12 @@ def report_of(tmp_path, results, history=(), attention=None):
     return (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
+def rows_of(html):
+    """The text of each row of the tables, without tags."""
+    rows = re.findall(r"<tr>.*?</tr>", html, re.DOTALL)
+    return [" ".join(re.sub("<[^>]*>", " ", row).split()) for row in rows]
+
+
 def test_self_contained(tmp_path):
     html = report_of(tmp_path, [Result("one", ("a",), ("b",))], HISTORY)
     sources = re.findall(r'(?:src|href)="([^"]*)"', html)
@@ -43,8 +49,41 @@ def test_shows_how_far_confidence_can_be_trusted(tmp_path):
 
 def test_shows_what_was_confused_and_what_was_left_out(tmp_path):
     html = report_of(tmp_path, [Result("one", ("a", "+", "b"), ("a", "-"))])
-    rows = [" ".join(re.sub("<[^>]*>", " ", row).split()) for row in re.findall(r"<tr>.*?</tr>", html, re.DOTALL)]
-    assert "+ - 1 100.0 %" in rows and "b nothing 1 100.0 %" in rows
+    assert "+ - 1 100.0 %" in rows_of(html) and "b nothing 1 100.0 %" in rows_of(html)
+
+
+def test_shows_a_table_of_each_kind_of_slice(tmp_path):
+    """Of two printed formulas one is right, the handwritten one has two wrong tokens of four. All have one length.
+
+    The recognizer says one half of each: that is right for print.
+    """
+    label = ("a", "+", "b", "c")
+    results = [
+        Result("one", label, label, 0.5, {"source": "printed"}),
+        Result("two", label, ("a", "-", "b", "c"), 0.5, {"source": "printed"}),
+        Result("three", label, ("a", "-", "b", "d"), 0.5, {"source": "handwritten"}),
+    ]
+    rows = rows_of(report_of(tmp_path, results))
+    place = rows.index("source samples exact within 1 within 2 WER BLEU ECE")
+    assert re.fullmatch(r"handwritten 1 0.0 % 0.0 % 100.0 % 50.0 % 0\.\d+ 50.0 %", rows[place + 1])
+    assert re.fullmatch(r"printed 2 50.0 % 100.0 % 100.0 % 12.5 % 0\.\d+ 0.0 %", rows[place + 2])
+    assert not [row for row in rows if row.startswith("length samples")], "it would say what the whole says"
+
+
+def test_errors_are_shown_the_worst_first_and_the_surest_first(tmp_path):
+    results = [
+        Result("right", ("a",), ("a",), 0.99),
+        Result("a third, sure", ("a", "b", "c"), ("a", "b", "d"), 0.9),
+        Result("all of one", ("a",), ("b",), 0.2),
+        Result("all of two", ("a", "b"), ("c", "d"), 0.1),
+        Result("half", ("a", "b"), ("a", "c"), 0.5),
+    ]
+    _, worst, surest = re.split("<h2>(?:Worst|Most confident) errors", report_of(tmp_path, results))
+    shown = [re.findall('alt="the picture ([^"]*)"', gallery) for gallery in (worst, surest)]
+    assert shown == [
+        ["all of two", "all of one", "half", "a third, sure"],
+        ["a third, sure", "half", "all of one", "all of two"],
+    ]
 
 
 def test_shows_where_it_looked(tmp_path):

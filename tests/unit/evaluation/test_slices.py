@@ -24,6 +24,28 @@ def test_slices():
     assert sum(metrics.samples for metrics in slices["length"].values()) == 3
 
 
+def test_levels_are_slices_in_their_order():
+    results = [
+        *(result("a", said, level="5") for said in "ab"),
+        *(result("aa", said, level="1") for said in ("aa", "aa", "ab", "bb")),
+        result("a", "a"),
+    ]
+    levels = metrics_by_slice(results)["level"]
+    assert [(name, metrics.samples, metrics.exprate, metrics.within_1) for name, metrics in levels.items()] == [
+        ("unknown", 1, 1, 1),
+        ("1", 4, 0.5, 0.75),
+        ("5", 2, 0.5, 1),
+    ]
+
+
+def test_a_slice_says_how_far_its_confidence_can_be_trusted():
+    """Print is as often right as it claims, handwriting never: the whole, 0.25 off, tells of neither."""
+    printed = [Result("name", ("a",), (said,), 0.5, {"source": "printed"}) for said in "ab"]
+    written = [Result("name", ("a",), ("b",), 0.5, {"source": "handwritten"}) for _ in range(2)]
+    slices = metrics_by_slice([*printed, *written])["source"]
+    assert {name: metrics.calibration_error for name, metrics in slices.items()} == {"printed": 0, "handwritten": 0.5}
+
+
 @given(st.integers(1, 1000))
 def test_a_bucket_holds_its_value(value):
     low, _, high = bucket(value, (5, 10, 40)).rstrip("+").partition("-")

@@ -67,6 +67,12 @@ def test_a_person_is_told_module_and_places(culprit: Culprit | None, text: str) 
     assert text in describe(culprit, SAMPLES)
 
 
+def test_without_samples_the_module_alone_is_told() -> None:
+    """The lessons on symbols have none."""
+    assert describe(Culprit("a (Linear)", (1,)), ()) == "first in the output of a (Linear)"
+    assert describe(None, ()) == "every module's output is finite, so it overflowed on the way back"
+
+
 class OneBlot(Trainer):
     """The picture `3.png` has an infinite pixel."""
 

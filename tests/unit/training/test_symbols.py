@@ -13,7 +13,7 @@ from recognizer.latex import Vocabulary
 from recognizer.models import build
 from recognizer.models.fast import FastRecognizer
 from recognizer.synth.glyphs import GlyphBank, make_bank
-from recognizer.training.precision import Precision
+from recognizer.training.precision import MAX_SKIPPED, NotFiniteError, Precision
 from recognizer.training.stop import StopSignal
 from recognizer.training.symbols import CHECKPOINT, CLIP_NORM, SymbolLessons
 from tests.support.tiny_recognizer import SMALL
@@ -81,6 +81,25 @@ def test_a_stopped_lesson_goes_on_as_if_nothing_had_happened(bank: GlyphBank, tm
     resumed = lessons(bank)
     assert resumed.run(6, tmp_path, StopSignal())
     assert torch.equal(weights(whole), weights(resumed))
+
+
+@pytest.mark.parametrize(
+    ("weight", "module"),
+    [("head.bias", "head (Linear)"), ("model.conv.downs.0.bias", "model.conv.downs.0 (ScaledConv)")],
+)
+def test_a_step_that_is_not_finite_names_its_module(
+    bank: GlyphBank, tmp_path: Path, capsys: pytest.CaptureFixture[str], weight: str, module: str
+) -> None:
+    made = lessons(bank)
+    with torch.no_grad():
+        made.trained.get_parameter(weight).fill_(torch.inf)
+    with pytest.raises(NotFiniteError) as raised:
+        made.run(MAX_SKIPPED + 1, tmp_path, StopSignal())
+    last, reason = f"step {MAX_SKIPPED - 1} of the lessons on symbols", f"first in the output of {module}"
+    assert str(raised.value).endswith(f"In the last one: {last}, {reason}")
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: ")]
+    assert len(told) == MAX_SKIPPED, "once a skip"
+    assert told[-1] == f"warning: {last} skipped, its gradient isn't finite: {reason}"
 
 
 def test_what_sticks_out_of_the_canvas_is_cut_off(bank: GlyphBank) -> None:
