@@ -52,7 +52,7 @@ def test_T6_shards_that_are_files_are_trained_on(job, tmp_path, mode, stream):
     job.channels["train"] = {"TrainingInputMode": mode}
     pack_shards(read_dataset(write_tiny_dataset(tmp_path / "loose")), channel, megabytes=0.02, progress=False)
     assert len(list(channel.glob("*.tar"))) > 1
-    job.hyperparameters = {**TINY_JOB, "stream": stream}
+    job.hyperparameters = {**TINY_JOB, "stream": stream, "width": "32", "heads": "2", "decoder_layers": "1"}
     result = job.run(timeout=240)
     assert result.code == 0, result
     assert "22 training and 2 validation samples" in result.out and "epoch 1/1 validated" in result.out
