@@ -44,6 +44,21 @@ def test_T6_shards_through_a_pipe_are_trained_on(job, tmp_path):
     sender.join()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("mode", "stream"), [("File", "false"), ("FastFile", "true")])
+def test_T6_shards_that_are_files_are_trained_on(job, tmp_path, mode, stream):
+    """Anywhere in them, or from start to end; FastFile gives files too."""
+    channel = job.channel("train")
+    job.channels["train"] = {"TrainingInputMode": mode}
+    pack_shards(read_dataset(write_tiny_dataset(tmp_path / "loose")), channel, megabytes=0.02, progress=False)
+    assert len(list(channel.glob("*.tar"))) > 1
+    job.hyperparameters = {**TINY_JOB, "stream": stream, "width": "32", "heads": "2", "decoder_layers": "1"}
+    result = job.run(timeout=240)
+    assert result.code == 0, result
+    assert "22 training and 2 validation samples" in result.out and "epoch 1/1 validated" in result.out
+    assert (job.base / "model/model.json").exists()
+
+
 def send(path, shards):
     """Offer the shards, one after the other, in a named pipe, as SageMaker does for each epoch."""
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.support.tiny_dataset import TINY_JOB, write_tiny_dataset
 from tests.support.training_job import TrainingJob
 
 
@@ -39,6 +40,20 @@ def test_T9_the_scripts_own_error_line_comes_first(job):
     result = job.run()
     assert result.failure is not None
     assert result.failure.startswith("hyperparameter 'epochs': expected a whole number, got 'many'\n"), result
+
+
+@pytest.mark.slow
+def test_T9_a_training_that_has_gone_to_infinity_says_where_and_what_to_change(job):
+    """The first step throws the weights out of reach of any number format; the next twenty can't be taken."""
+    write_tiny_dataset(job.channel("train"))
+    absurd = {"learning_rate": "1e30", "warmup_steps": "0", "precision": "fp32"}
+    job.hyperparameters = {**TINY_JOB, **absurd, "batch_size": "1"}
+    result = job.run(timeout=240)
+    assert result.code == 1 and result.failure is not None, result
+    first = result.failure.splitlines()[0]
+    assert first.startswith("the gradient wasn't finite for 20 steps in a row; lower learning_rate"), result
+    assert "In the last one: first in the output of " in first and "gt.txt" in first, result
+    assert not any((job.base / "model").iterdir())
 
 
 def test_T9_exit_code_of_the_script_is_that_of_train(job):

@@ -42,7 +42,8 @@ def finished(tmp_path_factory):
     data = write_tiny_dataset(job.channel("train"))
     for other in ("code", "sm_drivers"):  # ModelTrainer's; reading them as data would be an error (T4)
         (job.channel(other) / "gt.txt").write_text("not a data set\n")
-    job.hyperparameters = {**TINY_JOB, "strips": "8", "symbol_steps": "2", "tensorboard": "true"}
+    drawn = {"strips": "8", "symbol_steps": "2", "augment": "true", "dropout": "0.1"}
+    job.hyperparameters = {**TINY_JOB, **drawn, "batch_size": "4", "tensorboard": "true"}
     before = digests(data)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training_job, "TRAIN", [*prefix(), sys.executable, "-m", "container.train"])
@@ -117,8 +118,12 @@ def test_T10_the_same_job_again_gives_the_same_bits(finished, tmp_path):
     write_tiny_dataset(again.channel("train"))
     again.hyperparameters = job.hyperparameters
     assert again.run(timeout=240).code == 0
+    assert_same_model(again, job)
+
+
+def assert_same_model(first, second):
     for name in ("weights.safetensors", "split.json", "history.jsonl"):
-        assert (again.base / "model" / name).read_bytes() == (job.base / "model" / name).read_bytes(), name
+        assert (first.base / "model" / name).read_bytes() == (second.base / "model" / name).read_bytes(), name
 
 
 @pytest.mark.slow
@@ -182,6 +187,23 @@ def test_T11_T12_a_stopped_job_saves_and_the_next_goes_on(tmp_path):
 
 
 @pytest.mark.slow
+def test_T12_a_job_killed_within_an_epoch_goes_on_to_the_same_bits(finished, tmp_path):
+    """As on a spot instance that is gone without a word: the checkpoints are all that is left."""
+    undisturbed, _result, _before = finished
+    job = TrainingJob(tmp_path / "job")
+    write_tiny_dataset(job.channel("train"))
+    job.hyperparameters = {**undisturbed.hyperparameters, "checkpoint_minutes": "0.0001"}  # one with each step
+    job.start()
+    job.wait_for("checkpoints/last.pt", timeout=240)
+    job.kill()
+    assert job.finish().code == -signal.SIGKILL
+    result = job.run(timeout=240)
+    assert result.code == 0, result
+    assert re.search(r"resumed at epoch 1, batch [1-9]", result.out) and "train:loss" in result.out, result
+    assert_same_model(job, undisturbed)
+
+
+@pytest.mark.slow
 def test_T11_T16_every_rank_stops_and_the_first_saves(tmp_path):
     job = TrainingJob(tmp_path / "job")
     write_tiny_dataset(job.channel("train"))
@@ -199,11 +221,11 @@ def test_T10_T16_of_two_hosts_only_the_first_writes_the_model(tmp_path):
     jobs = [TrainingJob(tmp_path / f"host-{index}", host=host, hosts=hosts) for index, host in enumerate(hosts)]
     for job in jobs:
         write_tiny_dataset(job.channel("train"))
-        job.hyperparameters = {**TINY_JOB, "sagemaker_torch_distributed_enabled": "true"}
+        job.hyperparameters = {**TINY_JOB, "tensorboard": "true", "sagemaker_torch_distributed_enabled": "true"}
         job.start()
     results = [job.finish(timeout=240) for job in jobs]
     assert [result.code for result in results] == [0, 0], results
     assert (jobs[0].base / "model/model.json").exists()
     for folder in ("model", "checkpoints", "output/data", "output/tensorboard"):
-        written = [path for path in (jobs[1].base / folder).rglob("*") if path.is_file()]
-        assert not written, written
+        first, second = ([path for path in (job.base / folder).rglob("*") if path.is_file()] for job in jobs)
+        assert first and not second, (folder, second)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,6 +83,23 @@ class TrainingJob:
     def run(self, timeout: float = 60) -> Result:
         self.start()
         return self.finish(timeout)
+
+    def pids(self, *variables: str) -> list[int]:
+        """Processes of the job that have these variables, the launcher first."""
+        own, found = {value.encode() for value in (*variables, f"SAGEMAKER_BASE_DIR={self.base}")}, []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # of another user, or already gone
+                if own <= set((folder / "environ").read_bytes().split(b"\0")):
+                    found.append(int(folder.name))
+        return sorted(found)
+
+    def kill(self) -> None:
+        """SIGKILL to all of its processes, as when a machine is lost: nobody is left to say so."""
+        lost = self.pids()
+        assert len(lost) > 1, "the launcher and the program"
+        for pid in lost:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def wait_for(self, *names: str, timeout: float = 60) -> None:
         """Wait until the files (relative to the job folder) are there."""

@@ -171,7 +171,7 @@ def _learn_symbols(job: _Job, model: FormulaRecognizer, stop: StopSignal) -> boo
         lessons = SymbolLessons(
             model, settings.recognizer, data.vocabulary, data.bank, job.spec, settings.seed, precision
         )
-        finished = lessons.run(settings.symbol_steps, folders.checkpoints, stop)
+        finished = lessons.run(settings.symbol_steps, folders.checkpoints, stop, settings.checkpoint_minutes)
     return ranks.sum(float(not finished))[0] == 0
 
 

@@ -60,14 +60,18 @@ class SymbolLessons:
         self.optimizer = make_optimizer(self.trained.parameters(), LEARNING_RATE, WEIGHT_DECAY)
         self.step = 0
 
-    def run(self, steps: int, checkpoints: Path, stop: StopSignal) -> bool:
-        """Trains up to `steps` and returns True; when asked to stop, saves and returns False."""
+    def run(self, steps: int, checkpoints: Path, stop: StopSignal, checkpoint_minutes: float) -> bool:
+        """Trains up to `steps` and returns True; when asked to stop, saves and returns False. Saves now and then."""
         self._resume(checkpoints)
-        began, first, told = time.monotonic(), self.step, time.monotonic()
+        began, first = time.monotonic(), self.step
+        told = saved = began
         self.model.train()
         while self.step < steps:
-            if stop:
+            stopping = bool(stop)
+            if stopping or time.monotonic() - saved > 60 * checkpoint_minutes:
                 checkpoint.write(checkpoints, CHECKPOINT, self._state())
+                saved = time.monotonic()
+            if stopping:
                 return False
             loss, right = self._train_batch(self.step / steps)
             self.step += 1

@@ -215,6 +215,47 @@ def test_small_shared_memory_means_fewer_batches_ahead(monkeypatch):
         assert chosen.workers * (chosen.prefetch + 1) * 10_000_000 <= free / 2
 
 
+def test_a_worker_makes_batches_ahead_of_the_loop(competition, tmp_path):
+    made = tmp_path / "made"
+
+    def noted(rgb, rng):
+        with made.open("a") as file:
+            file.write(".")
+        return rgb
+
+    def made_when_the_first_is_taken(workers, expected):
+        made.write_text("")
+        plan = [(0, 1), (2, 3), (4, 5), (6, 7), (8, 9)]
+        loader = BatchLoader(dataset_of(competition, augment=noted), lambda epoch: plan, WorkerPlan(workers, 2))
+        batches = loader.epoch(0)
+        next(batches)
+        end = time.monotonic() + 30
+        while len(made.read_text()) < expected and time.monotonic() < end:
+            time.sleep(0.01)
+        return len(made.read_text())
+
+    assert made_when_the_first_is_taken(workers=0, expected=2) == 2
+    assert made_when_the_first_is_taken(workers=1, expected=6) == 6, "two batches more, as planned"
+
+
+def test_batches_for_a_gpu_are_made_in_page_locked_memory(competition, monkeypatch):
+    """A stubbed one: copies to it that don't wait need such memory."""
+    pinned = []
+
+    def pin(tensor, device=None):
+        pinned.append(tensor)
+        return tensor
+
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: True)
+    monkeypatch.setattr("torch.accelerator.current_accelerator", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
+    for pin_memory in (False, True):
+        assert not pinned
+        loader = BatchLoader(dataset_of(competition), lambda epoch: [(0, 1)], WorkerPlan(0, 0), pin_memory=pin_memory)
+        (batch,) = loader.epoch(0)
+    assert [id(tensor) for tensor in pinned] == [id(batch.images), id(batch.sizes), id(batch.tokens)]
+
+
 def test_workers_are_separate_processes_that_ignore_sigterm(competition):
     loader = loader_of(competition, workers=1)
     batches = loader.epoch(0)

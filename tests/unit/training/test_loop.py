@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 import inference
-from recognizer.data.dataset import Batch
+from recognizer.data import loader
+from recognizer.data.dataset import Batch, Key
+from recognizer.data.loader import Indices, at_random
 from recognizer.evaluation.metrics import Metrics
 from recognizer.export import Trained, export
 from recognizer.models import build
@@ -77,6 +81,53 @@ def test_pictures_and_weights_are_channels_last_and_the_optimizer_is_fused(folde
     assert seen and all(seen)
     assert all(layer.weight.is_contiguous(memory_format=torch.channels_last) for layer in convolutions)
     assert made.optimizer.defaults["fused"] is True
+
+
+@pytest.mark.parametrize(("reading", "computing", "share"), [(3.0, 1.0, "0.75"), (0.0, 4.0, "0.00")])
+def test_the_share_of_waiting_for_pictures_is_told(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    reading: float,
+    computing: float,
+    share: str,
+) -> None:
+    """By a clock that only reading a batch and computing a step move on."""
+    clock = SimpleNamespace(now=0.0)
+    watch = SimpleNamespace(monotonic=lambda: clock.now, perf_counter=lambda: clock.now)
+    monkeypatch.setattr(loop, "time", watch)
+    monkeypatch.setattr(loader, "time", watch)
+    made = trainer(settings(epochs=2), folder, tmp_path)
+    train_batch = made._train_batch
+
+    def read(epoch: int, batches: Sequence[Indices]) -> Iterator[list[Key]]:
+        for keys in at_random(epoch, batches):
+            clock.now += reading
+            yield keys
+
+    def compute(batch: Batch, stop: bool) -> tuple[float, int, bool]:
+        clock.now += computing
+        return train_batch(batch, stop)
+
+    monkeypatch.setattr(made.training, "fetch", read)
+    monkeypatch.setattr(made, "_train_batch", compute)
+    assert made.run(StopSignal())
+    told = re.findall(r"train:data_wait=([0-9.]+);", capsys.readouterr().out)
+    assert len(told) > 2 and set(told) == {share}
+
+
+class _OnGpu(Ranks):
+    """A rank that has a GPU, as far as its data is concerned."""
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cuda", 0)
+
+
+@pytest.mark.parametrize(("ranks", "pinned"), [(Ranks(), False), (_OnGpu(), True)])
+def test_a_gpu_is_fed_from_page_locked_memory(folder: Path, ranks: Ranks, pinned: bool, tmp_path: Path) -> None:
+    assert prepare(settings(), folder, None, SPEC, None, ranks).training._loader.pin_memory is pinned
 
 
 def _in_batches(samples: Batch, sizes: list[int]) -> Iterator[Batch]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from datetime import timedelta
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -13,11 +14,13 @@ import torch
 from torch.distributed import TCPStore
 
 from recognizer.config import Hyperparameters
+from recognizer.training import checkpoint
 from recognizer.training.distributed import Ranks, join
 from recognizer.training.stop import StopSignal
 from tests.support.forks import fork_context
 from tests.support.tiny_recognizer import SMALL
 from tests.support.tiny_training import Recorded, settings, trainer, write_pictures
+from tests.unit.training.test_resume import StopAfter
 
 
 def chosen(**more: Any) -> Hyperparameters:
@@ -25,24 +28,28 @@ def chosen(**more: Any) -> Hyperparameters:
     return settings(**{"sizes": SMALL["fast"], "epochs": 2, "batch_size": 5, **more})
 
 
-def train(values: Hyperparameters, ranks: Ranks, folder: Path, target: Path) -> None:
-    """Trains, and writes down what came of it; one file a rank."""
+def train(values: Hyperparameters, ranks: Ranks, folder: Path, target: Path, steps: int | None = None) -> None:
+    """Trains, or goes on, to the end or for some steps, and writes down what came of it; one file a rank."""
     made = trainer(values, folder, target / "checkpoints", Recorded, ranks)
     assert isinstance(made, Recorded)
-    assert made.run(StopSignal())
+    assert made.run(StopAfter(steps) if steps else StopSignal()) == (steps is None)
     average = made.average.model.state_dict()
     seen = {"losses": made.losses, "rates": made.rates, "model": made.model.state_dict(), "average": average}
     torch.save({**seen, "seconds": made.progress.seconds}, target / f"rank-{ranks.rank}.pt")
 
 
-def train_as_rank(variables: dict[str, str], values: Hyperparameters, folder: Path, target: Path) -> None:
+def train_as_rank(
+    variables: dict[str, str], values: Hyperparameters, folder: Path, target: Path, steps: int | None
+) -> None:
     os.environ.update(variables)
     torch.set_num_threads(1)
     with join() as ranks:
-        train(values, ranks, folder, target)
+        train(values, ranks, folder, target, steps)
 
 
-def in_ranks(count: int, values: Hyperparameters, folder: Path, target: Path) -> list[dict[str, Any]]:
+def in_ranks(
+    count: int, values: Hyperparameters, folder: Path, target: Path, steps: int | None = None
+) -> list[dict[str, Any]]:
     """Runs the training in so many processes, as torchrun would start them."""
     meeting = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=60))
     shared = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(meeting.port)}
@@ -50,7 +57,7 @@ def in_ranks(count: int, values: Hyperparameters, folder: Path, target: Path) ->
     processes: list[ForkServerProcess] = []
     for rank in range(count):
         own = {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}
-        processes.append(fork_context().Process(target=train_as_rank, args=(own, values, folder, target)))
+        processes.append(fork_context().Process(target=train_as_rank, args=(own, values, folder, target, steps)))
         processes[-1].start()
     for process in processes:
         process.join(300)
@@ -85,6 +92,26 @@ def test_two_processes_are_one(folder: Path, tmp_path: Path) -> None:
         assert one["rates"] == alone["rates"]
         assert one["losses"] == pytest.approx(alone["losses"], rel=1e-5)
         assert same(one["model"], alone["model"]) and same(one["average"], alone["average"])
+
+
+def test_two_processes_stopped_within_an_epoch_go_on_as_two_or_as_one(folder: Path, tmp_path: Path) -> None:
+    """As two to the very bits, as one to the weights but for rounding."""
+    whole, two, one = (tmp_path / name for name in ("whole", "two", "one"))
+    for each in (whole, two, one):
+        each.mkdir()
+    undisturbed = in_ranks(2, chosen(), folder, whole)
+    in_ranks(2, chosen(), folder, two, steps=6)
+    stopped = checkpoint.read(two / "checkpoints", checkpoint.LAST)
+    assert stopped and stopped["progress"]["epoch"] == 1 and stopped["progress"]["position"] > 0
+    shutil.copytree(two / "checkpoints", one / "checkpoints")
+    for resumed, never_stopped in zip(in_ranks(2, chosen(), folder, two), undisturbed, strict=True):
+        assert resumed["rates"] == never_stopped["rates"][6:] != []
+        for kind in ("model", "average"):
+            assert all(torch.equal(value, never_stopped[kind][name]) for name, value in resumed[kind].items())
+    train(chosen(), Ranks(), folder, one)
+    alone = torch.load(one / "rank-0.pt", weights_only=True)
+    assert alone["losses"] == pytest.approx(undisturbed[0]["losses"][6:], rel=1e-5)
+    assert same(alone["model"], undisturbed[0]["model"]) and same(alone["average"], undisturbed[0]["average"])
 
 
 def test_ranks_end_together_and_stay_alike_when_the_clock_decides(folder: Path, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from tests.unit.training.test_resume import StopAfter
 
 SPEC = inference.PreprocessSpec(glyph_height=14)
 VOCABULARY = Vocabulary.from_tokens(["x", "+", "\\sum", "8", "^", "_", "{", "}", "\\frac"])
+MINUTES = 5.0  # between two checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def test_a_labelled_cell_has_ink_and_the_share_of_labels_is_right(bank: GlyphBan
 
 def test_symbols_are_learned(bank: GlyphBank, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = lessons(bank)
-    assert made.run(150, tmp_path, StopSignal())
+    assert made.run(150, tmp_path, StopSignal(), MINUTES)
     last = [line for line in capsys.readouterr().out.splitlines() if "symbols:accuracy" in line][-1]
     assert float(last.split("symbols:accuracy=")[1].split(";")[0]) > 0.75, last
     assert not (tmp_path / CHECKPOINT).exists()
@@ -62,7 +63,7 @@ def test_symbols_are_learned(bank: GlyphBank, tmp_path: Path, capsys: pytest.Cap
 def test_the_decoder_begins_with_what_the_encoder_has_learned(bank: GlyphBank, tmp_path: Path) -> None:
     made = lessons(bank)
     with torch.enable_grad():
-        assert made.run(3, tmp_path, StopSignal())
+        assert made.run(3, tmp_path, StopSignal(), MINUTES)
     assert isinstance(made.model, FastRecognizer)
     decoder = made.model.decoder
     assert torch.equal(decoder.output.weight, made.head.weight)
@@ -76,10 +77,33 @@ def test_the_decoder_begins_with_what_the_encoder_has_learned(bank: GlyphBank, t
 
 def test_a_stopped_lesson_goes_on_as_if_nothing_had_happened(bank: GlyphBank, tmp_path: Path) -> None:
     whole = lessons(bank)
-    assert whole.run(6, tmp_path / "whole", StopSignal())
-    assert not lessons(bank).run(6, tmp_path, StopAfter(4))
+    assert whole.run(6, tmp_path / "whole", StopSignal(), MINUTES)
+    assert not lessons(bank).run(6, tmp_path, StopAfter(4), MINUTES)
     resumed = lessons(bank)
-    assert resumed.run(6, tmp_path, StopSignal())
+    assert resumed.run(6, tmp_path, StopSignal(), MINUTES)
+    assert torch.equal(weights(whole), weights(resumed))
+
+
+class KilledAfter(StopAfter):
+    """Ends the lessons there and then."""
+
+    def __bool__(self) -> bool:
+        if super().__bool__():
+            raise KeyboardInterrupt
+        return False
+
+
+def test_a_killed_lesson_goes_on_from_its_last_checkpoint(
+    bank: GlyphBank, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A kill leaves no time to write one: it has been written before."""
+    whole = lessons(bank)
+    assert whole.run(6, tmp_path / "whole", StopSignal(), MINUTES)
+    with pytest.raises(KeyboardInterrupt):
+        lessons(bank).run(6, tmp_path, KilledAfter(4), checkpoint_minutes=0)
+    resumed = lessons(bank)
+    assert resumed.run(6, tmp_path, StopSignal(), MINUTES)
+    assert "resumed the symbols at step 2" in capsys.readouterr().out
     assert torch.equal(weights(whole), weights(resumed))
 
 
