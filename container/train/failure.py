@@ -23,6 +23,8 @@ CHAIN_MARKS = (
 ERROR_LINE = re.compile(r"^(?:[\w./-]+: )?(?:error|ERROR): (?P<message>\S.*)$")
 # Ranks share one stderr: the line of a second one may be glued to the first one's, before its line end came
 GLUED_LINE = re.compile(r"(?<=\S)(?:error|ERROR): ")
+# What torch puts before each line of a traceback in a job of several processes
+RANK = re.compile(r"^\[rank\d+\]: ?", re.M)
 TORCHRUN_ERROR = re.compile(r"^torch\.distributed\.elastic\.")
 # torchrun's own report begins here; what the script said stands before it
 TORCHRUN_REPORT = re.compile(r"torch/distributed/elastic/.*(failed \(exitcode|closing signal)")
@@ -81,6 +83,7 @@ def compose(stderr: str, exit_code: int, existing: str = "") -> str:
     `existing`: what stands in the file already: a reason given by the script, or by our launcher, stays in front;
     a crash of the toolkit takes the place of stderr; its message about a failed command is dropped.
     """
+    stderr = RANK.sub("", stderr)
     if existing.startswith(TOOLKIT_CRASH):
         source = existing
     elif existing.strip() and not TOOLKIT_SHELL.match(existing):

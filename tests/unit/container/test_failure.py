@@ -80,6 +80,12 @@ def test_under_torchrun_the_rank_that_failed_counts_not_the_summary_nor_the_lost
     assert headline(lost + summary).startswith("RuntimeError: Connection closed")
 
 
+def test_under_torchrun_torch_marks_each_line_with_its_rank():
+    failed, lost = PLAIN, PLAIN.replace("ValueError: bad", "RuntimeError: Connection closed by peer [127.0.0.1]:1")
+    marked = [f"[rank{rank}]: {line}" for rank, text in enumerate((failed, lost)) for line in text.splitlines()]
+    assert headline("\n".join(marked)) == "ValueError: bad"
+
+
 def test_under_torchrun_a_rank_that_was_killed_counts_not_those_that_torchrun_ended():
     summary = (
         "program.py FAILED\nFailures:\n[1]:\n  rank      : 0 (local_rank: 0)\n  exitcode  : -15 (pid: 1)\n"
