@@ -21,11 +21,13 @@ from recognizer.config import ConfigError
 from recognizer.models import build
 from recognizer.training.warmstart import DESCRIPTION, WEIGHTS, Start, read_model, take_over, token_axes
 
+COVERAGE = ".coverage."  # in the names of its weights
+
 
 def average(models: Mapping[Path, float], out: Path) -> None:
     """Writes the weighted mean of models of one recognizer and sizes, with the vocabulary of the first.
 
-    A token that only some of the models have is their mean alone.
+    A token, or a coverage, that only some of the models have is their mean alone.
 
     Args:
         models: model directories, and how much each counts.
@@ -48,7 +50,7 @@ def average(models: Mapping[Path, float], out: Path) -> None:
 
 
 def _placed(start: Start, first: Start, path: Path) -> dict[str, Tensor]:
-    """A model's weights with the rows of the first's vocabulary: NaN in those of tokens that it lacks."""
+    """A model's weights, with the rows of the first's vocabulary: NaN for tokens, or a coverage, that it lacks."""
     asked = (first.recognizer, len(first.vocabulary), first.max_tokens, first.sizes)
     network = build(*asked)
     with torch.no_grad():
@@ -56,7 +58,7 @@ def _placed(start: Start, first: Start, path: Path) -> dict[str, Tensor]:
             weight.fill_(torch.nan)
     is_alike = (start.recognizer, start.preprocess) == (first.recognizer, first.preprocess)
     taken = take_over(start, network, first.vocabulary, token_axes(network, *asked)) if is_alike else None
-    if not taken or taken.new or taken.dropped:
+    if not taken or taken.dropped or any(COVERAGE not in name for name in taken.new):
         raise ConfigError(f"average: {path} has another recognizer, other sizes or other preprocessing")
     return network.state_dict()
 

@@ -243,25 +243,29 @@ def _verify(trained: Trained, picture: np.ndarray, folder: Path) -> None:
     narrow = inference.preprocess(picture, spec)
     wide = np.concatenate([narrow, narrow], axis=1)
 
-    def encode(inputs: list[np.ndarray]) -> tuple[np.ndarray, inference.Memory]:
+    def encode(inputs: list[np.ndarray]) -> inference.Memory:
         images, sizes = inference.make_batch(inputs, spec)
         names = [output.name for output in encoder.get_outputs()]
         seen = dict(zip(names, encoder.run(names, {"images": images, "sizes": sizes}), strict=True))
-        return seen.pop("prefix"), seen
+        return seen | {inference.PREFIX: seen[inference.PREFIX].swapaxes(0, 1)}
 
     for inputs in ([narrow], [wide, narrow, narrow]):
         images, sizes = inference.make_batch(inputs, spec)
         memory = model.encode(torch.from_numpy(images), torch.from_numpy(sizes))
-        prefix, seen = encode(inputs)
-        joined = inference.join_memories([encode([image])[1] for image in inputs])  # as it is served on a CPU
+        together, alone = encode(inputs), inference.join_memories([encode([image]) for image in inputs])
+        # Alone, as they are served on a CPU; there the places of a memory, and of a state, are others.
+        ways = {"": together, f" of pictures encoded alone ({inference.MASK}?)": alone}
+        pasts = {way: arrays.pop(inference.PREFIX).swapaxes(0, 1) for way, arrays in ways.items()}
         past = model.prefix(memory)
-        _compare("the encoder's prefix", past, prefix)
+        _compare("the encoder's prefix", past, pasts[""])
         tokens = torch.full((len(inputs),), vocabulary.bos)
         for _ in range(4):
             logits, present = model.step(tokens, past, memory)
-            for way, arrays in (("", seen), (f" of pictures encoded alone ({inference.MASK}?)", joined)):
-                given = {"tokens": tokens.numpy(), "past": past.numpy(), **arrays}
-                _compare(f"the decoder's logits{way}", logits, decoder.run(["logits"], given)[0])
+            for way, arrays in ways.items():
+                given = {"tokens": tokens.numpy(), "past": pasts[way], **arrays}
+                answer, row = decoder.run(["logits", "present"], given)
+                _compare(f"the decoder's logits{way}", logits, answer)
+                pasts[way] = np.concatenate([pasts[way], row[None]])
             past, tokens = torch.cat([past, present[None]]), logits.argmax(dim=1)
 
 

@@ -42,7 +42,7 @@ def build_variant(variant: str, vocabulary: int, max_tokens: int, seed: int) -> 
     model = build(name, vocabulary, max_tokens, sizes).eval()
     for weights in model.parameters():
         if weights.ndim > 1 and not weights.any():
-            torch.nn.init.normal_(weights, std=0.3)
+            torch.nn.init.normal_(weights, std=3.0)
     return model
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from recognizer.average import main
 from recognizer.latex import Vocabulary
@@ -36,6 +37,23 @@ def test_it_is_the_weighted_mean_with_tokens_matched_by_spelling(tmp_path: Path)
     torch.testing.assert_close(mean.weights["norm.weight"], 0.25 * weights[0] + 0.75 * weights[1])
     told = json.loads((tmp_path / "mean" / "model.json").read_text())
     assert told["provenance"]["mean_of"] == {"fast-1": 0.25, "fast-2": 0.75}
+
+
+def test_a_coverage_that_only_one_model_has_is_its_own(tmp_path: Path) -> None:
+    first = write_model(tmp_path / "a", ["x"], 1, "fast with coverage")
+    second = shutil.copytree(first, tmp_path / "b")
+    weights = load_file(second / "weights.safetensors")
+    save_file(
+        {name: 3 * each for name, each in weights.items() if "coverage" not in name}, second / "weights.safetensors"
+    )
+    description = json.loads((second / "model.json").read_text())
+    description["recognizer"]["sizes"]["coverage"] = False
+    (second / "model.json").write_text(json.dumps(description))
+    assert main([f"{first}=0.5", f"{second}=0.5", "--out", str(tmp_path / "mean")]) == 0
+    mean = read_model(tmp_path / "mean")
+    assert mean.sizes["coverage"] is True
+    for name, weight in mean.weights.items():
+        torch.testing.assert_close(weight, weights[name] if "coverage" in name else 2 * weights[name])
 
 
 def test_what_cannot_be_averaged_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
