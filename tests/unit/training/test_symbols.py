@@ -118,7 +118,7 @@ def test_a_step_that_is_not_finite_names_its_module(
     with torch.no_grad():
         made.trained.get_parameter(weight).fill_(torch.inf)
     with pytest.raises(NotFiniteError) as raised:
-        made.run(MAX_SKIPPED + 1, tmp_path, StopSignal())
+        made.run(MAX_SKIPPED + 1, tmp_path, StopSignal(), MINUTES)
     last, reason = f"step {MAX_SKIPPED - 1} of the lessons on symbols", f"first in the output of {module}"
     assert str(raised.value).endswith(f"In the last one: {last}, {reason}")
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: ")]
