@@ -207,7 +207,7 @@ bench-recognizers: $(READY) ## The four recognizers, of alike size, after the sa
 .PHONY: bench-peer
 bench-peer: $(READY) ## Our shipped model beside latex-ocr-junia, on the same renderings; installs it into .venv-peer (6 GB)
 	@test -x .venv-peer/bin/python || { $(PYTHON) -m venv .venv-peer && .venv-peer/bin/pip install -q latex-ocr-junia==0.1.3; }
-	PYTHONPATH=.:code $(RUN) -m bench.peer --model weights --peer-python .venv-peer/bin/python
+	PYTHONPATH=.:code $(RUN) -m bench.peer --model weights --peer-python .venv-peer/bin/python $(BENCH)
 
 .PHONY: bench-finetune
 bench-finetune: $(READY) ## What the shipped weights are worth on a new style: fine-tuned against from scratch (MINUTES=10)
