@@ -113,7 +113,9 @@ def _together(left: Box, right: Box, with_gap: bool) -> Box | None:
     """Two neighbours as one, which has the scripts of the second; None if they stay two."""
     if left.kind is not Kind.ATOM or right.kind is not Kind.ATOM or left.has_script():
         return None
-    names = [box.tokens[0] if len(box.tokens) > 3 else "" for box in (left, right)]
+    names = [box.tokens[0] for box in (left, right) if len(box.tokens) > 3]  # a box of a script alone has no token
+    if len(names) < 2:
+        return None
     inside = [*left.tokens[2:-1], *([CONTROL_SPACE] if with_gap else []), *right.tokens[2:-1]]
     if not with_gap and names[0] == names[1] and names[0] in table.CHANGED_IN:
         one = _named(names[0], inside, left.tall or right.tall)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from inference import join_tokens
 from recognizer.latex import normalize, normalize_transcript, problems, synonyms, tokenize
@@ -23,6 +23,8 @@ def _assert_canonical(latex: str) -> None:
 
 
 @settings(max_examples=600)
+@example(r"\text{x } \left.\right.^{2}")  # a script without a base, beside a word
+@example(r"x\text{ if }\left.'")
 @given(strings)
 def test_any_string_gets_one_spelling(latex: str) -> None:
     _assert_canonical(normalize(latex))
