@@ -171,6 +171,7 @@ def write_onnx(
         )
     network = onnx.load(str(path))
     strip_traces(network)
+    # torch takes a row of the past for there from the second step on; a shape noted so fails at the first, without one.
     del network.graph.value_info[:]
     onnx.save(network, str(path))
 

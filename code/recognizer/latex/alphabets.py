@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from . import synonyms as table
 from .boxes import Box, emit, is_tall, trim
-from .delimiters import stretch
+from .delimiters import emit_stretched
 from .parser import Kind
 from .tokenizer import CONTROL_SPACE
 
@@ -34,19 +34,14 @@ def _inside(alphabet: str, core: list[Box]) -> list[Box]:
     run: list[Box] = []
     for box in core:
         scripts = _scripts_in(alphabet, box)
+        stands_outside = _is_the_same(alphabet, box)
+        if scripts is None or not (stands_outside or box.has_script()):
+            run.append(box)
+            continue
         bare = Box(box.kind, box.tokens, box.tall)
-        if scripts is None:
-            run.append(box)
-        elif _is_the_same(alphabet, bare):
-            boxes += [*_group(alphabet, run), bare]
-            boxes[-1].sub, boxes[-1].sup = scripts
-            run = []
-        elif box.has_script():
-            boxes += _group(alphabet, [*run, bare])
-            boxes[-1].sub, boxes[-1].sup = scripts
-            run = []
-        else:
-            run.append(box)
+        boxes += [*_group(alphabet, run), bare] if stands_outside else _group(alphabet, [*run, bare])
+        boxes[-1].sub, boxes[-1].sup = scripts
+        run = []
     return [*boxes, *_group(alphabet, run)]
 
 
@@ -82,7 +77,7 @@ def _scripts_in(alphabet: str, box: Box) -> tuple[list[str], list[str]] | None:
 def _group(alphabet: str, boxes: list[Box]) -> list[Box]:
     if not boxes:
         return []
-    tokens = emit(stretch(trim(boxes, leading=True)))
+    tokens = emit_stretched(boxes)
     return [_named(alphabet, tokens, is_tall(boxes))] if tokens else []
 
 

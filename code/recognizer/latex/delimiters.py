@@ -7,7 +7,7 @@ tell the first two apart and people draw any bracket as high as what it holds.
 from __future__ import annotations
 
 from . import synonyms as table
-from .boxes import FENCES, Box, is_tall
+from .boxes import FENCES, Box, emit, is_tall, trim
 from .parser import Kind
 
 _MAY_STRETCH = table.OPENING | table.CLOSING | table.BARS
@@ -23,6 +23,11 @@ def stretch(boxes: list[Box]) -> list[Box]:
         changed = unstretch(boxes)
         changed = _stretch_plain(boxes) or changed
     return boxes
+
+
+def emit_stretched(boxes: list[Box]) -> list[str]:
+    """Boxes without the gaps at their ends -> canonical tokens."""
+    return emit(stretch(trim(boxes, leading=True)))
 
 
 def unstretch(boxes: list[Box]) -> bool:

@@ -23,8 +23,8 @@ from collections.abc import Iterable
 
 from . import synonyms as table
 from .alphabets import in_alphabet, join
-from .boxes import FENCES, Box, emit, gap, is_tall, trim
-from .delimiters import fence_around, stretch, unstretch
+from .boxes import FENCES, Box, gap, is_tall, trim
+from .delimiters import emit_stretched, fence_around, unstretch
 from .parser import Kind, Node, TooDeepError, parse
 from .tokenizer import CONTROL_SPACE, characters, tokenize
 
@@ -51,11 +51,7 @@ def _respell(tokens: list[str]) -> list[str]:
 
 
 def _write(row: list[Node]) -> list[str]:
-    return _emit(_line(_boxes(row)))
-
-
-def _emit(boxes: list[Box]) -> list[str]:
-    return emit(stretch(trim(boxes, leading=True)))
+    return emit_stretched(_line(_boxes(row)))
 
 
 # ------------------------------------------------------------------------------------------ nodes -> boxes
@@ -86,7 +82,7 @@ def _with_scripts(base: list[Box], sub: list[str], sup: list[str]) -> list[Box]:
     last = base[-1]
     whole = len(base) == 1 or last.kind is Kind.RIGHT or last.is_plain(table.CLOSING)
     if last.has_script() or not (whole or not is_tall(base)):
-        base = [last] = [Box(Kind.ATOM, ["{", *_emit(base), "}"], is_tall(base))]
+        base = [last] = [Box(Kind.ATOM, ["{", *emit_stretched(base), "}"], is_tall(base))]
     last.sub, last.sup = sub, sup
     last.tall = last.tall or last.tokens[0] in table.BIG_OPERATORS
     return base
@@ -125,7 +121,7 @@ def _with_arguments(tokens: list[str], rows: Iterable[list[Node]], tall: bool = 
     for row in rows:
         boxes = _line(_boxes(row))
         tall = tall or is_tall(boxes)
-        tokens = [*tokens, "{", *_emit(boxes), "}"]
+        tokens = [*tokens, "{", *emit_stretched(boxes), "}"]
     return Box(Kind.ATOM, tokens, tall)
 
 
@@ -144,7 +140,7 @@ def _command(node: Node) -> list[Box]:
 
 def _negated(boxes: list[Box]) -> Box:
     boxes = trim(boxes, leading=True)
-    struck = _emit(boxes)
+    struck = emit_stretched(boxes)
     if len(struck) == 1 and struck[0] in table.NEGATIONS:
         return Box(Kind.ATOM, [table.NEGATIONS[struck[0]]])
     if len(boxes) == 1 and boxes[0].kind is Kind.ATOM and not boxes[0].has_script() and struck[:1] != ["{"]:
@@ -303,7 +299,7 @@ def _emit_rows(rows: list[_Row]) -> list[str]:
         for place, cell in enumerate(cells):
             if place:
                 tokens.append("&")
-            inside = _emit(cell)
+            inside = emit_stretched(cell)
             if number and not place and inside[:1] in (["["], ["*"]):
                 tokens += ["{", "}"]  # or TeX would take it for an option of \\
             tokens += inside
@@ -341,7 +337,7 @@ def _resolve(boxes: list[Box], places: list[int]) -> list[Box]:
 
 
 def _infix(token: str, above: list[Box], below: list[Box]) -> list[Box]:
-    tokens = ["{", *_emit(above), "}", "{", *_emit(below), "}"]
+    tokens = ["{", *emit_stretched(above), "}", "{", *emit_stretched(below), "}"]
     if token == r"\over":
         return [Box(Kind.ATOM, [r"\frac", *tokens], tall=True)]
     if token == r"\choose":

@@ -7,6 +7,8 @@ the picture can't tell which one was written, sizes of delimiters and widths of 
 
 from __future__ import annotations
 
+import string
+
 
 def _commands(names: str) -> frozenset[str]:
     return frozenset("\\" + name for name in names.split())
@@ -108,11 +110,12 @@ LENGTHS = _commands("hspace hskip kern mkern mskip")
 
 # ------------------------------------------------------------------------------------------------- structure
 ALPHABETS = _commands("mathbb mathbf mathcal mathfrak mathit mathrm mathscr mathsf mathtt boldsymbol")
-_LATIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 _CAPITAL_GREEK = _commands("Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega")
 CHANGED_IN = {
-    r"\mathrm": _LATIN,
-    **dict.fromkeys(_commands("mathbf mathit mathsf mathtt"), _LATIN | frozenset("0123456789") | _CAPITAL_GREEK),
+    r"\mathrm": frozenset(string.ascii_letters),
+    **dict.fromkeys(
+        _commands("mathbf mathit mathsf mathtt"), _CAPITAL_GREEK.union(string.ascii_letters, string.digits)
+    ),
 }
 """What looks otherwise in an alphabet than outside of it; all other symbols are the same there."""
 SWITCHES = _table(

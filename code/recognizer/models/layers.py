@@ -359,10 +359,10 @@ class TransformerDecoder(nn.Module):
         """tokens (B, T) -> logits (B, T, V)."""
         x = self.dropout(self.embedding(tokens) + self.positions[: tokens.shape[1]])  # (B, T, D)
         mask = memory["memory_mask"][:, None, None]  # (B, 1, 1, N)
-        refinement = None
+        refined = mask
         for i, layer in enumerate(self.layers):
-            refined = mask if refinement is None else mask + refinement  # (B, heads or 1, T or 1, N)
             x, refinement = layer(x, memory[f"keys_{i}"], memory[f"values_{i}"], refined)
+            refined = mask if refinement is None else mask + refinement  # (B, heads or 1, T or 1, N)
         return self._logits(x)
 
     def step(self, tokens: Tensor, past: Tensor, memory: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -372,16 +372,15 @@ class TransformerDecoder(nn.Module):
         mask = memory["memory_mask"][:, None, None]
         present: list[Tensor] = []
         totals: list[Tensor] = []
-        refinement = None
+        refined = mask
         for i, layer in enumerate(self._decoder_layers()):
-            refined = mask if refinement is None else mask + refinement
             cache = self._cached(past, 2 * i), self._cached(past, 2 * i + 1)
             x, key, value, weights = layer.step(x, cache, memory[f"keys_{i}"], memory[f"values_{i}"], refined)
             present += [key, value]  # each (B, D)
-            refinement = None
+            refined = mask
             if layer.coverage is not None:
                 total, before = (self._total(past, i, memory, back) for back in (1, 2))  # (B, C, 1, N)
-                refinement = layer.coverage(total, total - before)
+                refined = mask + layer.coverage(total, total - before)
                 totals.append((total + layer.coverage.reads(weights)).flatten(1))
         return self._logits(x)[:, 0], torch.cat([*present, *totals], dim=1)
 

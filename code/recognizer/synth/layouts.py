@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -30,6 +30,7 @@ class Pool(NamedTuple):
     cells: Sequence[Sequence[str]]
 
 
+Thing = TypeVar("Thing")
 Maker = Callable[[Pool, np.random.Generator], str]
 
 
@@ -64,11 +65,11 @@ def _cases(pool: Pool, rng: np.random.Generator) -> str:
     rows = []
     for value in _lines(pool, rng, most=4):
         word = CONDITIONS[int(rng.integers(len(CONDITIONS)))]
-        condition = " ".join(_one(pool.lines, rng)) if word not in ("otherwise", "else") else ""
+        condition = " ".join(one_of(pool.lines, rng)) if word not in ("otherwise", "else") else ""
         said = rf"\text{{{word}}}\ {condition}" if rng.random() < 0.6 else condition
         comma = "," if rng.random() < 0.4 else ""
         rows.append(f"{' '.join(value)} {comma} & {said}" if rng.random() < 0.9 else " ".join(value))
-    before = f"{' '.join(_one(pool.cells, rng))} = " if rng.random() < 0.8 else ""
+    before = f"{' '.join(one_of(pool.cells, rng))} = " if rng.random() < 0.8 else ""
     return before + _environment("cases", rows)
 
 
@@ -76,7 +77,7 @@ def _table(pool: Pool, rng: np.random.Generator) -> str:
     rows, columns = (int(rng.integers(1, MOST_CELLS)) for _ in range(2))
     left, right = FENCES[int(rng.choice(len(FENCES), p=(0.45, 0.4, 0.1, 0.05)))]
     lines = [" & ".join(_cell(pool, rng) for _ in range(columns)) for _ in range(max(rows, 3 - columns))]
-    before = f"{' '.join(_one(pool.cells, rng))} = " if rng.random() < 0.5 else ""
+    before = f"{' '.join(one_of(pool.cells, rng))} = " if rng.random() < 0.5 else ""
     return rf"{before}\left{left} {_environment('matrix', lines)} \right{right}"
 
 
@@ -86,15 +87,15 @@ def _cell(pool: Pool, rng: np.random.Generator) -> str:
         return str(rng.integers(0, 10))
     if kind < 0.65:
         return f"{rng.choice(list(LOWER))} _ {{ {rng.integers(1, 5)} {rng.integers(1, 5)} }}"
-    return " ".join(_one(pool.cells, rng))
+    return " ".join(one_of(pool.cells, rng))
 
 
 def _lines(pool: Pool, rng: np.random.Generator, most: int = MOST_LINES) -> list[Sequence[str]]:
-    return [_one(pool.lines, rng) for _ in range(int(rng.integers(2, most)))]
+    return [one_of(pool.lines, rng) for _ in range(int(rng.integers(2, most)))]
 
 
-def _one(formulas: Sequence[Sequence[str]], rng: np.random.Generator) -> Sequence[str]:
-    return formulas[int(rng.integers(len(formulas)))]
+def one_of(among: Sequence[Thing], rng: np.random.Generator) -> Thing:
+    return among[int(rng.integers(len(among)))]
 
 
 def _at_relation(tokens: Sequence[str]) -> tuple[str, str, str]:

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
-from recognizer.synth.layouts import pool
+from recognizer.synth.layouts import one_of, pool
 from recognizer.synth.symbols import DIGITS, GREEK, LOWER, UPPER
-from recognizer.synth.variations import CLASSES, number, words_of
-
-Thing = TypeVar("Thing")
+from recognizer.synth.variations import CLASSES, number, other, words_of
 
 PART = 3, 24  # tokens of what is said again, at least and at most
 JOINTS = ("=", "=", "+", "-", "+", ",", r"\leq", r"\cdot", r"\rightarrow", r"\ ", "/", "<")
@@ -61,41 +58,40 @@ def alike(tokens: Sequence[str], rng: np.random.Generator) -> list[str]:
     changed = list(tokens)
     places = [place for place, token in enumerate(tokens) if any(token in each for each in CLASSES)]
     for place in rng.permutation(places)[: int(rng.integers(0, 3))].astype(int).tolist():
-        among = next(each for each in CLASSES if changed[place] in each)
-        changed[place] = among[int(rng.integers(len(among)))]
+        changed[place] = other(changed[place], rng)
     return changed
 
 
 def _chain(given: Material, rng: np.random.Generator) -> str:
     """A = A' = A'', each perhaps in brackets."""
-    part, joint = _one(given.parts, rng), _one(JOINTS, rng)
+    part, joint = one_of(given.parts, rng), one_of(JOINTS, rng)
     said = [_fenced(alike(part, rng), rng) for _ in range(int(rng.integers(2, 4)))]
     return f" {joint} ".join(said)
 
 
 def _ratio(given: Material, rng: np.random.Generator) -> str:
     r"""`A = \log(A' / A'')`, each with something before it."""
-    part = _one(given.parts, rng)
+    part = one_of(given.parts, rng)
 
     def side() -> str:
-        return f"{_before(rng)} {_fenced(alike(part, rng), rng)}"
+        return f"{one_of(BEFORE, rng)} {_fenced(alike(part, rng), rng)}"
 
-    left, right = _one(FENCES, rng)
-    fraction = rf"{_before(rng)} {left} \frac {{ {side()} }} {{ {side()} }} {right}"
+    left, right = one_of(FENCES, rng)
+    fraction = rf"{one_of(BEFORE, rng)} {left} \frac {{ {side()} }} {{ {side()} }} {right}"
     return fraction if rng.random() < 0.4 else f"{side()} = {fraction}"
 
 
 def _rows(given: Material, rng: np.random.Generator) -> str:
     """Rows that differ in little: `V_1 & = & 2 A` and `V_2 & = & 3 A'`, or cells of a matrix."""
-    part = list(_one(given.parts, rng))
+    part = list(one_of(given.parts, rng))
     if rng.random() < 0.4:
         part = [*number(rng), *part]
     terms = int(rng.integers(1, 4)) if len(part) < 8 else 1
-    sign = _one(("+", "-", r"\ "), rng)
+    sign = one_of(("+", "-", r"\ "), rng)
     said = [f" {sign} ".join(" ".join(alike(part, rng)) for _ in range(terms)) for _ in range(int(rng.integers(2, 5)))]
     if rng.random() < 0.3:
         return rf"\left( \begin{{matrix}} {' & '.join(said[:2])} \\ {' & '.join(said[-2:])} \end{{matrix}} \right)"
-    letter, equal = _one(LOWER + UPPER, rng), _one(("& = &", "= &", "& ="), rng)
+    letter, equal = one_of(LOWER + UPPER, rng), one_of(("& = &", "= &", "& ="), rng)
     lines = [f"{letter} _ {{ {row} }} {equal} {text}" for row, text in enumerate(said, start=1)]
     columns = "{rcl}" if equal == "& = &" else "{rl}"
     return rf"\begin{{array}}{columns} " + r" \\ ".join(lines) + r" \end{array}"
@@ -105,12 +101,12 @@ def _numbers(_: Material, rng: np.random.Generator) -> str:
     """Long numbers in a row, with digits that come twice: `0.2999 R + 1.0055 G`."""
     letters = rng.permutation(list(UPPER))[: int(rng.integers(1, 5))].tolist()
     behind = letters if rng.random() < 0.6 else [""] * len(letters)
-    joint = _one(("+", "-", ",", r"\ ", "&", "<"), rng)
+    joint = one_of(("+", "-", ",", r"\ ", "&", "<"), rng)
     said = f" {joint} ".join(f"{_long_number(rng)} {letter}" for letter in behind)
     if joint == "&":
         rows = " \\\\ ".join([said, " & ".join(f"{_long_number(rng)} {letter}" for letter in behind)])
         return rf"\left[ \begin{{matrix}} {rows} \end{{matrix}} \right]"
-    return said if rng.random() < 0.5 else f"{_one(LOWER + UPPER, rng)} = {said}"
+    return said if rng.random() < 0.5 else f"{one_of(LOWER + UPPER, rng)} = {said}"
 
 
 def _long_number(rng: np.random.Generator) -> str:
@@ -126,7 +122,7 @@ def _long_number(rng: np.random.Generator) -> str:
 def _names(given: Material, rng: np.random.Generator) -> str:
     r"""`dist(bs\_pos(i), ms\_pos)`, `\mathrm{argmin}`: names of programs, in an equation or a call."""
     left, right, other = (_name(given.words, rng) for _ in range(3))
-    letter = _one(LOWER, rng)
+    letter = one_of(LOWER, rng)
     kind = rng.random()
     if kind < 0.25:
         return left
@@ -135,7 +131,7 @@ def _names(given: Material, rng: np.random.Generator) -> str:
     if kind < 0.65:
         return f"{left} ( {letter} ) = {right} ( {other} ( {letter} ) )"
     if kind < 0.8:
-        return f"{left} ( {' '.join(_one(given.parts, rng))} )"
+        return f"{left} ( {' '.join(one_of(given.parts, rng))} )"
     if kind < 0.9:
         return f"{letter} _ {{ {left} }} = {right} _ {{ {letter} , {other} }}"
     return rf"\frac {{ {left} - {right} }} {{ {other} - {right} }}"
@@ -143,7 +139,7 @@ def _names(given: Material, rng: np.random.Generator) -> str:
 
 def _name(words: Sequence[str], rng: np.random.Generator) -> str:
     """One to three words as one name, in any style."""
-    style, spelt = _one(STYLES, rng), [_one(words, rng) for _ in range(int(rng.choice(3, p=(0.5, 0.35, 0.15))) + 1)]
+    style, spelt = one_of(STYLES, rng), [one_of(words, rng) for _ in range(int(rng.choice(3, p=(0.5, 0.35, 0.15))) + 1)]
     joint = rng.random()
     if joint < 0.5:
         spelt = [spelt[0], *(word.capitalize() for word in spelt[1:])]
@@ -158,33 +154,25 @@ def _name(words: Sequence[str], rng: np.random.Generator) -> str:
 def _indices(_: Material, rng: np.random.Generator) -> str:
     r"""Tensors with many indices, some of them dotted: `\tilde{Q}_{\dot{\alpha}}^{i} v^{\alpha\dot{\alpha}}`."""
     letters = rng.permutation(list(GREEK) if rng.random() < 0.6 else list(LOWER))[:3].tolist()
-    accent = _one(ACCENTS, rng)
+    accent = one_of(ACCENTS, rng)
 
     def index() -> str:
-        letter = _one(letters, rng)
+        letter = one_of(letters, rng)
         return f"{accent} {{ {letter} }}" if rng.random() < 0.45 else letter
 
     def tensor() -> str:
-        name = _one([*LOWER, *UPPER, *GREEK], rng)
-        name = f"{_one(ACCENTS, rng)} {{ {name} }}" if rng.random() < 0.35 else name
+        name = one_of([*LOWER, *UPPER, *GREEK], rng)
+        name = f"{one_of(ACCENTS, rng)} {{ {name} }}" if rng.random() < 0.35 else name
         below, above = (
             " ".join(index() for _ in range(int(rng.choice(4, p=(0.25, 0.35, 0.3, 0.1))))) for _ in range(2)
         )
         return name + (f" _ {{ {below} }}" if below else "") + (f" ^ {{ {above} }}" if above else "")
 
     said = [tensor() for _ in range(int(rng.integers(1, 6)))]
-    joints = ["", *(_one(("", "", "=", "+", "-", ","), rng) for _ in said[1:])]
+    joints = ["", *(one_of(("", "", "=", "+", "-", ","), rng) for _ in said[1:])]
     return " ".join(f"{joint} {text}" for joint, text in zip(joints, said, strict=True))
 
 
-def _before(rng: np.random.Generator) -> str:
-    return _one(BEFORE, rng)
-
-
 def _fenced(tokens: Sequence[str], rng: np.random.Generator) -> str:
-    left, right = _one(FENCES, rng)
+    left, right = one_of(FENCES, rng)
     return f"{left} {' '.join(tokens)} {right}"
-
-
-def _one(among: Sequence[Thing], rng: np.random.Generator) -> Thing:
-    return among[int(rng.integers(len(among)))]

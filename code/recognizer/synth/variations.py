@@ -109,19 +109,19 @@ def _other_words(tokens: Sequence[str], words: Sequence[str], rng: np.random.Gen
             if words and rng.random() > SPELT_AT_RANDOM:
                 changed[start:end] = words[int(rng.integers(len(words)))]
             else:
-                changed[start:end] = [_other(token, rng) for token in tokens[start:end]]
+                changed[start:end] = [other(token, rng) for token in tokens[start:end]]
     return changed
 
 
 def _other_symbols(tokens: Sequence[str], rng: np.random.Generator) -> list[str]:
     """Digits each by itself; a letter is the same wherever it stands, as in a real text."""
     letters = sorted({token for token in tokens if _is_letter(token)})
-    renamed = {letter: _other(letter, rng) for letter in letters if rng.random() < OTHER_SYMBOL}
+    renamed = {letter: other(letter, rng) for letter in letters if rng.random() < OTHER_SYMBOL}
     kept = {place for start, end in _word_places(tokens) for place in range(start, end)}
     changed = []
     for place, token in enumerate(tokens):
         if token in DIGITS:
-            changed.append(_other(token, rng) if rng.random() < OTHER_DIGIT else token)
+            changed.append(other(token, rng) if rng.random() < OTHER_DIGIT else token)
         else:
             changed.append(token if place in kept else renamed.get(token, token))
     return changed
@@ -135,7 +135,7 @@ def _other_signs(tokens: Sequence[str], rng: np.random.Generator) -> list[str]:
         if place in free and token in OPERATORS and rng.random() < OPERATOR_IN_ITALICS:
             changed += token[1:]
         else:
-            changed.append(_other(token, rng, SIGNS) if place in free and rng.random() < OTHER_SIGN else token)
+            changed.append(other(token, rng, SIGNS) if place in free and rng.random() < OTHER_SIGN else token)
     return changed
 
 
@@ -237,7 +237,7 @@ def number(rng: np.random.Generator) -> list[str]:
     return digits if rng.random() < 0.2 else [*digits, ".", *map(str, rest.tolist())]
 
 
-def _other(symbol: str, rng: np.random.Generator, classes: Sequence[Sequence[str]] = CLASSES) -> str:
+def other(symbol: str, rng: np.random.Generator, classes: Sequence[Sequence[str]] = CLASSES) -> str:
     """Another symbol of the same class, or the same if it is of none."""
     among = next((each for each in classes if symbol in each), [symbol])
     return among[int(rng.integers(len(among)))]
