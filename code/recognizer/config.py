@@ -45,6 +45,7 @@ class Hyperparameters(BaseModel):
     synthetic: int | None = Field(None, ge=0, description="embedded pictures to add to the data")
     strips: int = Field(3000, ge=0, description="pictures of random symbols in a row to add to the training data")
     written: int = Field(0, ge=0, description="formulas of the data to add, written with its own pen strokes")
+    rewritten: int = Field(0, ge=0, description="pictures to add: written formulas in other people's symbols")
     joined: Added = Field(
         0, description="two or three of the data's formulas side by side: pictures to add, or a share"
     )

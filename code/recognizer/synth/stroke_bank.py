@@ -189,12 +189,12 @@ def written_symbols(samples: Iterable[Sample]) -> Iterator[tuple[str, str, Strok
         if isinstance(picture, InkPicture):
             writer = "" if sample.group.endswith(UNKNOWN_WRITER) else sample.group
             for label, numbers in picture.symbols:
-                if token := _token(label):
+                if token := token_of(label):
                     yield writer, token, [picture.strokes[number] for number in numbers]
 
 
 @cache
-def _token(label: str) -> str:
+def token_of(label: str) -> str:
     """The token that a symbol's label is; "" if it is several (a radical is `\\sqrt { }`)."""
     tokens = tokenize(normalize(label))
     return tokens[0] if len(tokens) == 1 else ""

@@ -30,6 +30,7 @@ from recognizer.synth.augment import augment
 from recognizer.synth.dataset import write_dataset
 from recognizer.synth.glyphs import GlyphBank, make_bank
 from recognizer.synth.handwriting import written_samples
+from recognizer.synth.rewriting import rewritten_samples
 from recognizer.synth.strips import StripPicture
 from recognizer.synth.stroke_bank import make_stroke_bank, written_symbols
 from recognizer.training.distributed import Ranks
@@ -211,16 +212,20 @@ def _written_symbols(samples: Sequence[Sample], seed: int) -> Iterator[tuple[str
 
 
 def _written(settings: Hyperparameters, samples: Sequence[Sample]) -> list[Sample]:
-    """Formulas of the samples, written by hand; nobody who is kept for validation has a symbol in them."""
-    if not settings.written:
+    """Formulas by hand, of the samples' symbols; nobody who is kept for validation has a symbol in them."""
+    if not (settings.written or settings.rewritten):
         return []
     strokes = make_stroke_bank(written_symbols(samples))
     if not strokes.glyphs:
-        raise DataError(f"written={settings.written}, but no pen strokes of the data say which symbols they are")
+        raise DataError(
+            f"written={settings.written}, rewritten={settings.rewritten}, but no pen strokes of the data say which "
+            "symbols they are"
+        )
     formulas = list(dict.fromkeys(sample.tokens for sample in samples))
     order = np.random.default_rng((settings.seed, 4)).permutation(len(formulas))
     chosen = [formulas[index] for index in order[: 2 * settings.written]]
-    return written_samples(chosen, strokes, settings.seed, most=settings.written)
+    written = written_samples(chosen, strokes, settings.seed, most=settings.written)
+    return written + rewritten_samples(samples, strokes, settings.seed, settings.rewritten)
 
 
 def _count(wanted: float, samples: Sequence[Sample]) -> int:
