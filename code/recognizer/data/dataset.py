@@ -22,6 +22,7 @@ from recognizer.data.sample import DataError, Sample
 from recognizer.data.shards import ShardPicture
 from recognizer.latex import UnknownTokenError, Vocabulary
 
+ZOOM = (0.8, 1.1)  # of augmented pictures, since preprocessing scales all glyphs to one height, and not always rightly
 Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]  # RGB (H, W, 3) uint8 -> the same, other size
 Key = tuple[int, int] | tuple[int, int, bytes]  # (epoch, index), and the picture's file if that was read before
 
@@ -119,7 +120,9 @@ class FormulaDataset(Dataset[Example | DataError]):
         if self.augment is None:
             return inference.preprocess(self.cache.load(sample, None), self.spec)
         rng = np.random.default_rng((self.seed, epoch, index))
-        image = inference.preprocess(self.augment(self.cache.load(sample, rng), rng), self.spec)
+        rgb = self.augment(self.cache.load(sample, rng), rng)
+        zoomed = replace(self.spec, scale=self.spec.scale * rng.uniform(*ZOOM))
+        image = inference.preprocess(rgb, zoomed)
         return image if self.canvases is None else _shrunk_to_fit(image, *self.canvases[index, :2].tolist())
 
     def collate(self, examples: Sequence[Example | DataError]) -> Batch | DataError:
