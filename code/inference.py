@@ -816,6 +816,7 @@ SURE = 0.9  # probability of a reading that needs no other
 LOST = 0.1  # of one so poor that a squarish picture may lie, too: half of those that did were read, none less upright
 BETTER = 0.15  # in log probability of a token: nothing that was right as it stood was lost by this
 FEWEST_TURNED = 3  # tokens: less has another meaning on its side, as `|` and `-`
+LONG = 200  # tokens: at this length a calibration's second curve holds
 UNSURE = 0.3  # probability of a reading below which a picture is read at other sizes too
 VOTES = 2  # readings of each size that vote then; with one, 2 in 100 handwritten formulas fewer were right
 MARGIN = 2.5  # in log probability: what is 12 times less likely than the best of its size has no vote
@@ -842,6 +843,44 @@ CALLS = Calls()
 Read = Mapping[int, tuple[np.ndarray, Prediction]]  # by its place: a picture, and what it was read as
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """How often answers are right: Platt scaling (arXiv:1706.04599, 4.1) whose two numbers go with the answer's length.
+
+    The probability of a whole sequence falls with its length, and how often it is right doesn't fall as fast.
+
+    slope, offset            of an answer of one token: it is right with probability sigmoid(slope * log(p) + offset)
+    long_slope, long_offset  of one of LONG tokens; between them they go with the logarithm of the length
+    """
+
+    slope: float
+    offset: float
+    long_slope: float
+    long_offset: float
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Calibration:
+        """Older models have one curve for all lengths. Raises KeyError, TypeError, ValueError."""
+        slope, offset = float(stored["slope"]), float(stored["offset"])
+        return cls(slope, offset, float(stored.get("long_slope", slope)), float(stored.get("long_offset", offset)))
+
+    def curve(self, length: int) -> Callable[[float], float]:
+        """From the network's probability of an answer of so many tokens to that of being right."""
+        share = length_share(length)
+        slope = (1 - share) * self.slope + share * self.long_slope
+        offset = (1 - share) * self.offset + share * self.long_offset
+
+        def calibrated(probability: float) -> float:
+            return (1 + math.tanh((slope * math.log(max(probability, LEAST_CONFIDENCE)) + offset) / 2)) / 2
+
+        return calibrated
+
+
+def length_share(length: int) -> float:
+    """0 for an answer of one token, 1 for one of LONG, and between them by the logarithm."""
+    return math.log(min(max(length, 1), LONG)) / math.log(LONG)
+
+
 class Recognizer:
     """A model directory, loaded: `predict` turns RGB pictures into LaTeX. Safe to call from several threads.
 
@@ -861,7 +900,7 @@ class Recognizer:
         self.model_dir, self.precision = model_dir, precision
         self.version: str = description["version"]
         stored = description.get("calibration")  # older models have none
-        self.calibration = (float(stored["slope"]), float(stored["offset"])) if stored else None
+        self.calibration = Calibration.from_dict(stored) if stored else None
         self.on_stage: Callable[[str, float], None] = lambda stage, seconds: None
         self.batch_size = 32  # pictures that go through the networks together, at most
         self._open(description, threads)
@@ -992,10 +1031,12 @@ class Recognizer:
         return self._calibrate(replace(repaired, n_best=_distinct(repaired.n_best)[: options.n_best]))
 
     def _calibrate(self, prediction: Prediction) -> Prediction:
+        """With probabilities of being right; those of `n_best` by the curve of the first, so that their order stays."""
         if self.calibration is None:
             return prediction
-        n_best = tuple(map(self._calibrate, prediction.n_best))
-        return replace(prediction, confidence=calibrated(prediction.confidence, *self.calibration), n_best=n_best)
+        at = self.calibration.curve(len(prediction.tokens))
+        n_best = tuple(replace(each, confidence=at(each.confidence)) for each in prediction.n_best)
+        return replace(prediction, confidence=at(prediction.confidence), n_best=n_best)
 
     def stream(self, picture: np.ndarray, options: Options = Options()) -> Iterator[str | Prediction]:
         """The tokens of one picture as they are decided, then the prediction as `predict` gives it.
@@ -1234,12 +1275,6 @@ def _translated(step: Step, ids: np.ndarray) -> Step:
         return logits[:, ids], present
 
     return translated
-
-
-def calibrated(probability: float, slope: float, offset: float) -> float:
-    """How often such answers are right: Platt scaling (arXiv:1706.04599), fitted on labelled pictures."""
-    log_odds = slope * math.log(max(probability, LEAST_CONFIDENCE)) + offset
-    return (1 + math.tanh(log_odds / 2)) / 2
 
 
 def _is_tall(shape: tuple[int, int]) -> bool:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # Set before torch is imported. Tests share their cores with servers and jobs that they start; threads that wait for
@@ -17,6 +18,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from tests.support.lessons import proofs
 from tests.support.server import Server
 from tests.support.tiny_model import build_tiny_model
+
+# Examples take as long as the machine is busy; what is slow is measured by benchmarks.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects

@@ -60,7 +60,7 @@ class Trained:
     spec: inference.PreprocessSpec
     max_tokens: int
     metrics: dict[str, float] = field(default_factory=dict)
-    calibration: dict[str, float] | None = None  # slope and offset, see `evaluation/calibration.py`
+    calibration: dict[str, float] | None = None  # the curves, see `evaluation/calibration.py`
     provenance: dict[str, Any] = field(default_factory=dict)
 
 

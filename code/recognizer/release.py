@@ -158,7 +158,8 @@ def _measured(folder: Path, sets: Sets, reader: _Reader) -> dict[str, Any]:
 
 def _told(results: Sequence[Result], calibration: Mapping[str, float]) -> dict[str, float]:
     metrics = compute_metrics(results).to_dict()
-    calibrated = [replace(each, confidence=inference.calibrated(each.confidence, **calibration)) for each in results]
+    curve = inference.Calibration.from_dict(calibration).curve
+    calibrated = [replace(each, confidence=curve(each.length)(each.confidence)) for each in results]
     return {name: metrics[name] for name in TOLD} | {"calibration_error": calibration_error(reliability(calibrated))}
 
 

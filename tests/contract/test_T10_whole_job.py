@@ -72,7 +72,7 @@ def test_T10_the_model_is_flat_and_complete(finished):
     assert names >= MODEL_FILES | {"golden", "code", "split.json"}
     assert (job.base / "model/code/inference.py").exists()
     description = json.loads((job.base / "model/model.json").read_text())
-    assert set(description["calibration"]) == {"slope", "offset"}
+    assert set(description["calibration"]) == {"slope", "offset", "long_slope", "long_offset"}
     assert {name: 0 <= rates["exprate"] <= 1 for name, rates in description["accuracy"].items()} == {
         "fp32": True,
         "int8": True,

@@ -1,8 +1,8 @@
-"""Confidence as a probability: how far it is from one, and the two numbers that bring it there.
+"""Confidence as a probability: how far it is from one, and the curves that bring it there.
 
 A network's probability of a whole sequence says which answers are safer, not how often they are right
-(Guo et al. 2017, arXiv:1706.04599). Training fits a Platt scaling of its logarithm on the validation samples and stores
-it as `calibration` in `model.json`; `inference.py` applies it.
+(Guo et al. 2017, arXiv:1706.04599). Training fits a Platt scaling of its logarithm, for short and for long answers, on
+the validation samples and stores it as `calibration` in `model.json`; `inference.py` applies it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import inference
 from recognizer.evaluation.metrics import Result
 
 BINS = 15
+ALIKE = np.array([[1.0, -1.0, 0.0, 0.0], [0.0, 0.0, 1.0, -1.0]])  # differences of the two curves' slopes and offsets
 
 
 @dataclass(frozen=True)
@@ -45,22 +46,29 @@ def calibration_error(bins: Sequence[Bin]) -> float:
 
 
 def fit_calibration(results: Sequence[Result]) -> dict[str, float]:
-    """Return {"slope", "offset"} so that sigmoid(slope * log(confidence) + offset) is the probability of being right.
+    """Return what `inference.Calibration` holds: the curves that make confidences the probability of being right.
 
-    They minimise the negative log likelihood of "the answer is right" (Platt scaling, arXiv:1706.04599, 4.1). The slope
-    isn't negative, so the order of answers stays. Targets are Platt's, a little inside of 0 and 1: where every answer
-    is right or wrong the fit stays finite, and after few samples it claims less.
+    They minimise the negative log likelihood of "the answer is right" (Platt scaling, arXiv:1706.04599, 4.1). No slope
+    is negative, so the order of answers of one length stays. Targets are Platt's, a little inside of 0 and 1: where
+    every answer is right or wrong the fit stays finite, and after few samples it claims less. After few samples, too,
+    short and long answers have about the same curve.
     """
     scores = np.log(np.maximum([result.confidence for result in results], inference.LEAST_CONFIDENCE))
+    share = np.array([inference.length_share(result.length) for result in results])
+    ends = np.stack([1 - share, share], axis=1)  # (N, 2), of a short and of a long answer
+    inputs = np.concatenate([scores[:, None] * ends, ends], axis=1)  # (N, 4)
     right = np.array([result.edits == 0 for result in results])
     good, bad = right.sum(), (~right).sum()
     targets = np.where(right, (good + 1) / (good + 2), 1 / (bad + 2))
 
     def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        logits = parameters[0] * scores + parameters[1]
-        slack = (expit(logits) - targets) / len(scores)
-        value = np.mean(np.logaddexp(0, logits) - targets * logits)
-        return float(value), np.array([slack @ scores, slack.sum()])
+        logits, apart = inputs @ parameters, ALIKE @ parameters
+        nll = np.sum(np.logaddexp(0, logits) - targets * logits)
+        gradient = (expit(logits) - targets) @ inputs + 2 * ALIKE.T @ apart
+        return float(nll + apart @ apart) / len(scores), gradient / len(scores)
 
-    found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=[(0, None), (None, None)])
-    return {"slope": float(found.x[0]), "offset": float(found.x[1])}
+    bounds = [(0, None), (0, None), (None, None), (None, None)]
+    slope, long_slope, offset, long_offset = minimize(
+        loss, np.array([1.0, 1.0, 0.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds
+    ).x.tolist()
+    return {"slope": slope, "offset": offset, "long_slope": long_slope, "long_offset": long_offset}

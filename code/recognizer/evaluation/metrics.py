@@ -29,6 +29,12 @@ class Result:
     confidence: float = 0.0
     slices: dict[str, str] = field(default_factory=dict)  # for example {"source": "printed", "level": "2"}
     renders_same: bool | None = None  # as the reference; None where nobody looked (in training: it takes a while)
+    own_tokens: int | None = None  # that the network wrote; None if the prediction is those, not normalised anew
+
+    @property
+    def length(self) -> int:
+        """Of the answer in the network's own tokens, as a calibration takes it."""
+        return len(self.prediction) if self.own_tokens is None else self.own_tokens
 
     @property
     def edits(self) -> int:

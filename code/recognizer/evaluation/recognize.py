@@ -106,4 +106,5 @@ def _result(sample: Sample, picture: np.ndarray, prediction: inference.Predictio
         "width (pixels)": bucket(picture.shape[1], WIDTH_BOUNDS),
     }
     tokens = tuple(tokenize(normalize(prediction.latex)))
-    return Result(sample.name, sample.tokens, tokens, prediction.confidence, slices)
+    own = len(prediction.tokens)
+    return Result(sample.name, sample.tokens, tokens, prediction.confidence, slices, own_tokens=own)

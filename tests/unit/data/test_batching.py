@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recognizer.data.batching import BatchLimits, padding_share, plan_epoch, plan_in_order, share_of_rank, short_first
@@ -19,7 +19,6 @@ def pixels(batch, sizes):
     return len(batch) * int(sizes[list(batch), :2].max(axis=0).prod())
 
 
-@settings(deadline=None)
 @given(sizes=sizes_of, limits=limits_of, seed=st.integers(0, 99), epoch=st.integers(0, 99))
 def test_every_sample_once_within_the_bounds(sizes, limits, seed, epoch):
     for batches in (plan_epoch(sizes, limits, seed, epoch), plan_in_order(sizes, limits)):
@@ -29,7 +28,6 @@ def test_every_sample_once_within_the_bounds(sizes, limits, seed, epoch):
             assert len(batch) == 1 or pixels(batch, sizes) <= limits.max_pixels
 
 
-@settings(deadline=None)
 @given(sizes=sizes_of, limits=limits_of, seed=st.integers(0, 99), world=st.integers(1, 8))
 def test_ranks_share_every_batch_evenly(sizes, limits, seed, world):
     for batch in plan_epoch(sizes, limits, seed, 0):

@@ -76,7 +76,7 @@ FORMULAS = [sample("a + b"), sample("x = 1 2"), sample("n + 1"), sample("u v w",
 
 
 @ALL
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 10**6), longest=st.integers(20, 150))
 def test_labels_parse_render_and_are_their_own_normal_form(kind: Kind, seed: int, longest: int) -> None:
     rng = np.random.default_rng(seed)

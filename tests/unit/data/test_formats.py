@@ -229,7 +229,7 @@ def test_truncated_picture_is_found_at_load(competition):
         sample.load()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     lines=st.lists(
         st.one_of(

@@ -61,7 +61,7 @@ def test_strokes_that_touch_still_touch_after_a_warp():
         assert count == 2  # paper and one component
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     strokes=st.lists(
         st.integers(1, 6).flatmap(lambda n: arrays(np.float32, (n, 2), elements=st.floats(-1000, 4000, width=32))),

@@ -193,7 +193,7 @@ def test_a_damaged_index_is_named_with_its_line(packed, change, message):
         read_dataset(packed)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     line=st.one_of(
         st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"])),

@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import inference
@@ -62,7 +62,6 @@ sizes_of = st.lists(
 ).map(np.array)
 
 
-@settings(deadline=None)
 @given(
     sizes=sizes_of,
     limits=st.builds(BatchLimits, max_samples=st.integers(1, 32), max_pixels=st.integers(1, 2_000_000)),

@@ -7,18 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference import LONG, Calibration
 from recognizer.evaluation.calibration import BINS, calibration_error, fit_calibration, reliability
 from recognizer.evaluation.metrics import Result
 
 answers = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=30)
 
 
-def results(pairs):
-    return [Result("n", ("a",), ("a" if right else "b",), confidence) for confidence, right in pairs]
+def results(pairs, tokens=1):
+    return [Result("n", ("a",) * tokens, ("a" if right else "b",) * tokens, confidence) for confidence, right in pairs]
 
 
-def probability(fitted, confidence):
-    return 1 / (1 + math.exp(-(fitted["slope"] * math.log(confidence) + fitted["offset"])))
+def probability(fitted, confidence, tokens=1):
+    return Calibration.from_dict(fitted).curve(tokens)(confidence)
 
 
 def test_error_by_hand():
@@ -38,20 +39,47 @@ def test_every_answer_is_in_one_bin(pairs):
     assert 0 <= calibration_error(bins) <= 1
 
 
-def test_fitting_finds_what_made_the_answers():
-    """Answers that are right with probability sigmoid(0.5 log p + 1)."""
-    rng = np.random.default_rng(0)
+def answered(true, tokens, seed):
+    """20,000 answers of so many tokens that are right as often as the curve says."""
+    rng = np.random.default_rng(seed)
     confidence = rng.uniform(0.001, 1, 20_000)
-    true = {"slope": 0.5, "offset": 1.0}
-    right = rng.random(len(confidence)) < [probability(true, each) for each in confidence]
-    fitted = fit_calibration(results(zip(confidence, right, strict=True)))
-    assert fitted["slope"] == pytest.approx(0.5, abs=0.05) and fitted["offset"] == pytest.approx(1, abs=0.06)
+    right = rng.random(len(confidence)) < [probability(true, each, tokens) for each in confidence]
+    return results(zip(confidence, right, strict=True), tokens)
 
 
-@given(answers)
-def test_a_fit_is_finite_and_keeps_the_order(pairs):
-    fitted = fit_calibration(results(pairs))
-    assert all(map(math.isfinite, fitted.values())) and fitted["slope"] >= 0
+def test_fitting_finds_what_made_the_answers():
+    """Answers of one token are right with probability sigmoid(0.5 log p + 1), of LONG ones with another."""
+    true = {"slope": 0.5, "offset": 1.0, "long_slope": 1.5, "long_offset": 3.0}
+    answers_of = [answered(true, tokens, seed) for seed, tokens in enumerate((1, 15, LONG))]
+    fitted = fit_calibration([each for answers in answers_of for each in answers])
+    assert fitted == pytest.approx(true, abs=0.1)
+
+
+def test_a_length_between_has_a_curve_between():
+    curves = Calibration(slope=0.5, offset=1.0, long_slope=1.5, long_offset=3.0)
+    for tokens, share in ((0, 0), (1, 0), (round(LONG**0.5), 0.5), (LONG, 1), (3 * LONG, 1)):
+        log_odds = (0.5 + share) * math.log(0.2) + 1 + 2 * share
+        assert curves.curve(tokens)(0.2) == pytest.approx(1 / (1 + math.exp(-log_odds)), abs=0.005)
+
+
+def test_an_older_model_has_one_curve():
+    older = Calibration.from_dict({"slope": 0.5, "offset": 1.0})
+    assert older.curve(1)(0.3) == older.curve(LONG)(0.3) == pytest.approx(1 / (1 + math.exp(-1 - 0.5 * math.log(0.3))))
+
+
+def test_lengths_that_validation_hardly_has_follow_the_others():
+    """Else three long answers that happened to be right would make all long ones sure."""
+    short = answered({"slope": 1.0, "offset": 0.0}, 3, seed=5)[:500]
+    few = fit_calibration([*short, *results([(0.2, True), (0.3, True), (0.4, True)], tokens=100)])
+    assert probability(few, 0.3, 100) < 0.9
+    many = fit_calibration([*short, *results([(0.2, True), (0.3, True), (0.4, True)] * 100, tokens=100)])
+    assert probability(many, 0.3, 100) > 0.95
+
+
+@given(answers, st.integers(1, 300))
+def test_a_fit_is_finite_and_keeps_the_order(pairs, tokens):
+    fitted = fit_calibration(results(pairs, tokens))
+    assert all(map(math.isfinite, fitted.values())) and min(fitted["slope"], fitted["long_slope"]) >= 0
 
 
 def test_all_wrong_is_not_taken_for_certainty():

@@ -65,7 +65,7 @@ def test_chemistry_is_left_alone(latex: str) -> None:
     assert _drawn(join_tokens(tokenize(normalize(latex)))) == _drawn(latex)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(formulas())
 def test_any_formula_keeps_its_picture(latex: str) -> None:
     try:

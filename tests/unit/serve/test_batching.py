@@ -137,7 +137,7 @@ def test_lanes_work_at_the_same_time():
     assert results(batcher.submit([5]) + batcher.submit([6, 7])) == [5, 6, 7]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     st.lists(st.lists(st.integers(0, 12), max_size=9), min_size=1, max_size=12), st.integers(1, 5), st.integers(1, 3)
 )

@@ -60,7 +60,7 @@ def below(folder: Path) -> set[str]:
 
 
 @given(st.lists(st.tuples(NAMES, KINDS, LINKS), max_size=6))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_an_archive_is_unpacked_whole_into_its_folder_or_not_at_all(members):
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent, "model")
@@ -81,7 +81,7 @@ def test_an_archive_is_unpacked_whole_into_its_folder_or_not_at_all(members):
 
 
 @given(st.binary(max_size=2000), st.booleans(), st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_damaged_archives_are_refused(garbage, is_packed, data):
     """Random bytes, packed or not, and an archive in which some bytes were changed."""
     with tempfile.TemporaryDirectory() as parent:

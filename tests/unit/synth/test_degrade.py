@@ -39,7 +39,7 @@ def test_the_input_is_not_touched(change, formula):
 
 
 @pytest.mark.parametrize("change", [degrade, augment])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(height=st.integers(1, 60), width=st.integers(1, 90), grey=st.integers(0, 255), seed=st.integers(0, 2**32))
 def test_any_picture_is_accepted(change, height, width, grey, seed):
     rng = np.random.default_rng(seed)

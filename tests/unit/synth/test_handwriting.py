@@ -237,7 +237,7 @@ def test_symbols_come_with_their_writer_where_he_is_known() -> None:
 
 
 @given(seed=st.integers(0, 2**32 - 1), level=st.sampled_from(LEVELS))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_formula_is_written_or_refused(letters: StrokeBank, seed: int, level: int) -> None:
     tokens = tuple(generate_formula(np.random.default_rng(seed), level).split(" "))
     if can_write(letters, tokens):
