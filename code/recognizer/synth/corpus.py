@@ -294,15 +294,39 @@ def _amount(text: str) -> tuple[str, int]:
     return corpus, int(number)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m recognizer.synth.corpus", description=__doc__)
+def add_choice(parser: argparse.ArgumentParser) -> None:
+    """The options by which formulas are chosen from a file."""
     parser.add_argument("--formulas", type=Path, required=True, help="lines of corpus<TAB>latex, gzipped or not")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write; must not hold anything")
     parser.add_argument("--only", nargs="+", default=[], help="corpora to take")
     parser.add_argument("--without", nargs="+", default=[], help="corpora to leave out")
     parser.add_argument("--most", nargs="+", type=_amount, default=[], help="corpus=number: at most so many of one")
-    parser.add_argument("--count", type=int, help="at most so many formulas in all")
     parser.add_argument("--rarest", type=int, default=20, help="formulas that a token must occur in (%(default)s)")
+    parser.add_argument("--max-tokens", type=int, default=150, help="of a formula (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def chosen(options: argparse.Namespace) -> list[Formula]:
+    """The formulas that the options of `add_choice` choose.
+
+    Raises:
+        DataError: a line without a tab, or no formula is left.
+        OSError: the file can't be read.
+    """
+    read = read_formulas(options.formulas, options.max_tokens)
+    formulas = choose(read, options.only, options.without, dict(options.most), options.rarest, options.seed)
+    if not formulas:
+        raise DataError(
+            f"{options.formulas}: no formula is left of it by --only, --without, --most, --max-tokens and --rarest "
+            f"{options.rarest}, which leaves out formulas with a token that fewer have; expected one at least"
+        )
+    return formulas
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m recognizer.synth.corpus", description=__doc__)
+    add_choice(parser)
+    parser.add_argument("--out", type=Path, required=True, help="folder to write; must not hold anything")
+    parser.add_argument("--count", type=int, help="at most so many formulas in all")
     parser.add_argument("--singles", type=int, default=0, help="pictures of each symbol alone, to add")
     parser.add_argument("--varied", type=int, default=0, help="formulas with symbols changed at random, to add")
     parser.add_argument("--lines", type=int, default=0, help="aligned lines, cases and tables of formulas, to add")
@@ -310,17 +334,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quantities", type=int, default=0, help="quantities with units, to add")
     parser.add_argument("--dpi", nargs=2, type=int, default=DPI, metavar=("LOW", "HIGH"), help="default %(default)s")
     parser.add_argument("--clean", action="store_true", help="no photographs and scans")
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2, help="processes (default %(default)s)")
     options = parser.parse_args(arguments)
     try:
-        read, most = read_formulas(options.formulas), dict(options.most)
-        formulas = choose(read, options.only, options.without, most, options.rarest, options.seed)[: options.count]
-        if not formulas:
-            raise DataError(
-                f"{options.formulas}: no formula is left of it by --only, --without, --most, --count and --rarest "
-                f"{options.rarest}, which leaves out formulas with a token that fewer have; expected one at least"
-            )
+        formulas = chosen(options)[: options.count]
         changed = varied(formulas, options.varied, options.seed)
         added = [
             *options.singles * singles([*formulas, *changed]),
