@@ -12,6 +12,7 @@ import json
 import sys
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -51,7 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--history", type=Path, help="the training's history.jsonl, if the model has none")
     parser.add_argument("--options", default="", metavar="NAME=VALUE,...", help="a request's: beam=4,views=1")
     parser.add_argument("--precision", choices=inference.NETWORKS, default="fp32", help="which of its networks")
-    parser.add_argument("--shown", type=int, default=SHOWN, help="pictures on answers.png (default %(default)s)")
+    parser.add_argument(
+        "--shown", type=int, default=SHOWN, help="pictures on answers.png (default %(default)s, 0: none)"
+    )
     parser.add_argument("--limit", type=int, help="measure the first N samples only")
     parser.add_argument("--on-bad-sample", choices=("error", "skip"), default="error")
     return parser
@@ -79,7 +82,8 @@ def _evaluate(model: Path, options: argparse.Namespace) -> None:
     }
     attention = read_attention(model)
     write_report(options.out / "report.html", recognized.results, recognized.samples, facts, history, attention)
-    write_answers(options.out / "answers.png", recognized.results, recognized.samples, options.shown)
+    if options.shown > 0:
+        write_answers(options.out / "answers.png", recognized.results, recognized.samples, options.shown)
     print(compute_metrics(recognized.results).lines("evaluation:"))
     print(f"report: {options.out / 'report.html'}")
 
@@ -135,7 +139,7 @@ def _model_folder(path: Path) -> Iterator[Path]:
         try:
             with tarfile.open(path) as archive:
                 archive.extractall(folder, filter="data")
-        except (OSError, tarfile.TarError) as error:
+        except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
             raise inference.ModelError(f"{path} is no model archive: {error}") from error
         yield Path(folder)
 

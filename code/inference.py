@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import csv
 import io
 import json
 import math
 import os
+import re
 import sys
 import threading
 import time
@@ -45,6 +47,9 @@ NETWORKS = {  # by precision: encoder and decoder
     "int8": ("encoder.int8.onnx", "decoder.int8.onnx"),
 }
 MAX_SOURCE_PIXELS = 50_000_000  # a larger picture is refused before it is decoded
+JPEG_FORMATS = ("JPEG", "MPO")  # MPO: a phone's JPEG with a second picture behind the first
+WHITES = (1.0, 255.0, 4095.0, 65535.0)  # of pictures of more than 8 bits: the lowest that isn't exceeded
+QUALITY = r"[01](\.\d{0,3})?"  # of a media type in `Accept`
 MAX_JPEG_PIXELS = 120_000_000  # of which no more detail is decoded than is used
 MAX_REQUEST_PIXELS = 128_000_000  # of one request's pictures as they are read: they stand in memory together
 WORKING_SIDE = 1600  # larger pictures are reduced to this many pixels a side when they are read
@@ -84,7 +89,7 @@ def read_image(data: bytes) -> np.ndarray:
     """
     try:
         picture = Image.open(io.BytesIO(data))
-        limit = MAX_JPEG_PIXELS if picture.format == "JPEG" else MAX_SOURCE_PIXELS
+        limit = MAX_JPEG_PIXELS if picture.format in JPEG_FORMATS else MAX_SOURCE_PIXELS
         if picture.width * picture.height > limit:
             raise _too_many_pixels(f"the picture has {picture.width} x {picture.height} pixels; at most {limit} in all")
         picture.draft("RGB", (2 * WORKING_SIDE, 2 * WORKING_SIDE))
@@ -120,8 +125,9 @@ def _reduced(rgb: np.ndarray) -> np.ndarray:
 def _to_rgb(picture: Image.Image) -> np.ndarray:
     if picture.mode.startswith(("I", "F")):  # 16 and 32 bits: scaled by the range that is used, not cut off
         values = np.asarray(picture, dtype=np.float32)
-        top = 65535.0 if picture.mode.startswith("I;16") or values.max() > 255 else 255.0
-        gray = np.clip(values * (255.0 / top), 0, 255).astype(np.uint8)
+        values = np.where(np.isfinite(values), values, 0)
+        top = next((white for white in WHITES if values.max() <= white), values.max())
+        gray = np.rint(np.clip(values * (255.0 / top), 0, 255)).astype(np.uint8)
         return np.repeat(gray[:, :, None], 3, axis=2)
     if picture.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
@@ -648,7 +654,7 @@ class BeamSearch:
         self._ended: list[list[Hypothesis]] = [[] for _ in range(batch)]
 
     def run(self) -> list[list[Hypothesis]]:
-        """For each picture its hypotheses, the best first: by mean log probability, after those that ended."""
+        """For each picture its hypotheses, the likeliest first; those without an end come last."""
         while self.alive:
             self.advance()
         return [sorted(ended, key=self._rank, reverse=True) for ended in self._ended]
@@ -706,7 +712,7 @@ class BeamSearch:
             reader.keep(parents, [before[row] for row in parents] != before)
 
     def _rank(self, hypothesis: Hypothesis) -> tuple[bool, float]:
-        return hypothesis.ids[-1] == self._eos, hypothesis.total / len(hypothesis.ids)
+        return hypothesis.ids[-1] == self._eos, hypothesis.total
 
 
 def count_repeated(ids: Sequence[int]) -> int:
@@ -762,7 +768,7 @@ CHOICES = {"turn": ("auto", "off")}
 def _option(name: str, value: Any) -> int | bool | str:
     text = str(value).lower() if isinstance(value, int | str) else ""
     if name in LIMITS:
-        if text.isdecimal() and 1 <= int(text[:9]) <= LIMITS[name]:
+        if text.isdecimal() and len(text) < 9 and 1 <= int(text) <= LIMITS[name]:
             return int(text)
         expected = f"a whole number from 1 to {LIMITS[name]}"
     elif name in CHOICES:
@@ -817,7 +823,7 @@ LOST = 0.1  # of one so poor that a squarish picture may lie, too: half of those
 BETTER = 0.15  # in log probability of a token: nothing that was right as it stood was lost by this
 FEWEST_TURNED = 3  # tokens: less has another meaning on its side, as `|` and `-`
 LONG = 200  # tokens: at this length a calibration's second curve holds
-UNSURE = 0.3  # probability of a reading below which a picture is read at other sizes too
+UNSURE = 0.72  # to the power of a root of the length: a less likely reading's picture is read at other sizes too
 VOTES = 2  # readings of each size that vote then; with one, 2 in 100 handwritten formulas fewer were right
 MARGIN = 2.5  # in log probability: what is 12 times less likely than the best of its size has no vote
 
@@ -1011,7 +1017,7 @@ class Recognizer:
         inputs = {
             place: self.prepare_views(_turned(rgb, first.turned), (1.0, *ZOOMS[: options.views - 1]))
             for place, (rgb, first) in read.items()
-            if options.views > 1 and first.confidence < UNSURE
+            if options.views > 1 and _is_unsure(first)
         }
         several = replace(options, n_best=max(options.beam, options.n_best, VOTES))
         return {
@@ -1286,6 +1292,11 @@ def _turned(rgb: np.ndarray, degrees: int) -> np.ndarray:
     return np.rot90(rgb, -degrees // 90)
 
 
+def _is_unsure(reading: Prediction) -> bool:
+    """Probabilities fall with the length, and how often readings are right doesn't fall as fast: less than by token."""
+    return reading.confidence < UNSURE ** math.sqrt(len(reading.tokens) + 1)  # and the end
+
+
 def _likelier(upright: Prediction, turned: Sequence[Prediction]) -> Prediction:
     """The upright reading unless a turned one is clearly better; by token, since wrong readings are often short."""
 
@@ -1459,8 +1470,7 @@ def output_fn(answer: Answer, accept: str, context: Any = None) -> tuple[str, st
     Raises:
         RequestError: 406 for a type that can't be given.
     """
-    for wanted in (accept or "*/*").lower().split(","):
-        kind = wanted.partition(";")[0].strip()
+    for kind in accepted_types(accept or "*/*"):
         if kind in JSON_LINES:
             return _json_lines(answer), kind
         if kind == "text/csv":
@@ -1475,6 +1485,19 @@ def output_fn(answer: Answer, accept: str, context: Any = None) -> tuple[str, st
         "not_acceptable",
         f"accept {accept!r}: ask for application/json, application/jsonlines, text/plain or text/csv",
     )
+
+
+def accepted_types(accept: str) -> list[str]:
+    """The media types of an `Accept` header, the most wanted first (RFC 9110, 12.5.1), less those that it refuses.
+
+    Of types that are wanted alike the first comes first; a quality that is no number counts as 1.
+    """
+    wanted = []
+    for each in accept.lower().split(","):
+        kind, *parameters = (part.strip() for part in each.split(";"))
+        quality = next((part[2:] for part in parameters if part.startswith("q=")), "1")
+        wanted.append((float(quality) if re.fullmatch(QUALITY, quality) else 1.0, kind))
+    return [kind for quality, kind in sorted(wanted, key=lambda one: -one[0]) if quality]
 
 
 def _one(data: bytes) -> Request:
@@ -1509,7 +1532,7 @@ def _form_request(data: bytes, content_type: str) -> Request:
     parts = list(message.iter_parts()) if message.is_multipart() else []
     try:
         named = [part for part in parts if part.get_filename() or part.get_content_maintype() == "image"]
-    except RecursionError:  # Python's parser of a damaged header
+    except (RecursionError, ValueError, LookupError):  # Python's parser of a damaged header
         raise RequestError(400, "invalid_form", "a header in the form is damaged") from None
     files = [body for body in (part.get_payload(decode=True) for part in named) if isinstance(body, bytes)]
     if not files:
@@ -1536,7 +1559,7 @@ def _picture(row: Any) -> np.ndarray:
 
 def _csv_picture(line: bytes) -> np.ndarray:
     """One column of base64; csv.reader isn't used because it splits a data URL, and its fields have a limit."""
-    return _picture(line.decode("ascii", "replace").strip().strip('"'))
+    return _picture(line.removeprefix(codecs.BOM_UTF8).decode("ascii", "replace").strip().strip('"'))
 
 
 def _all(read: Callable[[Any], np.ndarray], values: Sequence[Any]) -> tuple[np.ndarray | RequestError, ...]:

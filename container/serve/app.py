@@ -23,7 +23,7 @@ from container.serve.multi_model import MultiModel
 from container.serve.service import Service
 from container.serve.settings import Settings
 from container.serve.single_model import SingleModel
-from container.serve.streaming import EVENT_STREAM
+from container.serve.streaming import EVENT_STREAM, wants_events
 
 TRANSFORM_TOTAL_MB = 100  # batch transform: concurrent requests times their size may not exceed it
 TRANSFORM_PAYLOAD_MB = 6  # its default
@@ -110,7 +110,7 @@ def _invoke(settings: Settings, admission: AbstractContextManager[Service]) -> R
             return _answer_records(parts, is_small, admitted)
         call = call._replace(body=body.read())
         body.close()  # it would be in memory twice
-        if EVENT_STREAM in call.accept.lower():
+        if wants_events(call.accept):
             events = service.stream(call, is_wanted, deadline)
             response = _in_parts(events, f"{EVENT_STREAM}; charset=utf-8", admitted)
             response.headers["Cache-Control"] = "no-cache"
@@ -173,7 +173,7 @@ def _check_key(key: str) -> None:
     It does so before the body is read, and in the same time whatever key is tried.
     """
     scheme, _, sent = request.headers.get("Authorization", "").partition(" ")
-    is_right = hmac.compare_digest(sent.strip().encode("latin-1"), key.encode())  # WSGI has bytes as latin-1
+    is_right = hmac.compare_digest(sent.strip(" \t").encode("latin-1"), key.encode())  # WSGI has bytes as latin-1
     is_open = request.path == "/ping" or request.endpoint in page.OPEN
     if not is_open and not (is_right and scheme.lower() == "bearer"):
         raise errors.unauthorized()

@@ -13,9 +13,18 @@ from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header
+
 from container.serve.errors import ServeError
 
 EVENT_STREAM = "text/event-stream"
+
+
+def wants_events(accept: str) -> bool:
+    """Whether an `Accept` header wants events before anything else: some clients list them behind JSON."""
+    wanted = [kind for kind, quality in parse_accept_header(accept, MIMEAccept) if quality]
+    return bool(wanted) and wanted[0].partition(";")[0].strip().lower() == EVENT_STREAM
 
 
 class TokenQueue:

@@ -28,14 +28,30 @@ def events(text: str) -> list[tuple[str, dict]]:
 
 
 def test_S12_tokens_and_then_the_whole_answer(tiny_server):
-    reply = stream(tiny_server)
+    """Read once: other views may have the last word."""
+    reply = stream(tiny_server, path="/invocations?views=1")
     *tokens, last = events(reply.body.decode())
     assert (reply.headers["Content-Type"], reply.headers["Transfer-Encoding"]) == (
         "text/event-stream; charset=utf-8",
         "chunked",
     )
-    assert last == ("done", tiny_server.invoke(PICTURE).json())
+    answer = tiny_server.request("POST", "/invocations?views=1", PICTURE, {"Content-Type": "image/png"})
+    assert last == ("done", answer.json())
     assert tokens == [("token", {"token": token}) for token in last[1]["tokens"]]
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("Text/Event-Stream;q=0.9, application/json;q=0.8", "text/event-stream; charset=utf-8"),
+        ("application/json, text/event-stream", "application/json"),
+        ("application/json, text/event-stream;q=0", "application/json"),
+        ("text/event-stream;q=0.1, application/json", "application/json"),
+    ],
+)
+def test_S12_events_are_for_who_wants_them_most(tiny_server, accept, kind):
+    reply = tiny_server.request("POST", "/invocations", PICTURE, {"Content-Type": "image/png", "Accept": accept})
+    assert (reply.status, reply.headers["Content-Type"]) == (200, kind)
 
 
 def test_S12_events_come_before_the_answer_is_complete(own_base_dir):

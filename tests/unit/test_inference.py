@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import io
 import json
 import math
@@ -53,8 +54,14 @@ def png(rgb: np.ndarray | None = None) -> bytes:
 # ------------------------------------------------------------------------------------------------- picture files
 
 
-def _sixteen_bit(gray: Image.Image) -> Image.Image:
-    return Image.fromarray(np.asarray(gray).astype(np.uint16) * 257)
+def _sixteen_bit(gray: Image.Image, factor: int = 257) -> Image.Image:
+    return Image.fromarray(np.asarray(gray).astype(np.uint16) * factor)
+
+
+def _floats(rgb: Image.Image, span: float, low: float = 0.0, hole: float = 0.0) -> Image.Image:
+    values = (np.asarray(rgb.convert("L")) / 255 * span + low).astype(np.float32)
+    values[values == values.min()] = hole or values.min()
+    return Image.fromarray(values)
 
 
 VARIANTS: dict[str, Callable[[Image.Image], bytes]] = {
@@ -68,6 +75,12 @@ VARIANTS: dict[str, Callable[[Image.Image], bytes]] = {
     "GIF": lambda rgb: encoded(rgb, "GIF"),
     "BMP": lambda rgb: encoded(rgb, "BMP"),
     "TIFF": lambda rgb: encoded(rgb, "TIFF"),
+    "float TIFF, 0 to 1": lambda rgb: encoded(_floats(rgb, 1.0), "TIFF"),
+    "float TIFF, 0.01 to 0.98": lambda rgb: encoded(_floats(rgb, 0.97, 0.01), "TIFF"),
+    "float TIFF, 0 to 255": lambda rgb: encoded(_floats(rgb, 255.0), "TIFF"),
+    "float TIFF with holes": lambda rgb: encoded(_floats(rgb, 1.0, hole=np.nan), "TIFF"),
+    "12 bits of 16": lambda rgb: encoded(_sixteen_bit(rgb.convert("L"), 16)),
+    "8 bits of 16": lambda rgb: encoded(_sixteen_bit(rgb.convert("L"), 1)),
     "WEBP": lambda rgb: encoded(rgb, "WEBP", lossless=True),
 }
 
@@ -362,6 +375,23 @@ def test_each_line_of_csv_is_a_record() -> None:
     assert codes == ["picture"] * 3 + ["invalid_base64"] * 3
 
 
+def test_a_phone_s_jpeg_with_a_second_picture_may_be_as_large_as_any_jpeg(monkeypatch: pytest.MonkeyPatch) -> None:
+    rgb = Image.fromarray(formula())
+    both = encoded(rgb, "MPO", save_all=True, append_images=[rgb.resize((8, 8))])
+    assert both.startswith(b"\xff\xd8\xff") and Image.open(io.BytesIO(both)).format == "MPO"
+    monkeypatch.setattr(inference, "MAX_SOURCE_PIXELS", rgb.width * rgb.height - 1)
+    assert inference.read_image(both).shape == (rgb.height, rgb.width, 3)
+    with pytest.raises(RequestError, match="pixels"):
+        inference.read_image(encoded(rgb))
+
+
+def test_a_byte_order_mark_belongs_to_no_record() -> None:
+    for kind in ("text/csv", "application/jsonlines"):
+        record = base64_png() if kind == "text/csv" else json.dumps(base64_png())
+        request = inference.input_fn(codecs.BOM_UTF8 + f"{record}\r\n{record}\r\n".encode(), kind)
+        assert [isinstance(picture, np.ndarray) for picture in request.pictures] == [True, True]
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "status", "code"),
     [
@@ -409,6 +439,22 @@ def test_json_answers_follow_the_form_of_the_request() -> None:
     ]
     lines, kind = inference.output_fn(Answer((GOOD, BAD), "lines"), "*/*")
     assert kind == "application/jsonlines" and len(lines.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("text/plain;q=0.1, application/json", "application/json"),
+        ("text/csv;q=0, application/json", "application/json"),
+        ("text/csv;q=0, */*", "application/json"),
+        ("application/json;q=0.5, TEXT/CSV; header=present; q=0.9", "text/csv"),
+        ("text/csv, application/json", "text/csv"),
+        ("text/csv;q=best, application/json", "text/csv"),
+        ("text/html, application/xhtml+xml, */*;q=0.8", "application/json"),
+    ],
+)
+def test_the_most_wanted_type_is_given(accept: str, kind: str) -> None:
+    assert inference.output_fn(Answer((GOOD,), "one"), accept)[1] == kind
 
 
 def test_text_and_csv_have_a_row_for_every_picture() -> None:
@@ -510,13 +556,13 @@ def test_a_row_that_finds_no_end_stops_at_the_limit() -> None:
 
 
 def brute_force(scores: dict[tuple[int, ...], np.ndarray], max_tokens: int) -> list[tuple[int, ...]]:
-    """All ended sequences of a network given by its scores after each prefix, the best mean log probability first."""
+    """All ended sequences of a network given by its scores after each prefix, the likeliest first."""
     found: list[tuple[float, tuple[int, ...]]] = []
 
     def walk(prefix: tuple[int, ...], total: float) -> None:
         for token, score in enumerate(scores[prefix]):
             if token == EOS:
-                found.append(((total + score) / (len(prefix) + 1), (*prefix, EOS)))
+                found.append((total + score, (*prefix, EOS)))
             elif len(prefix) + 1 < max_tokens:
                 walk((*prefix, token), total + score)
 
@@ -698,6 +744,9 @@ def test_options_come_in_the_body_or_beside_it() -> None:
         ({"beam": 0}, "invalid_option", "beam is 0, not a whole number from 1 to 8"),
         ({"beam": "9" * 30}, "invalid_option", "beam"),
         ({"beam": True}, "invalid_option", "beam is True"),
+        ({"beam": "0000000014000"}, "invalid_option", "beam"),
+        ({"n_best": "0000000012"}, "invalid_option", "n_best"),
+        ({"beam": "1" + "0" * 5000}, "invalid_option", "beam"),
         ({"n_best": 2.0}, "invalid_option", "n_best"),
         ({"tokens": "yes"}, "invalid_option", "tokens is 'yes', not true or false"),
         (
@@ -906,9 +955,9 @@ class Zooming(inference.Recognizer):
 
 VIEWS = {
     1.0: [("a+b", 0.25), ("a+6", 0.05)],
-    1.1: [("a+6", 0.2), ("a+b", 0.01)],
-    0.8: [("loop", 0.9)],
-    1.2: [("a-6", 0.15), ("a+6", 0.1), ("a+b", 0.99), ("a", 0.01)],
+    inference.ZOOMS[0]: [("a+6", 0.2), ("a+b", 0.01)],
+    inference.ZOOMS[1]: [("loop", 0.9)],
+    inference.ZOOMS[2]: [("a-6", 0.15), ("a+6", 0.1), ("a+b", 0.99), ("a", 0.01)],
 }
 
 
@@ -933,7 +982,7 @@ def test_a_wider_beam_has_more_votes(tiny_base_dir: Path) -> None:
 @pytest.mark.parametrize(
     ("first", "views", "latex", "calls"),
     [
-        (0.3, 4, "a+b", (1,)),  # sure enough
+        (0.52, 4, "a+b", (1,)),  # sure enough
         (0.25, 1, "a+b", (1,)),
         (0.25, 2, "a+b", (1, 2)),
         (0.25, 3, "a+b", (1, 3)),
@@ -948,6 +997,13 @@ def test_as_many_views_are_read_as_are_wanted_and_needed(
     assert model.calls == calls
 
 
+def test_a_long_reading_is_sure_at_a_lower_probability(tiny_base_dir: Path) -> None:
+    for length, expected in ((3, (1, 4)), (24, (1,))):
+        model = zooming(tiny_base_dir, {zoom: [("a" * length, 0.4)] for zoom in VIEWS})
+        model.predict([formula()])
+        assert model.calls == expected
+
+
 def test_alternatives_are_gathered_from_all_views(tiny_base_dir: Path) -> None:
     answer = zooming(tiny_base_dir).predict([formula()], Options(n_best=4))[0]
     assert [one.latex for one in answer.n_best] == ["a+b", "a+6", "a-6", "a"]
@@ -958,11 +1014,11 @@ def test_alternatives_are_gathered_from_all_views(tiny_base_dir: Path) -> None:
 
 def test_alternatives_are_spelt_differently(tiny_base_dir: Path) -> None:
     """A repair makes two readings one; the likelier stays, and the next takes the other's place, if there is one."""
-    model = zooming(tiny_base_dir, {1.0: [("a{b", 0.5), ("a{b}", 0.2), ("c", 0.1), ("d", 0.05)]})
+    model = zooming(tiny_base_dir, {1.0: [("a{b", 0.6), ("a{b}", 0.2), ("c", 0.1), ("d", 0.05)]})
     for n_best, expected in ((3, ["a{b}", "c"]), (4, ["a{b}", "c", "d"])):
         answer = model.predict([formula()], Options(n_best=n_best))[0]
         assert [one.latex for one in answer.n_best] == expected
-        assert answer.repaired and answer.n_best[0].confidence == answer.confidence == 0.5
+        assert answer.repaired and answer.n_best[0].confidence == answer.confidence == 0.6
 
 
 def test_a_wider_beam_replaces_an_alternative_that_is_spelt_alike(
@@ -1175,9 +1231,10 @@ def calibrate(base: Path, **calibration: float) -> inference.Recognizer:
     return inference.Recognizer.load(base / "model")
 
 
-def test_a_form_whose_header_the_parser_gives_up_on_is_refused() -> None:
-    """Python's e-mail parser recurses over nested comments of a header."""
-    header = b'Content-Disposition: form-data; name="image"; filename=' + b"(" * 3000
+@pytest.mark.parametrize("parameters", [b"filename=" + b"(" * 3000, b"filename=\"a.png\"; x*0*=ut\0f-8'en'%41"])
+def test_a_form_whose_header_the_parser_gives_up_on_is_refused(parameters: bytes) -> None:
+    """Python's e-mail parser recurses over nested comments of a header, and knows no charset with a NUL."""
+    header = b'Content-Disposition: form-data; name="image"; ' + parameters
     body = b"--b\r\n" + header + b"\r\n\r\nx\r\n--b--\r\n"
 
     with pytest.raises(inference.RequestError) as raised:

@@ -128,13 +128,23 @@ def test_a_damaged_picture_is_named_or_left_out(model, data, tmp_path, capsys):
     assert summary["metrics"]["samples"] == PICTURES - 1 and len(summary["skipped"]) == 1
 
 
+def test_no_picture_of_answers_is_written_where_none_is_wanted(model, data, tmp_path):
+    assert run(model, data, tmp_path / "out", "--shown", "0") == 0
+    assert {"metrics.json", "report.html"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    assert not (tmp_path / "out" / "answers.png").exists()
+
+
 def test_errors_are_one_line(model, data, tmp_path, capsys):
-    broken, no_history = tmp_path / "broken.tar.gz", tmp_path / "text.jsonl"
+    broken, cut, no_history = tmp_path / "broken.tar.gz", tmp_path / "cut.tar.gz", tmp_path / "text.jsonl"
     broken.write_bytes(b"nothing")
+    with tarfile.open(cut, "w:gz") as archive:
+        archive.add(model, arcname=".")
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
     no_history.write_text("nothing")
     for arguments, expected in (
         ((tmp_path / "absent", data), "no model.json"),
         ((broken, data), "no model archive"),
+        ((cut, data), "no model archive"),
         ((model, tmp_path / "absent"), "no such folder"),
         ((model, data, "--history", str(no_history)), "no training history"),
     ):

@@ -46,6 +46,12 @@ def test_with_the_key_the_answer_is_the_usual_one(guarded, tiny_server, scheme):
     assert reply.status == 200 and reply.json() == tiny_server.invoke(PICTURE).json()
 
 
+def test_a_key_may_end_in_a_letter_whose_last_byte_is_a_space_in_latin_1(tiny_base_dir):
+    with Server(tiny_base_dir, {"SERVE_API_KEY": "voilà"}) as server:
+        server.wait_until_ready()
+        assert server.invoke(PICTURE, Authorization=as_header("Bearer voilà")).status == 200
+
+
 def test_the_key_is_in_no_log(tiny_base_dir):
     with Server(tiny_base_dir, {"SERVE_API_KEY": KEY, "SAGEMAKER_CONTAINER_LOG_LEVEL": "10"}) as server:
         server.wait_until_ready().invoke(PICTURE, Authorization=as_header(f"Bearer {KEY}"))
