@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MAX_HYPERPARAMETERS = 100  # T3: SageMaker's own limits, so that a job that runs here runs there
 MAX_VALUE = 2500
 MAX_NAME = 256
+MODELS, SHIPPED = ("init", "teacher"), "default"  # hyperparameters that may name a model; what means the shipped one
 
 
 class JobSetupError(Exception):
@@ -38,8 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         channels = {name: _data_folder(name, path) for name, path in _channels(options).items()}
-        base = lay_out(options.out / "ml", parse_hyperparameters(options.hp), channels, resume=options.resume)
-        command = _docker_command(options.image, base, channels) if options.image else _process_command()
+        hyperparameters, models = find_models(parse_hyperparameters(options.hp))
+        docker = _engine_with(options.image) if options.image else []  # before the job before is cleared away
+        base = lay_out(options.out / "ml", hyperparameters, channels, resume=options.resume)
+        command = _docker_command(docker, options.image, base, channels, models) if docker else _process_command()
     except JobSetupError as error:
         print(f"local_job: {error}", file=sys.stderr)
         return 2
@@ -67,6 +70,16 @@ def parse_hyperparameters(pairs: Sequence[str]) -> dict[str, str]:
     if len(values) > MAX_HYPERPARAMETERS:
         raise JobSetupError(f"{len(values)} hyperparameters; SageMaker takes {MAX_HYPERPARAMETERS} at most")
     return values
+
+
+def find_models(hyperparameters: dict[str, str]) -> tuple[dict[str, str], list[Path]]:
+    """The hyperparameters with whole paths for the models that they name from here, and these models.
+
+    The training script runs in a folder of its own, from which a relative path leads elsewhere.
+    """
+    named = {name: hyperparameters[name] for name in MODELS if hyperparameters.get(name, SHIPPED) != SHIPPED}
+    found = {name: Path(value).resolve() for name, value in named.items() if Path(value).exists()}
+    return {**hyperparameters, **{name: str(path) for name, path in found.items()}}, list(found.values())
 
 
 def lay_out(base: Path, hyperparameters: dict[str, str], channels: dict[str, Path], resume: bool = False) -> Path:
@@ -141,8 +154,8 @@ def _process_command() -> list[str]:
     return [sys.executable, "-m", "container.train"]
 
 
-def _docker_command(image: str, base: Path, channels: dict[str, Path]) -> list[str]:
-    """`docker run` with the job folder at /opt/ml, no network (T18), as the user who calls (who owns the results)."""
+def _engine_with(image: str) -> list[str]:
+    """The command `docker`, once it is there and has the image."""
     docker = shlex.split(os.environ.get("DOCKER", "docker"))
     if shutil.which(docker[0]) is None:
         raise JobSetupError(f"no container engine: {docker[0]!r} is not on PATH. Leave --image out to run without one.")
@@ -150,6 +163,13 @@ def _docker_command(image: str, base: Path, channels: dict[str, Path]) -> list[s
     if found.returncode != 0:
         last = (found.stderr.strip().splitlines() or ["no message"])[-1]
         raise JobSetupError(f"image {image!r}: {last}. Build it with `make build`; is the engine running?")
+    return docker
+
+
+def _docker_command(
+    docker: list[str], image: str, base: Path, channels: dict[str, Path], models: list[Path]
+) -> list[str]:
+    """`docker run` with the job folder at /opt/ml, no network (T18), as the user who calls (who owns the results)."""
     command = [*docker, "run", "--rm", "--network", "none", "--user", f"{os.getuid()}:{os.getgid()}"]
     command += ["--shm-size", "1g"]  # the engine's 64 MiB are too little for data loader workers
     command += ["--volume", f"{base}:{DEFAULT_BASE_DIR}"]
@@ -158,6 +178,8 @@ def _docker_command(image: str, base: Path, channels: dict[str, Path]) -> list[s
         link.unlink()
         link.mkdir()
         command += ["--volume", f"{folder}:{DEFAULT_BASE_DIR}/input/data/{name}:ro"]
+    for model in models:
+        command += ["--volume", f"{model}:{model}:ro"]
     return [*command, "--env", f"TRAINING_JOB_NAME={_job_name()}", image, "train"]
 
 

@@ -126,7 +126,12 @@ def prepare_local_aws() -> None:
 
 def as_address(place: str) -> str:
     """A folder as `file://` address; s3:// stays."""
-    return place if "://" in place else Path(place).resolve().as_uri()
+    return place if "://" in place else f"file://{as_path(place)}"  # as it is: the SDK decodes no %20
+
+
+def as_path(place: str) -> str:
+    """A folder as an absolute path; s3:// stays."""
+    return place if "://" in place else str(Path(place).resolve())
 
 
 def _pair(text: str) -> tuple[str, str]:

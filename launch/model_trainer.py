@@ -66,8 +66,7 @@ def train(job: Job, wait: bool = True, source_dir: str | None = str(CODE)) -> An
     from sagemaker.train.configs import InputData
 
     trainer = make_trainer(job, source_dir)
-    places = {name: str(Path(place).resolve()) if job.is_local else place for name, place in job.channels.items()}
-    inputs = [InputData(channel_name=name, data_source=place) for name, place in places.items()]
+    inputs = [InputData(channel_name=name, data_source=jobs.as_path(place)) for name, place in job.channels.items()]
     trainer.train(input_data_config=inputs or None, wait=wait)
     return trainer
 

@@ -78,5 +78,7 @@ def test_malformed_hyperparameter_is_named():
 
 
 def test_addresses(tmp_path):
-    assert jobs.as_address("s3://bucket/key") == "s3://bucket/key"
+    assert jobs.as_address("s3://bucket/key") == jobs.as_path("s3://bucket/key") == "s3://bucket/key"
+    assert jobs.as_path(str(tmp_path / "a" / ".." / "b")) == str(tmp_path / "b")
     assert jobs.as_address(str(tmp_path)) == f"file://{tmp_path}"
+    assert jobs.as_address(str(tmp_path / "my data, größer")) == f"file://{tmp_path}/my data, größer"

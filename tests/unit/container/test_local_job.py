@@ -84,16 +84,41 @@ def test_without_an_engine_the_image_option_says_so(tmp_path, monkeypatch, capsy
     assert "no-such-engine" in capsys.readouterr().err
 
 
+def test_a_job_that_cant_be_started_leaves_the_one_before(tmp_path, monkeypatch, capsys):
+    engine = tmp_path / "engine"
+    engine.write_text("#!/bin/sh\necho 'Error: No such image' >&2\nexit 1\n")
+    engine.chmod(0o755)
+    monkeypatch.setenv("DOCKER", str(engine))
+    before = [tmp_path / "out/ml/model/model.json", tmp_path / "out/ml/checkpoints/last.pt"]
+    for path in before:
+        path.parent.mkdir(parents=True)
+        path.write_text("of the job before")
+    assert local_job.main(["--image", "formula-recogniser", "--out", str(tmp_path / "out")]) == 2
+    assert "No such image" in capsys.readouterr().err
+    assert all(path.exists() for path in before)
+
+
+def test_models_that_hyperparameters_name_from_here_are_found_from_anywhere(tmp_path, monkeypatch):
+    (tmp_path / "model").mkdir()
+    monkeypatch.chdir(tmp_path)
+    hyperparameters, models = local_job.find_models({"init": "model", "teacher": "default", "epochs": "3"})
+    assert hyperparameters == {"init": f"{tmp_path}/model", "teacher": "default", "epochs": "3"}
+    assert models == [tmp_path / "model"]
+    assert local_job.find_models({"init": "absent"}) == ({"init": "absent"}, []), "whoever reads it says so"
+
+
 def test_docker_command_mounts_the_job_folder_as_the_calling_user_without_network(tmp_path, data, monkeypatch):
     engine = tmp_path / "engine"
     engine.write_text("#!/bin/sh\nexit 0\n")
     engine.chmod(0o755)
     monkeypatch.setenv("DOCKER", str(engine))
     base = local_job.lay_out(tmp_path / "ml", {}, {"train": data})
-    command = local_job._docker_command("image:tag", base, {"train": data})
+    docker = local_job._engine_with("image:tag")
+    command = local_job._docker_command(docker, "image:tag", base, {"train": data}, [tmp_path / "model"])
     text = " ".join(command)
     assert f"--volume {base}:/opt/ml " in text
     assert f"--volume {data}:/opt/ml/input/data/train:ro" in text
+    assert f"--volume {tmp_path}/model:{tmp_path}/model:ro" in text
     assert "--network none" in text
     assert f"--user {os.getuid()}:{os.getgid()}" in text
     assert command[-2:] == ["image:tag", "train"]
