@@ -75,8 +75,10 @@ def measure(
 ) -> Measured:
     """Decode and preprocess every picture once, without augmentation, but those that a shard's index has sizes of.
 
+    Nothing may be left with on_bad_sample "skip": these may be one rank's share, or what a run before left out.
+
     Raises:
-        DataError: a picture can't be decoded (unless on_bad_sample is "skip"), or none can.
+        DataError: a picture can't be decoded (unless on_bad_sample is "skip").
     """
     kept: list[Sample] = []
     sizes: list[tuple[int, int, int]] = []
@@ -106,7 +108,4 @@ def measure(
                 sizes.append(size)
             if progress is not None:
                 progress(done, len(samples))
-    if not kept:
-        first = f"; the first: {skipped[0]}" if skipped else ""
-        raise DataError(f"none of the {len(samples)} pictures can be read{first}")
-    return Measured(kept, np.array(sizes, dtype=np.int64), skipped)
+    return Measured(kept, np.array(sizes, dtype=np.int64).reshape(-1, 3), skipped)

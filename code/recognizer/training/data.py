@@ -13,7 +13,7 @@ import numpy as np
 import inference
 from recognizer.config import Hyperparameters
 from recognizer.data.batching import BatchLimits, plan_epoch, plan_in_order, plan_stream, short_first
-from recognizer.data.canvases import Canvases
+from recognizer.data.canvases import SIDES, Canvases
 from recognizer.data.compose import KINDS, composed_samples
 from recognizer.data.dataset import FormulaDataset
 from recognizer.data.formats import Dataset, read_dataset
@@ -37,6 +37,7 @@ from recognizer.training.distributed import Ranks
 
 EMBEDDED_PICTURES = 6000  # when the job has no data of its own
 CACHE_BYTES = 1 << 30
+TRAIN, VALIDATION = SIDES
 MADE_OF_OTHERS = (*KINDS, "turned")  # hyperparameters: how many pictures to make of those of the data
 LONGEST_STRIP = 8  # symbols
 VALIDATION_BATCH = BatchLimits(max_samples=32, max_pixels=600_000)
@@ -97,8 +98,8 @@ def prepare(
     samples = [*samples, *written, *strips, *composed, *turned]
     known = ranks.gather(known if ranks.is_main else None)[0]
     trained, validated = (
-        _measure(settings, part, spec, cache, ranks, side)
-        for part, side in zip((samples, held_out), known, strict=True)
+        _measure(settings, side, part, spec, cache, ranks, canvases)
+        for side, part, canvases in zip(SIDES, (samples, held_out), known, strict=True)
     )
     _report(trained, validated, vocabulary)
     stream = _stream(settings, trained, train_channel, index_channel)
@@ -190,7 +191,7 @@ def _read(settings: Hyperparameters, channel: Path | None, index: Path | None, r
     if not sets:
         raise DataError("the job has no data: give a train channel, or set synthetic above 0")
     for each in sets:
-        _tell_skipped(each.skipped)
+        _tell_skipped(TRAIN, each.skipped)
     return sets
 
 
@@ -260,9 +261,9 @@ def _strips(settings: Hyperparameters, vocabulary: Vocabulary, bank: GlyphBank) 
     return samples
 
 
-def _tell_skipped(skipped: Sequence[str]) -> None:
+def _tell_skipped(side: str, skipped: Sequence[str]) -> None:
     if skipped:
-        print(f"skipped {len(skipped)} bad samples:\n  " + "\n  ".join(skipped), flush=True)
+        print(f"{side}: skipped {len(skipped)} bad samples:\n  " + "\n  ".join(skipped), flush=True)
 
 
 def _tell_shared(samples: Sequence[Sample], held_out: Sequence[Sample]) -> None:
@@ -308,13 +309,18 @@ def _at_most(samples: list[Sample], count: int, seed: int) -> list[Sample]:
 
 def _measure(
     settings: Hyperparameters,
+    side: str,
     samples: Sequence[Sample],
     spec: inference.PreprocessSpec,
     cache: PictureCache,
     ranks: Ranks,
     known: Canvases,
 ) -> Measured:
-    """Every rank measures its share of the pictures that aren't known, and all learn the result."""
+    """Every rank measures its share of the pictures that aren't known, and all learn the result.
+
+    Raises:
+        DataError: a picture can't be read (unless on_bad_sample is "skip"), or none can.
+    """
     began = told = time.monotonic()
 
     def progress(done: int, total: int) -> None:
@@ -330,14 +336,15 @@ def _measure(
     unknown = [sample for sample in samples if sample.name not in known]
     share = unknown[ranks.rank :: ranks.world_size]
     workers = max(1, inference.default_threads() // ranks.world_size)
-    nothing = Measured([], np.empty((0, 3), np.int64), [])  # fewer samples than ranks
-    own = measure(share, spec, settings.on_bad_sample, cache, workers, progress) if share else nothing
+    own = measure(share, spec, settings.on_bad_sample, cache, workers, progress)
     sizes = {each.name: np.array([*known[each.name], len(each.tokens)]) for each in samples if each.name in known}
     skipped: list[str] = []
     for names, rows, messages in ranks.gather(([sample.name for sample in own.samples], own.sizes, own.skipped)):
         sizes.update(zip(names, rows, strict=True))
         skipped += messages
-    _tell_skipped(skipped)
+    if not sizes:
+        raise DataError(f"{side}: none of the {len(samples)} pictures can be read; the first: {skipped[0]}")
+    _tell_skipped(side, skipped)
     kept = [sample for sample in samples if sample.name in sizes]
     return Measured(kept, np.array([sizes[sample.name] for sample in kept]), skipped)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from recognizer.data.canvases import read_canvases, write_canvases
 from recognizer.data.measure import Measured
-from recognizer.data.sample import FilePicture, Sample
+from recognizer.data.sample import DataError, FilePicture, Sample
 from recognizer.training.data import JobData, prepare
 from recognizer.training.distributed import Ranks
 from tests.support.tiny_dataset import write_tiny_dataset
@@ -18,8 +19,8 @@ from tests.support.tiny_training import SPEC, settings
 MADE_FROM = {"scale": 1.0, "seed": 0}
 
 
-def prepared(folder: Path, known: tuple[dict[str, tuple[int, int]], ...] = ({}, {})) -> JobData:
-    return prepare(settings(), folder, None, SPEC, None, Ranks(), None, known)
+def prepared(folder: Path, known: tuple[dict[str, tuple[int, int]], ...] = ({}, {}), **more: Any) -> JobData:
+    return prepare(settings(**more), folder, None, SPEC, None, Ranks(), None, known)
 
 
 def test_nothing_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,6 +44,32 @@ def test_a_sample_that_is_new_is_measured(tmp_path: Path) -> None:
     assert sizes[0].tolist() == first.measured[0].sizes[0].tolist()
     assert sizes[1:, :2].tolist() == [[16, 32]] * len(known)
     assert sizes[:, 2].tolist() == first.measured[0].sizes[:, 2].tolist()
+
+
+def damage(picture: Path) -> None:
+    """A header that is whole, and a body that isn't."""
+    picture.write_bytes(picture.read_bytes()[:60])
+
+
+def test_what_was_left_out_is_left_out_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All that the resumed run doesn't know then are pictures that can't be read."""
+    folder, path = write_tiny_dataset(tmp_path / "data"), tmp_path / "canvases.npz"
+    damage(folder / "003.png")
+    first = prepared(folder, on_bad_sample="skip")
+    write_canvases(path, first.measured, MADE_FROM)
+    told = capsys.readouterr().out
+    again = prepared(folder, read_canvases(path, MADE_FROM), on_bad_sample="skip")
+    assert [each.skipped for each in again.measured] == [each.skipped for each in first.measured]
+    assert again.training.plan(3) == first.training.plan(3)
+    assert capsys.readouterr().out == told and "skipped 1 bad samples:\n  gt.txt:4: the picture" in told
+
+
+def test_a_side_of_which_nothing_can_be_read_is_named(tmp_path: Path) -> None:
+    train, validation = (write_tiny_dataset(tmp_path / side, 6) for side in ("train", "validation"))
+    for picture in validation.glob("*.png"):
+        damage(picture)
+    with pytest.raises(DataError, match=r"validation: none of the 6 pictures can be read; the first: gt.txt:1"):
+        prepare(settings(on_bad_sample="skip"), train, validation, SPEC, None, Ranks())
 
 
 def test_sides_are_kept_apart_and_other_settings_measure_anew(tmp_path: Path) -> None:

@@ -215,6 +215,8 @@ def test_measure_finds_a_damaged_picture(competition):
     measured = measure(samples, SPEC, on_bad_sample="skip")
     assert len(measured.samples) == len(measured.sizes) == 11
     assert len(measured.skipped) == 1 and "gt.txt:4" in measured.skipped[0]
+    nothing = measure(samples[3:4], SPEC, on_bad_sample="skip")  # as it may be one rank's share
+    assert not nothing.samples and nothing.sizes.shape == (0, 3) and nothing.skipped == measured.skipped
 
 
 @pytest.mark.parametrize("workers", [0, 2])
