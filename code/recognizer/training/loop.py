@@ -89,11 +89,16 @@ class Trainer:
             if not self._train_epoch(stop):
                 self.save()
                 return False
-            self._validate()
-            self.progress.epoch, self.progress.position = self.progress.epoch + 1, 0
-            self.save()
-            self.ranks.wait()
+            self._end_epoch()
+        if self.progress.position:  # resumed without time left: nobody knows yet what it had learned since
+            self._end_epoch()
         return True
+
+    def _end_epoch(self) -> None:
+        self._validate()
+        self.progress.epoch, self.progress.position = self.progress.epoch + 1, 0
+        self.save()
+        self.ranks.wait()
 
     def _train_epoch(self, stop: StopSignal) -> bool:
         """Trains on what is left of the epoch; False if it was stopped."""
