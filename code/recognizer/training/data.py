@@ -16,7 +16,7 @@ from recognizer.data.batching import BatchLimits, plan_epoch, plan_in_order, pla
 from recognizer.data.canvases import SIDES, Canvases
 from recognizer.data.compose import KINDS, composed_samples
 from recognizer.data.dataset import FormulaDataset
-from recognizer.data.formats import Dataset, read_dataset
+from recognizer.data.formats import Dataset, check_usable, read_dataset
 from recognizer.data.ink import Strokes
 from recognizer.data.loader import BatchLoader
 from recognizer.data.measure import Measured, PictureCache, measure
@@ -25,7 +25,7 @@ from recognizer.data.split import Split, shared_groups, split_by_group
 from recognizer.data.stream import ShardStream, shards_in_pipe
 from recognizer.data.turned import turned_samples
 from recognizer.data.workers import WorkerPlan, plan_workers
-from recognizer.latex import SPECIALS, Vocabulary, normalize, tokenize
+from recognizer.latex import SPECIALS, UnknownTokenError, Vocabulary, normalize, tokenize
 from recognizer.synth.augment import augment
 from recognizer.synth.dataset import write_dataset
 from recognizer.synth.glyphs import GlyphBank, make_bank
@@ -77,9 +77,9 @@ def prepare(
     if index_channel:
         _check_pipe(settings, index_channel, validation_channel, spec, ranks)
     sets = _read(settings, train_channel, index_channel, ranks)
-    samples = _short_enough([sample for each in sets for sample in each.samples], settings)
+    samples = _short_enough(settings, TRAIN, [sample for each in sets for sample in each.samples])
     if validation_channel:
-        held_out = _short_enough(read_dataset(validation_channel, settings.on_bad_sample).samples, settings)
+        held_out = _read_held_out(settings, validation_channel)
         split = Split(tuple(s.name for s in samples), tuple(s.name for s in held_out), settings.seed)
         if ranks.is_main:
             _tell_shared(samples, held_out)
@@ -92,6 +92,8 @@ def prepare(
     composed = _composed(settings, formulas, cache)
     turned = turned_samples(formulas, _count(settings.turned, formulas), settings.seed, cache)
     vocabulary = _vocabulary(sets, [*samples, *held_out], composed)
+    if validation_channel:
+        held_out = _sayable(settings, validation_channel, held_out, vocabulary)
     held_out = _at_most(held_out, settings.max_validation, settings.seed)
     bank = _bank(settings, vocabulary, samples) if settings.strips or settings.symbol_steps else None
     strips = _strips(settings, vocabulary, bank) if bank else []
@@ -195,6 +197,34 @@ def _read(settings: Hyperparameters, channel: Path | None, index: Path | None, r
     return sets
 
 
+def _read_held_out(settings: Hyperparameters, channel: Path) -> list[Sample]:
+    """The samples of the validation channel."""
+    dataset = read_dataset(channel, settings.on_bad_sample)
+    _tell_skipped(VALIDATION, dataset.skipped)
+    return _short_enough(settings, VALIDATION, dataset.samples)
+
+
+def _sayable(
+    settings: Hyperparameters, channel: Path, held_out: Sequence[Sample], vocabulary: Vocabulary
+) -> list[Sample]:
+    """The validation channel's samples that the vocabulary has the tokens of: a tokens.txt of `train` may lack some.
+
+    Raises:
+        DataError: it lacks some (unless on_bad_sample is "skip"), or some of every label.
+    """
+    kept, bad = [], []
+    for sample in held_out:
+        try:
+            vocabulary.encode(sample.tokens)
+        except UnknownTokenError as error:
+            bad.append(f"{sample.origin}: {error}; correct the label, or add it to tokens.txt of the train channel")
+        else:
+            kept.append(sample)
+    check_usable(channel, kept, bad, settings.on_bad_sample)
+    _tell_skipped(VALIDATION, bad)
+    return kept
+
+
 def _bank(settings: Hyperparameters, vocabulary: Vocabulary, samples: Sequence[Sample]) -> GlyphBank | None:
     """Pictures of the vocabulary's symbols, and of those that the samples' writers wrote; None if there are few."""
     began = time.monotonic()
@@ -280,10 +310,14 @@ def _tell_shared(samples: Sequence[Sample], held_out: Sequence[Sample]) -> None:
     )
 
 
-def _short_enough(samples: Sequence[Sample], settings: Hyperparameters) -> list[Sample]:
+def _short_enough(settings: Hyperparameters, side: str, samples: Sequence[Sample]) -> list[Sample]:
     kept = [sample for sample in samples if len(sample.tokens) < settings.max_tokens]  # and the end token
+    if not kept:
+        raise DataError(
+            f"{side}: all {len(samples)} labels have max_tokens={settings.max_tokens} tokens or more; raise it"
+        )
     if len(kept) < len(samples):
-        print(f"left out {len(samples) - len(kept)} labels of {settings.max_tokens} tokens or more", flush=True)
+        print(f"{side}: left out {len(samples) - len(kept)} labels of {settings.max_tokens} tokens or more", flush=True)
     return kept
 
 
