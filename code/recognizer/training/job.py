@@ -36,7 +36,7 @@ from recognizer.training.symbols import CLIP_NORM, SymbolLessons
 from recognizer.training.warmstart import Start, follow, read_start, start_path, take_over, token_axes
 
 SPLIT, CANVASES = "split.json", "canvases.npz"
-KINDS_DRAWN = ("synthetic", "strips", "written", *MADE_OF_OTHERS)
+KINDS_DRAWN = ("synthetic", "strips", "written", "rewritten", *MADE_OF_OTHERS)
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def run(settings: Hyperparameters, folders: Folders, stop: StopSignal) -> None:
 
 def _samples_depend_on(settings: Hyperparameters, spec: inference.PreprocessSpec) -> dict[str, Any]:
     """What the pictures of a job depend on, beside its data: those of some samples are drawn."""
-    return {**spec.to_dict(), **settings.model_dump(include={"seed", *KINDS_DRAWN})}
+    return {**spec.to_dict(), **settings.model_dump(include={"seed", "max_tokens", *KINDS_DRAWN})}
 
 
 def _start(settings: Hyperparameters, folders: Folders) -> tuple[Hyperparameters, Start | None]:

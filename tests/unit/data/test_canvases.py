@@ -11,8 +11,9 @@ import pytest
 from recognizer.data.canvases import read_canvases, write_canvases
 from recognizer.data.measure import Measured
 from recognizer.data.sample import DataError, FilePicture, Sample
-from recognizer.training.data import JobData, prepare
+from recognizer.training.data import MADE_OF_OTHERS, JobData, prepare
 from recognizer.training.distributed import Ranks
+from recognizer.training.job import _samples_depend_on
 from tests.support.tiny_dataset import write_tiny_dataset
 from tests.support.tiny_training import SPEC, settings
 
@@ -82,3 +83,9 @@ def test_sides_are_kept_apart_and_other_settings_measure_anew(tmp_path: Path) ->
     assert read_canvases(path, {**MADE_FROM, "scale": 0.5}) == ({}, {})
     path.write_bytes(path.read_bytes()[:99])
     assert read_canvases(path, MADE_FROM) == read_canvases(tmp_path / "none", MADE_FROM) == ({}, {})
+
+
+@pytest.mark.parametrize("name", ["seed", "max_tokens", "synthetic", "strips", "written", "rewritten", *MADE_OF_OTHERS])
+def test_all_that_decides_which_samples_are_made_is_a_reason_to_measure_anew(name: str) -> None:
+    """Of other values, other pictures have the names: `turned/3` is another formula, laid on its side."""
+    assert _samples_depend_on(settings(**{name: 7}), SPEC) != _samples_depend_on(settings(), SPEC)
