@@ -271,12 +271,7 @@ class Trainer:
         state = checkpoint.read(self.checkpoints, checkpoint.LAST, self.settings.recognizer)
         if state is None:
             return False
-        for name, value in self.identity.items():
-            if state["identity"].get(name) != value:
-                raise checkpoint.CheckpointError(
-                    f"{self.checkpoints / checkpoint.LAST} was made with another {name}: "
-                    "use the same data and sizes to resume, or an empty checkpoint folder to start afresh"
-                )
+        checkpoint.check_identity(self.checkpoints / checkpoint.LAST, state, self.identity)
         self.model.load_state_dict(state["model"])
         self.average.model.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
