@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +82,20 @@ def test_sides_are_kept_apart_and_other_settings_measure_anew(tmp_path: Path) ->
     write_canvases(path, sides, MADE_FROM)
     assert read_canvases(path, MADE_FROM) == ({"a.png": (16, 32)}, {"a.png": (48, 64)})
     assert read_canvases(path, {**MADE_FROM, "scale": 0.5}) == ({}, {})
-    path.write_bytes(path.read_bytes()[:99])
-    assert read_canvases(path, MADE_FROM) == read_canvases(tmp_path / "none", MADE_FROM) == ({}, {})
+    assert read_canvases(tmp_path / "none", MADE_FROM) == ({}, {})
+
+
+def test_a_damaged_file_is_as_none(tmp_path: Path) -> None:
+    path = tmp_path / "canvases.npz"
+    sample = Sample("a.png", ("x",), FilePicture(Path("a.png")))
+    write_canvases(path, [Measured([sample], np.array([[16, 32, 1]]), [])] * 2, MADE_FROM)
+    whole = path.read_bytes()
+    packed = whole.index(b"made_from.npy") + 60
+    one_array = io.BytesIO()
+    np.save(one_array, np.zeros(3))
+    for damaged in (b"", whole[:99], whole[:packed] + bytes(40) + whole[packed + 40 :], one_array.getvalue()):
+        path.write_bytes(damaged)
+        assert read_canvases(path, MADE_FROM) == ({}, {})
 
 
 @pytest.mark.parametrize("name", ["seed", "max_tokens", "synthetic", "strips", "written", "rewritten", *MADE_OF_OTHERS])
