@@ -158,14 +158,7 @@ class _Reader:
                 self.bad.append(f"{origin}: {error}")
 
     def result(self, on_bad_sample: OnBadSample) -> Dataset:
-        if self.bad and on_bad_sample == "error":
-            more = f"\n({len(self.bad) - 1} more bad lines follow)" if len(self.bad) > 1 else ""
-            raise DataError(
-                f"{self.folder}: {self.bad[0]}. Mend it, or set on_bad_sample=skip to leave out bad lines{more}"
-            )
-        if not self.samples:
-            first = f"; the first of {len(self.bad)} bad lines: {self.bad[0]}" if self.bad else ""
-            raise DataError(f"{self.folder}: the data set is empty, no usable sample in it{first}")
+        check_usable(self.folder, self.samples, self.bad, on_bad_sample)
         return Dataset(self.samples, self._own_vocabulary() if self.vocabulary is None else self.vocabulary, self.bad)
 
     def _own_vocabulary(self) -> Vocabulary | None:
@@ -214,11 +207,25 @@ class _Reader:
             raise _BadSampleError(f"picture {name!r} must be a path inside the folder of the label file")
         for place in PICTURE_FOLDERS:
             path = folder / place / name
-            if path.is_file():
+            if os.path.isfile(path):  # noqa: PTH113 (Path.is_file raises if the name is too long to be one)
                 _check_header(path, name)
                 return self._relative(folder / name), FilePicture(path)
         tried = ", ".join(f"{place}/" if place else "./" for place in PICTURE_FOLDERS)
         raise _BadSampleError(f"picture {name!r} is missing; looked in {tried} beside the label file")
+
+
+def check_usable(folder: Path, samples: Sequence[Sample], bad: Sequence[str], on_bad_sample: OnBadSample) -> None:
+    """Check that a folder has samples, and none that is bad unless such are to be left out.
+
+    Raises:
+        DataError: it hasn't; `bad` says what is wrong, each with file and line.
+    """
+    if bad and on_bad_sample == "error":
+        more = f"\n({len(bad) - 1} more bad lines follow)" if len(bad) > 1 else ""
+        raise DataError(f"{folder}: {bad[0]}. Mend it, or set on_bad_sample=skip to leave out bad lines{more}")
+    if not samples:
+        first = f"; the first of {len(bad)} bad lines: {bad[0]}" if bad else ""
+        raise DataError(f"{folder}: the data set is empty, no usable sample in it{first}")
 
 
 def _check_header(path: Path, name: str) -> None:

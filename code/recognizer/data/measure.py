@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -23,23 +24,32 @@ Progress = Callable[[int, int], None]  # (samples done, samples in all)
 
 @dataclass
 class PictureCache:
-    """Decoded picture files by sample name, up to a budget of bytes. Forked workers share it without copying."""
+    """Decoded picture files, up to a budget of bytes. Forked workers share it without copying.
+
+    They are kept by file: names are those of one channel, and another may have the same for other pictures.
+    """
 
     budget: int
     used: int = 0
-    pictures: dict[str, np.ndarray] = field(default_factory=dict)
+    pictures: dict[Path, np.ndarray] = field(default_factory=dict)
 
     def offer(self, sample: Sample, rgb: np.ndarray) -> None:
-        """Keep a picture if it came from a file and fits."""
-        if isinstance(sample.picture, FilePicture) and self.used + rgb.nbytes <= self.budget:
+        """Keep a picture if it came from a file, isn't here yet, and fits."""
+        file = _file_of(sample)
+        if file and file not in self.pictures and self.used + rgb.nbytes <= self.budget:
             rgb.flags.writeable = False  # augmentation must not change it for the epochs to come
-            self.pictures[sample.name] = rgb
+            self.pictures[file] = rgb
             self.used += rgb.nbytes
 
     def load(self, sample: Sample, rng: np.random.Generator | None) -> np.ndarray:
         """Return the sample's picture, decoded now or before; it must not be written to."""
-        cached = self.pictures.get(sample.name)
+        file = _file_of(sample)
+        cached = self.pictures.get(file) if file else None
         return sample.load(rng) if cached is None else cached
+
+
+def _file_of(sample: Sample) -> Path | None:
+    return sample.picture.path if isinstance(sample.picture, FilePicture) else None
 
 
 @dataclass(frozen=True)
@@ -65,8 +75,10 @@ def measure(
 ) -> Measured:
     """Decode and preprocess every picture once, without augmentation, but those that a shard's index has sizes of.
 
+    Nothing may be left with on_bad_sample "skip": these may be one rank's share, or what a run before left out.
+
     Raises:
-        DataError: a picture can't be decoded (unless on_bad_sample is "skip"), or none can.
+        DataError: a picture can't be decoded (unless on_bad_sample is "skip").
     """
     kept: list[Sample] = []
     sizes: list[tuple[int, int, int]] = []
@@ -96,7 +108,4 @@ def measure(
                 sizes.append(size)
             if progress is not None:
                 progress(done, len(samples))
-    if not kept:
-        first = f"; the first: {skipped[0]}" if skipped else ""
-        raise DataError(f"none of the {len(samples)} pictures can be read{first}")
-    return Measured(kept, np.array(sizes, dtype=np.int64), skipped)
+    return Measured(kept, np.array(sizes, dtype=np.int64).reshape(-1, 3), skipped)

@@ -7,7 +7,7 @@ throughout. What `handwriting` lays out by rule is as varied, but nobody's layou
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,14 +51,18 @@ class RewrittenFormula:
 
 
 def rewritten_samples(samples: Sequence[Sample], bank: StrokeBank, seed: int, most: int) -> list[Sample]:
-    """`most` formulas made of the samples whose strokes' symbols are known, each as often as the others."""
+    """`most` formulas made of the samples whose strokes' symbols are known, each as often as the others.
+
+    Symbols are renamed to what some label says: the bank has others too, which no vocabulary of these samples has.
+    """
+    names = {token for sample in samples for token in sample.tokens if token in bank.glyphs}
     known = [sample for sample in samples if isinstance(sample.picture, InkPicture) and _places(sample.picture)]
     rewritten: list[Sample] = []
     for number in range(most if known else 0):
         sample = known[number % len(known)]
         picture = sample.picture
         assert isinstance(picture, InkPicture)
-        renamed = _renamed(bank, sample.tokens, picture, np.random.default_rng((seed, number)))
+        renamed = _renamed(bank, names, sample.tokens, picture, np.random.default_rng((seed, number)))
         places = tuple(Place(was, renamed.get(was, was), strokes) for was, strokes in _places(picture))
         formula = RewrittenFormula(bank, picture.strokes, places, seed * 1_000_003 + number)
         name = f"rewritten/{number}"
@@ -116,15 +120,16 @@ def _places(picture: InkPicture) -> list[tuple[str, tuple[int, ...]]]:
 
 
 def _renamed(
-    bank: StrokeBank, tokens: Sequence[str], picture: InkPicture, rng: np.random.Generator
+    bank: StrokeBank, names: Set[str], tokens: Sequence[str], picture: InkPicture, rng: np.random.Generator
 ) -> Mapping[str, str]:
-    """What the formula's symbols are renamed to: what is written as often as the label says it, and has its like."""
+    """What the formula's symbols are renamed to: what is written as often as the label says it, and has its like
+    among the `names`."""
     if rng.random() < AS_SAID:
         return {}
     written = [token for token, _ in _places(picture)]
     renamed: dict[str, str] = {}
     for token in sorted(set(written)):
-        others = [other for other in _class_of(token) if other in bank.glyphs and _fits(bank, token, other)]
+        others = [other for other in _class_of(token) if other in names and _fits(bank, token, other)]
         if others and written.count(token) == tokens.count(token) and rng.random() < RENAMED:
             renamed[token] = others[int(rng.integers(len(others)))]
     return renamed

@@ -67,3 +67,17 @@ def read(folder: Path, name: str, recognizer: str | None = None) -> dict[str, An
             f"{path} is of recognizer {trained!r}, this job trains {recognizer!r}: choose another checkpoint folder"
         )
     return state
+
+
+def check_identity(path: Path, state: dict[str, Any], identity: dict[str, Any]) -> None:
+    """Checks that the state of a checkpoint was made with what the run has that would go on from it.
+
+    Raises:
+        CheckpointError: it was made with something else; the message names it.
+    """
+    for name, value in identity.items():
+        if state["identity"].get(name) != value:
+            raise CheckpointError(
+                f"{path} was made with another {name}: "
+                "use the same data and sizes to resume, or an empty checkpoint folder to start afresh"
+            )

@@ -13,10 +13,10 @@ import numpy as np
 import inference
 from recognizer.config import Hyperparameters
 from recognizer.data.batching import BatchLimits, plan_epoch, plan_in_order, plan_stream, short_first
-from recognizer.data.canvases import Canvases
+from recognizer.data.canvases import SIDES, Canvases
 from recognizer.data.compose import KINDS, composed_samples
 from recognizer.data.dataset import FormulaDataset
-from recognizer.data.formats import Dataset, read_dataset
+from recognizer.data.formats import Dataset, check_usable, read_dataset
 from recognizer.data.ink import Strokes
 from recognizer.data.loader import BatchLoader
 from recognizer.data.measure import Measured, PictureCache, measure
@@ -25,7 +25,7 @@ from recognizer.data.split import Split, shared_groups, split_by_group
 from recognizer.data.stream import ShardStream, shards_in_pipe
 from recognizer.data.turned import turned_samples
 from recognizer.data.workers import WorkerPlan, plan_workers
-from recognizer.latex import SPECIALS, Vocabulary, normalize, tokenize
+from recognizer.latex import SPECIALS, UnknownTokenError, Vocabulary, normalize, tokenize
 from recognizer.synth.augment import augment
 from recognizer.synth.dataset import write_dataset
 from recognizer.synth.glyphs import GlyphBank, make_bank
@@ -37,6 +37,7 @@ from recognizer.training.distributed import Ranks
 
 EMBEDDED_PICTURES = 6000  # when the job has no data of its own
 CACHE_BYTES = 1 << 30
+TRAIN, VALIDATION = SIDES
 MADE_OF_OTHERS = (*KINDS, "turned")  # hyperparameters: how many pictures to make of those of the data
 LONGEST_STRIP = 8  # symbols
 VALIDATION_BATCH = BatchLimits(max_samples=32, max_pixels=600_000)
@@ -76,9 +77,9 @@ def prepare(
     if index_channel:
         _check_pipe(settings, index_channel, validation_channel, spec, ranks)
     sets = _read(settings, train_channel, index_channel, ranks)
-    samples = _short_enough([sample for each in sets for sample in each.samples], settings)
+    samples = _short_enough(settings, TRAIN, [sample for each in sets for sample in each.samples])
     if validation_channel:
-        held_out = _short_enough(read_dataset(validation_channel, settings.on_bad_sample).samples, settings)
+        held_out = _read_held_out(settings, validation_channel)
         split = Split(tuple(s.name for s in samples), tuple(s.name for s in held_out), settings.seed)
         if ranks.is_main:
             _tell_shared(samples, held_out)
@@ -91,14 +92,16 @@ def prepare(
     composed = _composed(settings, formulas, cache)
     turned = turned_samples(formulas, _count(settings.turned, formulas), settings.seed, cache)
     vocabulary = _vocabulary(sets, [*samples, *held_out], composed)
+    if validation_channel:
+        held_out = _sayable(settings, validation_channel, held_out, vocabulary)
     held_out = _at_most(held_out, settings.max_validation, settings.seed)
     bank = _bank(settings, vocabulary, samples) if settings.strips or settings.symbol_steps else None
     strips = _strips(settings, vocabulary, bank) if bank else []
     samples = [*samples, *written, *strips, *composed, *turned]
     known = ranks.gather(known if ranks.is_main else None)[0]
     trained, validated = (
-        _measure(settings, part, spec, cache, ranks, side)
-        for part, side in zip((samples, held_out), known, strict=True)
+        _measure(settings, side, part, spec, cache, ranks, canvases)
+        for side, part, canvases in zip(SIDES, (samples, held_out), known, strict=True)
     )
     _report(trained, validated, vocabulary)
     stream = _stream(settings, trained, train_channel, index_channel)
@@ -190,8 +193,36 @@ def _read(settings: Hyperparameters, channel: Path | None, index: Path | None, r
     if not sets:
         raise DataError("the job has no data: give a train channel, or set synthetic above 0")
     for each in sets:
-        _tell_skipped(each.skipped)
+        _tell_skipped(TRAIN, each.skipped)
     return sets
+
+
+def _read_held_out(settings: Hyperparameters, channel: Path) -> list[Sample]:
+    """The samples of the validation channel."""
+    dataset = read_dataset(channel, settings.on_bad_sample)
+    _tell_skipped(VALIDATION, dataset.skipped)
+    return _short_enough(settings, VALIDATION, dataset.samples)
+
+
+def _sayable(
+    settings: Hyperparameters, channel: Path, held_out: Sequence[Sample], vocabulary: Vocabulary
+) -> list[Sample]:
+    """The validation channel's samples that the vocabulary has the tokens of: a tokens.txt of `train` may lack some.
+
+    Raises:
+        DataError: it lacks some (unless on_bad_sample is "skip"), or some of every label.
+    """
+    kept, bad = [], []
+    for sample in held_out:
+        try:
+            vocabulary.encode(sample.tokens)
+        except UnknownTokenError as error:
+            bad.append(f"{sample.origin}: {error}; correct the label, or add it to tokens.txt of the train channel")
+        else:
+            kept.append(sample)
+    check_usable(channel, kept, bad, settings.on_bad_sample)
+    _tell_skipped(VALIDATION, bad)
+    return kept
 
 
 def _bank(settings: Hyperparameters, vocabulary: Vocabulary, samples: Sequence[Sample]) -> GlyphBank | None:
@@ -260,9 +291,9 @@ def _strips(settings: Hyperparameters, vocabulary: Vocabulary, bank: GlyphBank) 
     return samples
 
 
-def _tell_skipped(skipped: Sequence[str]) -> None:
+def _tell_skipped(side: str, skipped: Sequence[str]) -> None:
     if skipped:
-        print(f"skipped {len(skipped)} bad samples:\n  " + "\n  ".join(skipped), flush=True)
+        print(f"{side}: skipped {len(skipped)} bad samples:\n  " + "\n  ".join(skipped), flush=True)
 
 
 def _tell_shared(samples: Sequence[Sample], held_out: Sequence[Sample]) -> None:
@@ -279,10 +310,14 @@ def _tell_shared(samples: Sequence[Sample], held_out: Sequence[Sample]) -> None:
     )
 
 
-def _short_enough(samples: Sequence[Sample], settings: Hyperparameters) -> list[Sample]:
+def _short_enough(settings: Hyperparameters, side: str, samples: Sequence[Sample]) -> list[Sample]:
     kept = [sample for sample in samples if len(sample.tokens) < settings.max_tokens]  # and the end token
+    if not kept:
+        raise DataError(
+            f"{side}: all {len(samples)} labels have max_tokens={settings.max_tokens} tokens or more; raise it"
+        )
     if len(kept) < len(samples):
-        print(f"left out {len(samples) - len(kept)} labels of {settings.max_tokens} tokens or more", flush=True)
+        print(f"{side}: left out {len(samples) - len(kept)} labels of {settings.max_tokens} tokens or more", flush=True)
     return kept
 
 
@@ -308,13 +343,18 @@ def _at_most(samples: list[Sample], count: int, seed: int) -> list[Sample]:
 
 def _measure(
     settings: Hyperparameters,
+    side: str,
     samples: Sequence[Sample],
     spec: inference.PreprocessSpec,
     cache: PictureCache,
     ranks: Ranks,
     known: Canvases,
 ) -> Measured:
-    """Every rank measures its share of the pictures that aren't known, and all learn the result."""
+    """Every rank measures its share of the pictures that aren't known, and all learn the result.
+
+    Raises:
+        DataError: a picture can't be read (unless on_bad_sample is "skip"), or none can.
+    """
     began = told = time.monotonic()
 
     def progress(done: int, total: int) -> None:
@@ -330,14 +370,15 @@ def _measure(
     unknown = [sample for sample in samples if sample.name not in known]
     share = unknown[ranks.rank :: ranks.world_size]
     workers = max(1, inference.default_threads() // ranks.world_size)
-    nothing = Measured([], np.empty((0, 3), np.int64), [])  # fewer samples than ranks
-    own = measure(share, spec, settings.on_bad_sample, cache, workers, progress) if share else nothing
+    own = measure(share, spec, settings.on_bad_sample, cache, workers, progress)
     sizes = {each.name: np.array([*known[each.name], len(each.tokens)]) for each in samples if each.name in known}
     skipped: list[str] = []
     for names, rows, messages in ranks.gather(([sample.name for sample in own.samples], own.sizes, own.skipped)):
         sizes.update(zip(names, rows, strict=True))
         skipped += messages
-    _tell_skipped(skipped)
+    if not sizes:
+        raise DataError(f"{side}: none of the {len(samples)} pictures can be read; the first: {skipped[0]}")
+    _tell_skipped(side, skipped)
     kept = [sample for sample in samples if sample.name in sizes]
     return Measured(kept, np.array([sizes[sample.name] for sample in kept]), skipped)
 

@@ -36,7 +36,7 @@ from recognizer.training.symbols import CLIP_NORM, SymbolLessons
 from recognizer.training.warmstart import Start, follow, read_start, start_path, take_over, token_axes
 
 SPLIT, CANVASES = "split.json", "canvases.npz"
-KINDS_DRAWN = ("synthetic", "strips", "written", *MADE_OF_OTHERS)
+KINDS_DRAWN = ("synthetic", "strips", "written", "rewritten", *MADE_OF_OTHERS)
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,16 @@ class _Job:
         settings = self.settings
         return build(settings.recognizer, len(self.data.vocabulary), settings.max_tokens, settings.sizes)
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint must share with the job that resumes from it, beside the recognizer."""
+        return {
+            "sizes": self.settings.sizes,
+            "vocabulary": self.data.vocabulary.to_dict(),
+            "preprocess": self.spec.to_dict(),
+            "max_tokens": self.settings.max_tokens,
+        }
+
 
 def run(settings: Hyperparameters, folders: Folders, stop: StopSignal) -> None:
     """Trains, or goes on training, and exports what validated best."""
@@ -127,7 +137,7 @@ def run(settings: Hyperparameters, folders: Folders, stop: StopSignal) -> None:
 
 def _samples_depend_on(settings: Hyperparameters, spec: inference.PreprocessSpec) -> dict[str, Any]:
     """What the pictures of a job depend on, beside its data: those of some samples are drawn."""
-    return {**spec.to_dict(), **settings.model_dump(include={"seed", *KINDS_DRAWN})}
+    return {**spec.to_dict(), **settings.model_dump(include={"seed", "max_tokens", *KINDS_DRAWN})}
 
 
 def _start(settings: Hyperparameters, folders: Folders) -> tuple[Hyperparameters, Start | None]:
@@ -169,7 +179,7 @@ def _learn_symbols(job: _Job, model: FormulaRecognizer, stop: StopSignal) -> boo
     if ranks.is_main and data.bank and settings.symbol_steps and not _begun(folders):
         precision = Precision(settings.precision, ranks.device, CLIP_NORM)
         lessons = SymbolLessons(
-            model, settings.recognizer, data.vocabulary, data.bank, job.spec, settings.seed, precision
+            model, settings.recognizer, data.vocabulary, data.bank, job.spec, settings.seed, precision, job.identity
         )
         finished = lessons.run(settings.symbol_steps, folders.checkpoints, stop, settings.checkpoint_minutes)
     return ranks.sum(float(not finished))[0] == 0
@@ -177,12 +187,6 @@ def _learn_symbols(job: _Job, model: FormulaRecognizer, stop: StopSignal) -> boo
 
 def _trainer(job: _Job, model: FormulaRecognizer, teacher: Teacher | None) -> Trainer:
     settings, data, ranks = job.settings, job.data, job.ranks
-    identity: dict[str, Any] = {
-        "sizes": settings.sizes,
-        "vocabulary": data.vocabulary.to_dict(),
-        "preprocess": job.spec.to_dict(),
-        "max_tokens": settings.max_tokens,
-    }
     trainer = Trainer(
         settings,
         model,
@@ -191,7 +195,7 @@ def _trainer(job: _Job, model: FormulaRecognizer, teacher: Teacher | None) -> Tr
         data.validation,
         job.folders.checkpoints,
         ranks,
-        identity,
+        job.identity,
         _events(settings, job.folders),
         teacher,
     )

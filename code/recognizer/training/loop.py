@@ -89,11 +89,16 @@ class Trainer:
             if not self._train_epoch(stop):
                 self.save()
                 return False
-            self._validate()
-            self.progress.epoch, self.progress.position = self.progress.epoch + 1, 0
-            self.save()
-            self.ranks.wait()
+            self._end_epoch()
+        if self.progress.position:  # resumed without time left: nobody knows yet what it had learned since
+            self._end_epoch()
         return True
+
+    def _end_epoch(self) -> None:
+        self._validate()
+        self.progress.epoch, self.progress.position = self.progress.epoch + 1, 0
+        self.save()
+        self.ranks.wait()
 
     def _train_epoch(self, stop: StopSignal) -> bool:
         """Trains on what is left of the epoch; False if it was stopped."""
@@ -266,12 +271,7 @@ class Trainer:
         state = checkpoint.read(self.checkpoints, checkpoint.LAST, self.settings.recognizer)
         if state is None:
             return False
-        for name, value in self.identity.items():
-            if state["identity"].get(name) != value:
-                raise checkpoint.CheckpointError(
-                    f"{self.checkpoints / checkpoint.LAST} was made with another {name}: "
-                    "use the same data and sizes to resume, or an empty checkpoint folder to start afresh"
-                )
+        checkpoint.check_identity(self.checkpoints / checkpoint.LAST, state, self.identity)
         self.model.load_state_dict(state["model"])
         self.average.model.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -49,9 +49,12 @@ class SymbolLessons:
         spec: inference.PreprocessSpec,
         seed: int,
         precision: Precision,
+        identity: dict[str, Any],
     ) -> None:
+        """`identity` is what a checkpoint must share with the run that resumes from it, beside the recognizer."""
         self.model, self.recognizer, self.vocabulary, self.bank = model, recognizer, vocabulary, bank
         self.spec, self.seed, self.precision, self.device = spec, seed, precision, precision.device
+        self.identity = identity
         self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.head = nn.LazyLinear(len(vocabulary)).to(self.device)
         with torch.no_grad():
@@ -61,7 +64,11 @@ class SymbolLessons:
         self.step = 0
 
     def run(self, steps: int, checkpoints: Path, stop: StopSignal, checkpoint_minutes: float) -> bool:
-        """Trains up to `steps` and returns True; when asked to stop, saves and returns False. Saves now and then."""
+        """Trains up to `steps` and returns True; when asked to stop, saves and returns False. Saves now and then.
+
+        Raises:
+            checkpoint.CheckpointError: there is a checkpoint of other sizes, another vocabulary or other pictures.
+        """
         self._resume(checkpoints)
         began, first = time.monotonic(), self.step
         told = saved = began
@@ -147,7 +154,7 @@ class SymbolLessons:
     def _state(self) -> dict[str, Any]:
         return {
             "recognizer": self.recognizer,
-            "vocabulary": self.vocabulary.to_dict(),
+            "identity": self.identity,
             "model": self.model.state_dict(),
             "head": self.head.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -157,11 +164,12 @@ class SymbolLessons:
 
     def _resume(self, checkpoints: Path) -> None:
         state = checkpoint.read(checkpoints, CHECKPOINT, self.recognizer)
-        if state is None or state["vocabulary"] != self.vocabulary.to_dict():
+        if state is None or "identity" not in state:  # of an earlier version: nobody knows whether it fits
             return
+        checkpoint.check_identity(checkpoints / CHECKPOINT, state, self.identity)
         self.model.load_state_dict(state["model"])
         self.head.load_state_dict(state["head"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.precision.scaler.load_state_dict(state.get("scaler", {}))  # earlier versions had none
+        self.precision.scaler.load_state_dict(state["scaler"])
         self.step = state["step"]
         print(f"resumed the symbols at step {self.step}", flush=True)

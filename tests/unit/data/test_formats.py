@@ -129,6 +129,7 @@ BAD_LINES = {
     "../gt.txt\ta": "must be a path inside",
     "/etc/hostname\ta": "must be a path inside",
     "spare.jpg\t": "the label is empty",
+    "a + " * 99 + "a\tspare.jpg": "is missing",  # columns swapped: a name longer than any file's
 }
 
 

@@ -2,9 +2,12 @@
 
 import multiprocessing
 import os
+import shutil
 import time
 from functools import partial
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -182,6 +185,27 @@ def test_measure_gives_canvas_sizes_and_fills_the_cache(competition):
         assert np.array_equal(cache.load(sample, None), sample.load())
 
 
+def test_the_cache_knows_pictures_of_one_name_in_two_channels_apart(competition, tmp_path):
+    """Training saw the validation pictures, with labels of its own."""
+    copied = Path(shutil.copytree(competition, tmp_path / "validation"))
+    for path in (copied / "train_images").iterdir():
+        cv2.imwrite(str(path), np.full((30, 90, 3), 255, np.uint8))
+    cache = PictureCache(budget=10**9)
+    sides = [read_dataset(channel).samples for channel in (competition, copied)]
+    for side in sides:
+        measure(side, SPEC, cache=cache)
+    for sample in (*sides[0], *sides[1]):
+        assert np.array_equal(cache.load(sample, None), sample.load())
+
+
+def test_a_picture_that_both_channels_have_takes_room_in_the_cache_once(competition):
+    cache = PictureCache(budget=10**9)
+    samples = read_dataset(competition).samples
+    for _ in range(2):
+        measure(samples, SPEC, cache=cache)
+    assert cache.used == sum(sample.load().nbytes for sample in samples)
+
+
 def test_measure_finds_a_damaged_picture(competition):
     path = competition / "train_images" / "train_00003.jpg"
     path.write_bytes(path.read_bytes()[:-300])
@@ -191,6 +215,8 @@ def test_measure_finds_a_damaged_picture(competition):
     measured = measure(samples, SPEC, on_bad_sample="skip")
     assert len(measured.samples) == len(measured.sizes) == 11
     assert len(measured.skipped) == 1 and "gt.txt:4" in measured.skipped[0]
+    nothing = measure(samples[3:4], SPEC, on_bad_sample="skip")  # as it may be one rank's share
+    assert not nothing.samples and nothing.sizes.shape == (0, 3) and nothing.skipped == measured.skipped
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -57,6 +57,8 @@ SAMPLE = Sample(
     "f1", ("x", "^", "{", "2", "}", "-", "x"), INK, source="handwritten", group="writer:c/ann", origin="c:1"
 )
 
+PRINTED = Sample("p1", ("a", "n", "z", "1", "b"), InkPicture(INK.strokes), source="printed")  # says more letters
+
 
 @SEEDS
 def test_a_symbol_by_another_hand_takes_the_place_of_its_like(bank: StrokeBank, seed: int) -> None:
@@ -99,7 +101,7 @@ def test_most_symbols_are_somebody_elses_and_each_time_others(bank: StrokeBank) 
 
 
 def test_letters_are_renamed_throughout_by_letters_of_their_shape(bank: StrokeBank) -> None:
-    samples = rewritten_samples([SAMPLE], bank, seed=5, most=200)
+    samples = rewritten_samples([SAMPLE, PRINTED], bank, seed=5, most=200)
     assert len(samples) == 200
     seen: Counter[tuple[str, str, str]] = Counter()
     for sample in samples:
@@ -115,8 +117,14 @@ def test_letters_are_renamed_throughout_by_letters_of_their_shape(bank: StrokeBa
     assert seen["x", "2", "-"] > 80, "a part says what was written"
 
 
+def test_nothing_is_renamed_to_what_no_label_says(bank: StrokeBank) -> None:
+    """A bank has symbols that nobody's label says, such as those made of others; the vocabulary has none of them."""
+    for sample in rewritten_samples([SAMPLE], bank, seed=5, most=50):
+        assert sample.tokens == SAMPLE.tokens
+
+
 def test_a_renamed_letter_is_in_the_picture(bank: StrokeBank) -> None:
-    for sample in rewritten_samples([SAMPLE], bank, seed=1, most=40):
+    for sample in rewritten_samples([SAMPLE, PRINTED], bank, seed=1, most=40):
         picture = sample.picture
         assert isinstance(picture, RewrittenFormula)
         strokes = rewrite(bank, picture.strokes, picture.places, np.random.default_rng(0))
@@ -145,12 +153,12 @@ def test_samples_keep_what_they_are_made_of(bank: StrokeBank) -> None:
 
 
 def test_labels_are_in_normal_form(bank: StrokeBank) -> None:
-    for sample in rewritten_samples([SAMPLE], bank, seed=9, most=50):
+    for sample in rewritten_samples([SAMPLE, PRINTED], bank, seed=9, most=50):
         assert tuple(tokenize(normalize(" ".join(sample.tokens)))) == sample.tokens
 
 
 def test_a_picture_is_the_same_each_time_and_with_a_generator_another(bank: StrokeBank) -> None:
-    [sample] = rewritten_samples([SAMPLE], bank, seed=4, most=1)
+    [sample] = rewritten_samples([SAMPLE, PRINTED], bank, seed=4, most=1)
     picture = pickle.loads(pickle.dumps(sample.picture))
     assert np.array_equal(sample.load(), picture.load())
     first, second, again = (sample.load(np.random.default_rng(seed)) for seed in (1, 2, 1))

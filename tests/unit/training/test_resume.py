@@ -183,3 +183,21 @@ def test_a_run_ends_at_its_time_with_the_schedule_done(folder: Path, tmp_path: P
     assert made.run(StopSignal())
     assert made.share_done() == 1
     assert made.history, "the last, partial epoch is validated too"
+
+
+@pytest.mark.parametrize("steps", [2, 7])
+def test_a_run_that_is_resumed_without_time_left_validates_what_it_has_learned(
+    folder: Path, tmp_path: Path, steps: int
+) -> None:
+    """Within the first epoch there was nothing to export yet, later only what an epoch before had learned."""
+    stopped = trainer(settings(), folder, tmp_path)
+    assert not stopped.run(StopAfter(steps))
+    late = settings(max_minutes=1e-6)
+    resumed = trainer(late, folder, tmp_path)
+    assert resumed.run(StopSignal())
+    assert torch.equal(weights(resumed), weights(stopped)), "not a step more"
+    assert [row["step"] for row in resumed.history] == [*(row["step"] for row in stopped.history), steps]
+    assert checkpoint.read(tmp_path, checkpoint.BEST)
+    again = trainer(late, folder, tmp_path)
+    assert again.run(StopSignal())
+    assert again.history == resumed.history, "once is enough"

@@ -13,6 +13,7 @@ from recognizer.latex import Vocabulary
 from recognizer.models import build
 from recognizer.models.fast import FastRecognizer
 from recognizer.synth.glyphs import GlyphBank, make_bank
+from recognizer.training.checkpoint import CheckpointError
 from recognizer.training.precision import MAX_SKIPPED, NotFiniteError, Precision
 from recognizer.training.stop import StopSignal
 from recognizer.training.symbols import CHECKPOINT, CLIP_NORM, SymbolLessons
@@ -29,10 +30,12 @@ def bank() -> GlyphBank:
     return make_bank(VOCABULARY.tokens, [], seed=0)
 
 
-def lessons(bank: GlyphBank) -> SymbolLessons:
+def lessons(bank: GlyphBank, width: int = SMALL["fast"]["width"]) -> SymbolLessons:
     torch.manual_seed(0)
-    model = build("fast", len(VOCABULARY), 20, SMALL["fast"])
-    return SymbolLessons(model, "fast", VOCABULARY, bank, SPEC, 0, Precision("fp32", torch.device("cpu"), CLIP_NORM))
+    sizes = {**SMALL["fast"], "width": width}
+    model = build("fast", len(VOCABULARY), 20, sizes)
+    precision = Precision("fp32", torch.device("cpu"), CLIP_NORM)
+    return SymbolLessons(model, "fast", VOCABULARY, bank, SPEC, 0, precision, {"sizes": sizes})
 
 
 def weights(made: SymbolLessons) -> torch.Tensor:
@@ -82,6 +85,14 @@ def test_a_stopped_lesson_goes_on_as_if_nothing_had_happened(bank: GlyphBank, tm
     resumed = lessons(bank)
     assert resumed.run(6, tmp_path, StopSignal(), MINUTES)
     assert torch.equal(weights(whole), weights(resumed))
+
+
+def test_a_stopped_lesson_of_other_sizes_is_refused(bank: GlyphBank, tmp_path: Path) -> None:
+    """As a run that has begun with formulas refuses it."""
+    assert not lessons(bank).run(6, tmp_path, StopAfter(2), MINUTES)
+    wider = lessons(bank, 2 * SMALL["fast"]["width"])
+    with pytest.raises(CheckpointError, match=r"symbols\.pt was made with another sizes: use the same data and sizes"):
+        wider.run(6, tmp_path, StopSignal(), MINUTES)
 
 
 class KilledAfter(StopAfter):
