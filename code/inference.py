@@ -226,12 +226,14 @@ def extract_ink(gray: np.ndarray) -> np.ndarray:
     """(H, W) uint8 -> (H, W) float32 in 0..1: how much darker than the paper around it each pixel is.
 
     The paper is a morphological closing of a reduced copy: it follows shadows and highlighters, and skips
-    strokes. Light writing on a dark ground shows as a positive skew of the detail, and is turned.
+    strokes. Light writing shows as a positive skew of the detail, and is turned; on a light ground only if the skew is
+    as clear as strokes make it, which glare and paper that ends within the picture don't reach.
     """
     reduction = min(1.0, 96 / min(gray.shape))
     small = resize(gray, reduction, cv2.INTER_AREA)
     detail = small.astype(np.float32) - cv2.blur(small, (25, 25))
-    if float(np.median(small)) < 128 and float((detail**3).mean()) > 0:
+    skew = float((detail**3).mean()) / max(float((detail**2).mean()), 1e-6) ** 1.5
+    if skew > (0 if float(np.median(small)) < 128 else 1):
         gray, small = 255 - gray, 255 - small
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (15, 15))
     paper = cv2.blur(cv2.morphologyEx(small, cv2.MORPH_CLOSE, kernel), (9, 9))

@@ -283,8 +283,22 @@ def test_characters_arrive_at_one_size_whatever_the_resolution(scale: int) -> No
 
 @pytest.mark.parametrize(
     ("ink", "paper"),
-    [((250, 250, 250), (10, 10, 10)), ((200, 230, 255), (40, 60, 50)), ((30, 40, 160), (255, 245, 150))],
-    ids=["white on black", "chalk on a board", "blue pen on a highlighter"],
+    [
+        ((250, 250, 250), (10, 10, 10)),
+        ((200, 230, 255), (40, 60, 50)),
+        ((30, 40, 160), (255, 245, 150)),
+        ((255, 255, 255), (255, 165, 0)),
+        ((255, 255, 255), (144, 238, 144)),
+        ((230, 230, 230), (150, 150, 150)),
+    ],
+    ids=[
+        "white on black",
+        "chalk on a board",
+        "blue pen on a highlighter",
+        "white on orange",
+        "white on light green",
+        "chalk on a lit board",
+    ],
 )
 def test_colours_and_polarity_do_not_matter(ink: tuple[int, ...], paper: tuple[int, ...]) -> None:
     assert likeness(ink_of(formula()), ink_of(formula(ink=ink, paper=paper))) > 0.97
