@@ -99,6 +99,14 @@ def test_ink_on_transparent_ground_is_laid_on_white() -> None:
     assert (seen[0, 0] == 255).all() and (seen[20, 30] == 0).all()
 
 
+def test_light_ink_on_transparent_ground_is_laid_on_black() -> None:
+    rgba = np.full((40, 60, 4), 255, dtype=np.uint8)  # white everywhere, and transparent
+    rgba[..., 3] = 0
+    rgba[10:30, 20:40, 3] = 255
+    seen = inference.read_image(encoded(Image.fromarray(rgba)))
+    assert (seen[0, 0] == 0).all() and (seen[20, 30] == 255).all()
+
+
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 def test_a_phone_picture_is_turned_upright(orientation: int) -> None:
     upright = Image.fromarray(formula())
@@ -266,6 +274,21 @@ def test_a_flat_sign_alone_is_about_as_large_as_in_a_formula(latex: str, x_heigh
     em = sizes[1][0] / 1.1  # the letters' height and the margin
     top, bottom, width = glyph_box(latex)
     assert 0.5 < (max(sizes[0]) - 2 * 0.3 * SPEC.glyph_height) / (em * max(bottom - top, width)) < 2
+
+
+@pytest.mark.parametrize("latex", ["\\bullet", "\\blacksquare"])
+@pytest.mark.parametrize("margin", [1, 3])
+def test_a_sign_that_fills_its_picture_is_ink_and_what_is_around_it_paper(latex: str, margin: int) -> None:
+    whole = render(latex, Style(x_height=20.0))
+    around = [(margin, margin), (margin, margin), (0, 0)]
+    close = np.pad(cropped(whole), around, constant_values=255)
+    assert likeness(ink_of(whole), ink_of(close)) > 0.97
+
+
+def test_a_dark_ground_in_a_light_frame_is_no_sign() -> None:
+    dark = 255 - formula()
+    framed = cv2.copyMakeBorder(dark, 3, 3, 3, 3, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+    assert (inference.with_paper(framed)[0, 0] == dark[0, 0]).all()
 
 
 def likeness(one: np.ndarray, other: np.ndarray) -> float:
