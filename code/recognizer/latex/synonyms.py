@@ -164,7 +164,8 @@ OPERATORS = _commands(
 BINARY = frozenset("+-=<>*/|") | _commands(
     """times cdot div pm mp cap cup wedge vee oplus otimes ominus circ leq geq neq equiv sim simeq approx cong
     subset subseteq supset supseteq in ni rightarrow leftarrow Rightarrow Leftrightarrow to le ge ne land lor
-    bullet ast star amalg prec succ ll gg mid setminus longrightarrow mapsto iff implies"""
+    bullet ast star amalg prec succ ll gg mid setminus longrightarrow mapsto iff implies
+    leqslant geqslant preceq succeq subsetneq supsetneq sqsubseteq sqsupseteq sqcup sqcap uplus hookrightarrow"""
 )
 """Between these ``\\dots`` sits in the middle of the line."""
 

@@ -102,6 +102,8 @@ SAME = [
     (r"\left. \frac { a } { b } \right| _ { 0 }", [r"\left.\frac ab\right|_0"]),
     (r"\left( \sum _ { i } x \right)", [r"\left(\sum_i x\right)", r"(\sum_i x)"]),
     (r"a \cdots b", [r"a\cdots b", r"a\dotsb b"]),
+    (r"a \preceq \cdots \preceq b", [r"a\preceq\dots\preceq b"]),
+    (r"a \sqcup \cdots \sqcup b", [r"a\sqcup\dots\sqcup b"]),
     (r"\sqrt [ 3 ] { x }", [r"\sqrt[3]x", r"\sqrt[{3}]{x}"]),
     (r"\sqrt [ { [ 3 ] } ] { x }", [r"\sqrt[{[3]}]{x}"]),
 ]  # fmt: skip
