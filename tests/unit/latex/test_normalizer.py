@@ -81,6 +81,11 @@ SAME = [
         [r"\begin{aligned}a&=b\\c&=d\end{aligned}", r"a=b\\c=d", r"\begin{gather*}a=b\\[2pt]c=d\end{gather*}"],
     ),
     (r"\begin{array} { c | c } a & b \\ \hline c & d \end{array}", [r"\begin{array}{l|r}a&b\\\hline c&d\end{array}"]),
+    (
+        r"\begin{array} { c | c } a & b \end{array}",
+        [rf"\begin{{array}}{{{each}}}a&b\end{{array}}" for each in ["c:c", "c@{|}c", r"l!{\vrule}r", "*{1}{p{2cm}|}c"]],
+    ),
+    (r"\begin{array} { c | c | c | } a & b & c \end{array}", [r"\begin{array}{*{3}{c|}}a&b&c\end{array}"]),
     (r"\begin{matrix} a \\ { } [ b ] \end{matrix}", [r"\begin{matrix}a\\{}[b]\end{matrix}", r"a\\ [b]"]),
     ("\\text { a s \\  w e l l }", [r"\text{as well}", r"\mbox{as  well}", r"\textrm{as~well}"]),
     ("x \\  \\mathrm { i f } \\  y", [r"x\text{ if }y", r"x\mbox{ if $y$}"]),
