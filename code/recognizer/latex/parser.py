@@ -66,7 +66,10 @@ def parse(tokens: list[str]) -> list[Node]:
 _NO_BASE = frozenset([Kind.GAP, Kind.THIN, Kind.CELL, Kind.ROW, Kind.INFIX, Kind.SWITCH])
 _ENDS_ARGUMENT = frozenset(["}", "&", r"\\"])
 _SCRIPTS = frozenset(["^", "_"])
-_LENGTH = re.compile(r"([-+]?\d*[.,]?\d*)(pt|em|ex|mm|cm|in|pc|mu|sp|bp|\\[A-Za-z]+)")
+_NUMBER = r"[-+]?\d*[.,]?\d*"
+_UNIT = r"pt|em|ex|mm|cm|in|pc|mu|sp|bp|\\[A-Za-z]+"
+_LENGTH = re.compile(rf"({_NUMBER})({_UNIT})(?:(?:plus|minus){_NUMBER}(?:fil{{1,3}}|{_UNIT}))*")
+_LONGEST_LENGTH = 40  # tokens
 _GAP_FROM = {"em": 0.5, "ex": 1.2, "mu": 9.0, "pt": 5.0, "mm": 1.8, "cm": 0.18, "in": 0.07, "pc": 0.42}
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-=,.()<>/|:;!*?")
 _SYMBOLS = {
@@ -133,7 +136,8 @@ class _Parser:
             _base(nodes).sub += script
         elif token == "'":
             prime = Node(Kind.ATOM, r"\prime")
-            (_base(nodes).sup if nodes else nodes).append(prime)
+            leads = not nodes or nodes[-1].token == r"\prime"  # as in `f^{''}`
+            (nodes if leads else _base(nodes).sup).append(prime)
         elif token == "{":
             nodes.append(Node(Kind.GROUP, "", self.group()))
         elif token == r"\\":
@@ -253,18 +257,41 @@ class _Parser:
             nodes.append(Node(Kind.GAP if self.is_wide_length(token) else Kind.THIN))
         elif token in table.VANISHING:
             self.skip("*")
+            self.option()
             self.raw_argument()
         elif token in (r"\phantom", r"\hphantom"):
             nodes.append(Node(Kind.PHANTOM, "", self.argument()))
         elif token == r"\genfrac":
             nodes += self.general_fraction()
         elif token in table.UNWRAPPED:
-            self.option()
-            for _ in range(table.UNWRAPPED[token]):
-                self.raw_argument()
+            self.hidden_arguments(token)
             nodes.append(Node(Kind.GROUP, "", self.argument()))
+        elif token == r"\cfrac":
+            self.option()
+            nodes.append(Node(Kind.COMMAND, r"\frac", self.argument(), self.argument()))
+        elif token == r"\buildrel":
+            nodes += self.built_relation()
+        elif name in table.PLAIN_TABLES and self.peek() == "{":
+            nodes.append(Node(Kind.TABLE, table.PLAIN_TABLES[name], self.argument()))
         else:
             nodes.append(self.unknown(token))
+
+    def hidden_arguments(self, token: str) -> None:
+        """Those that vanish before the one that shows; the height of ``\\raise`` has no braces."""
+        if token in table.SHIFTS and self.peek() != "{":
+            self.is_wide_length(token)
+            return
+        self.option()
+        for _ in range(table.UNWRAPPED[token]):
+            self.raw_argument()
+
+    def built_relation(self) -> list[Node]:
+        r"""``\buildrel above \over relation``."""
+        above = self.row(r"\over")
+        if self.peek() != r"\over":
+            return above
+        self.position += 1
+        return [Node(Kind.COMMAND, r"\stackrel", above, self.argument())]
 
     def unknown(self, token: str) -> Node:
         """A command of which nothing is known: the groups behind it may be its arguments, so they stay."""
@@ -301,7 +328,7 @@ class _Parser:
             self.skip("*")
             found = _LENGTH.match("".join(self.raw_argument()))
         else:
-            found = _LENGTH.match("".join(self.tokens[self.position : self.position + 12]))
+            found = _LENGTH.match("".join(self.tokens[self.position : self.position + _LONGEST_LENGTH]))
             unread = len(found.group()) if found else 0
             while unread > 0:
                 unread -= len(self.peek())

@@ -46,10 +46,15 @@ def test_any_transcript_gets_one_spelling(latex: str) -> None:
 
 SAME = [
     (r"x ^ { 2 }", [r"x^2", r"x^{2}", r"{x}^2", r"x^{{2}}", r"{x^2}", r"x\sp2", "x²"]),
+    (r"x", [r"\color[rgb]{1,0,0}x", r"\color[HTML]{FF0000}{x}", r"\textcolor[gray]{0.5}{x}"]),
     (r"x _ { 1 } ^ { 2 }", [r"x_1^2", r"x^2_1", r"x^{2}_{1}", r"x_{}^2{}_1^{}".replace("{}_1^{}", "_1")]),
     (r"f ^ { \prime }", [r"f'", r"f^\prime", r"f^{\prime}", "f′", r"f^{'}"]),
-    (r"f ^ { \prime \prime 2 }", [r"f''^2", r"f^{\prime\prime 2}"]),
-    (r"\frac { a } { b }", [r"\frac ab", r"\dfrac{a}{b}", r"\tfrac a b", r"{a \over b}", r"a\over b"]),
+    (r"f ^ { \prime \prime 2 }", [r"f''^2", r"f^{\prime\prime 2}", r"f^{''2}"]),
+    (r"f ^ { \prime \prime }", [r"f''", r"f^{''}"]),
+    (
+        r"\frac { a } { b }",
+        [r"\frac ab", r"\dfrac{a}{b}", r"\tfrac a b", r"{a \over b}", r"a\over b", r"\cfrac ab", r"\cfrac[l]{a}{b}"],
+    ),
     (r"\binom { n } { k }", [r"{n \choose k}", r"\dbinom nk"]),
     (r"a \leq b", [r"a\le b", r"a \leq b", "a≤b"]),
     (r"a \rightarrow b", [r"a\to b", r"a\rightarrow{}b"]),
@@ -86,6 +91,15 @@ SAME = [
         [rf"\begin{{array}}{{{each}}}a&b\end{{array}}" for each in ["c:c", "c@{|}c", r"l!{\vrule}r", "*{1}{p{2cm}|}c"]],
     ),
     (r"\begin{array} { c | c | c | } a & b & c \end{array}", [r"\begin{array}{*{3}{c|}}a&b&c\end{array}"]),
+    (
+        r"\left( \begin{matrix} 1 & 0 \\ 0 & 1 \end{matrix} \right)",
+        [r"\pmatrix{1&0\cr 0&1}", r"\left(\matrix{1&0\cr 0&1\cr}\right)"],
+    ),
+    (r"\left\{ \begin{matrix} a & b \\ c & d \end{matrix} \right.", [r"\cases{a&b\cr c&d}"]),
+    (r"\begin{matrix} a = b \\ c = d \end{matrix}", [r"\eqalign{a&=b\cr c&=d}"]),
+    (r"a \stackrel { n } { = } b", [r"a\buildrel n\over=b", r"a\mathrel{\buildrel n \over =}b"]),
+    (r"a > b", [r"a\raise.3ex\hbox{$>$}b", r"a\lower 1ex\hbox{$>$}b"]),
+    ("a \\  b", [r"a\hskip 2em plus 1fil minus 3pt b"]),
     (r"\begin{matrix} a \\ { } [ b ] \end{matrix}", [r"\begin{matrix}a\\{}[b]\end{matrix}", r"a\\ [b]"]),
     ("\\text { a s \\  w e l l }", [r"\text{as well}", r"\mbox{as  well}", r"\textrm{as~well}"]),
     ("x \\  \\mathrm { i f } \\  y", [r"x\text{ if }y", r"x\mbox{ if $y$}"]),
