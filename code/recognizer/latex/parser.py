@@ -10,7 +10,7 @@ import re
 from enum import Enum, auto
 
 from . import synonyms as table
-from .tokenizer import TEXT_DEPTH
+from .tokenizer import CONTROL_SPACE, TEXT_DEPTH
 
 MAX_DEPTH = 100
 """Deeper nesting is no formula, and Python's stack is finite."""
@@ -80,6 +80,11 @@ _SYMBOLS = {
     **dict.fromkeys(table.SWITCHES, Kind.SWITCH),
     "&": Kind.CELL,
 }
+_FORMULA_ENDS = {"$": "$", r"\(": r"\)"}
+_NOT_IN_TEXT = frozenset(["^", r"\|", r"\dots"]).union(
+    (token for token in table.SYMBOLS - {r"\AA"} if len(token) > 2), table.LENGTHS, table.VANISHING
+)
+"""In text these are what they are in a formula; two characters of text have names of two: ``\\%``, ``\\S``."""
 
 
 class _Parser:
@@ -339,24 +344,28 @@ class _Parser:
         return bool(number.strip("+-.")) and float(number) >= _GAP_FROM[found.group(2)]
 
     def text(self, name: str) -> Node:
-        """Words, and between dollar signs formulas, as a group."""
-        pieces: list[list[str]] = [[]]
-        for token in self.raw_argument():
-            if token == "$" and not self.dollar_is_ink:
-                pieces.append([])
+        """Words as a group, and among them formulas: what is marked as one, and symbols that text doesn't have."""
+        inner = _Parser(self.raw_argument())
+        inner.depth, inner.dollar_is_ink = self.depth, self.dollar_is_ink
+        inner.descend()
+        nodes: list[Node] = []
+        while token := inner.peek():
+            if token in _FORMULA_ENDS and not (token == "$" and self.dollar_is_ink):
+                inner.position += 1
+                nodes.append(Node(Kind.GROUP, "", inner.row(_FORMULA_ENDS[token])))
+                inner.skip(_FORMULA_ENDS[token])
+            elif token in _NOT_IN_TEXT:
+                if token == "^" and nodes and nodes[-1].words[-1:] in ([CONTROL_SPACE], ["~"]):
+                    nodes.append(Node(Kind.ATOM))  # or the gap before it would go: `25 °`
+                inner.node(nodes)
+            elif token in table.UNWRAPPED:
+                inner.position += 1
+                inner.hidden_arguments(token)
             else:
-                pieces[-1].append(token)
-        nodes = []
-        for index, piece in enumerate(pieces):
-            if index % 2:
-                inner = _Parser(piece)
-                inner.depth = self.depth
-                inner.descend()
-                nodes.append(Node(Kind.GROUP, "", inner.row()))
-            else:
-                words = Node(Kind.TEXT, name)
-                words.words = piece
-                nodes.append(words)
+                if not nodes or nodes[-1].kind is not Kind.TEXT or nodes[-1].sup:
+                    nodes.append(Node(Kind.TEXT, name))
+                nodes[-1].words.append(token)
+                inner.position += 1
         return Node(Kind.GROUP, "", nodes)
 
     def table(self, name: str) -> Node:
