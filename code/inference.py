@@ -54,6 +54,7 @@ MAX_JPEG_PIXELS = 120_000_000  # of which no more detail is decoded than is used
 MAX_REQUEST_PIXELS = 128_000_000  # of one request's pictures as they are read: they stand in memory together
 WORKING_SIDE = 1600  # larger pictures are reduced to this many pixels a side when they are read
 DRAWN = 0.5  # share of pixels exactly alike, of which no photograph has so many
+FAINTEST_ON_WHITE = 240  # gray above which nothing is seen on white: light ink on a transparent ground
 FAINTEST_INK = 0.05  # less everywhere is the grain of blank paper; writing of 15 gray levels, with noise, reaches 0.1
 LONGEST_CYCLE, LOOP_REPEATS, LOOP_TOKENS = 8, 6, 32  # in 70,000 real formulas: at most 8 repeats, 32 tokens in all
 JSON_LINES = ("application/jsonlines", "application/x-jsonlines", "application/jsonl")
@@ -82,7 +83,7 @@ class ModelError(Exception):
 def read_image(data: bytes) -> np.ndarray:
     """Any picture file -> (H, W, 3) uint8 RGB of at most WORKING_SIDE pixels a side.
 
-    It is turned upright by EXIF, alpha is laid on white, 16 bits are scaled to 8.
+    It is turned upright by EXIF, alpha is laid on white (on black, where white would hide it), 16 bits are scaled to 8.
 
     Raises:
         RequestError: 400 `undecodable_image`, or 413 `too_many_pixels`.
@@ -131,9 +132,14 @@ def _to_rgb(picture: Image.Image) -> np.ndarray:
         return np.repeat(gray[:, :, None], 3, axis=2)
     if picture.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
-        paper = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(paper, picture)
+        on_white = _laid_on("white", picture)
+        is_seen = np.asarray(on_white.convert("L")).min() < FAINTEST_ON_WHITE
+        picture = on_white if is_seen else _laid_on("black", picture)
     return np.asarray(picture.convert("RGB"))
+
+
+def _laid_on(paper: str, picture: Image.Image) -> Image.Image:
+    return Image.alpha_composite(Image.new("RGBA", picture.size, paper), picture)
 
 
 # --------------------------------------------------------------------------------------------- preprocessing
@@ -218,20 +224,37 @@ def with_paper(rgb: np.ndarray) -> np.ndarray:
     counts = np.bincount(gray.ravel(), minlength=256)
     if counts.max() < DRAWN * gray.size:
         return rgb
-    paper = rgb[np.unravel_index(int((gray == counts.argmax()).argmax()), gray.shape)]
-    return cv2.copyMakeBorder(rgb, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=tuple(map(float, paper)))
+    commonest = int(counts.argmax())
+    is_sign = _is_compact_sign(gray, commonest)
+    paper = rgb[0, 0] if is_sign else rgb[np.unravel_index(int((gray == commonest).argmax()), gray.shape)]
+    width = max(2, min(gray.shape)) if is_sign else 2  # around a sign so much that most of the picture is paper
+    return cv2.copyMakeBorder(rgb, width, width, width, width, cv2.BORDER_CONSTANT, value=tuple(map(float, paper)))
+
+
+def _is_compact_sign(gray: np.ndarray, commonest: int) -> bool:
+    r"""Whether the commonest gray is the ink of a sign like `\bullet`: all that is light is one margin around it.
+
+    A dark ground in a light frame has light writing within.
+    """
+    edge = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
+    if commonest >= int(edge[0]) or (edge != edge[0]).any():
+        return False
+    is_light = gray > (commonest + int(edge[0])) / 2
+    return cv2.connectedComponents(is_light.astype(np.uint8))[0] == 2
 
 
 def extract_ink(gray: np.ndarray) -> np.ndarray:
     """(H, W) uint8 -> (H, W) float32 in 0..1: how much darker than the paper around it each pixel is.
 
     The paper is a morphological closing of a reduced copy: it follows shadows and highlighters, and skips
-    strokes. Light writing on a dark ground shows as a positive skew of the detail, and is turned.
+    strokes. Light writing shows as a positive skew of the detail, and is turned; on a light ground only if the skew is
+    as clear as strokes make it, which glare and paper that ends within the picture don't reach.
     """
     reduction = min(1.0, 96 / min(gray.shape))
     small = resize(gray, reduction, cv2.INTER_AREA)
     detail = small.astype(np.float32) - cv2.blur(small, (25, 25))
-    if float(np.median(small)) < 128 and float((detail**3).mean()) > 0:
+    skew = float((detail**3).mean()) / max(float((detail**2).mean()), 1e-6) ** 1.5
+    if skew > (0 if float(np.median(small)) < 128 else 1):
         gray, small = 255 - gray, 255 - small
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (15, 15))
     paper = cv2.blur(cv2.morphologyEx(small, cv2.MORPH_CLOSE, kernel), (9, 9))

@@ -99,6 +99,14 @@ def test_ink_on_transparent_ground_is_laid_on_white() -> None:
     assert (seen[0, 0] == 255).all() and (seen[20, 30] == 0).all()
 
 
+def test_light_ink_on_transparent_ground_is_laid_on_black() -> None:
+    rgba = np.full((40, 60, 4), 255, dtype=np.uint8)  # white everywhere, and transparent
+    rgba[..., 3] = 0
+    rgba[10:30, 20:40, 3] = 255
+    seen = inference.read_image(encoded(Image.fromarray(rgba)))
+    assert (seen[0, 0] == 0).all() and (seen[20, 30] == 255).all()
+
+
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 def test_a_phone_picture_is_turned_upright(orientation: int) -> None:
     upright = Image.fromarray(formula())
@@ -268,6 +276,21 @@ def test_a_flat_sign_alone_is_about_as_large_as_in_a_formula(latex: str, x_heigh
     assert 0.5 < (max(sizes[0]) - 2 * 0.3 * SPEC.glyph_height) / (em * max(bottom - top, width)) < 2
 
 
+@pytest.mark.parametrize("latex", ["\\bullet", "\\blacksquare"])
+@pytest.mark.parametrize("margin", [1, 3])
+def test_a_sign_that_fills_its_picture_is_ink_and_what_is_around_it_paper(latex: str, margin: int) -> None:
+    whole = render(latex, Style(x_height=20.0))
+    around = [(margin, margin), (margin, margin), (0, 0)]
+    close = np.pad(cropped(whole), around, constant_values=255)
+    assert likeness(ink_of(whole), ink_of(close)) > 0.97
+
+
+def test_a_dark_ground_in_a_light_frame_is_no_sign() -> None:
+    dark = 255 - formula()
+    framed = cv2.copyMakeBorder(dark, 3, 3, 3, 3, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+    assert (inference.with_paper(framed)[0, 0] == dark[0, 0]).all()
+
+
 def likeness(one: np.ndarray, other: np.ndarray) -> float:
     """Correlation of two ink pictures, brought to one size."""
     other = cv2.resize(other, one.shape[::-1], interpolation=cv2.INTER_AREA)
@@ -283,8 +306,22 @@ def test_characters_arrive_at_one_size_whatever_the_resolution(scale: int) -> No
 
 @pytest.mark.parametrize(
     ("ink", "paper"),
-    [((250, 250, 250), (10, 10, 10)), ((200, 230, 255), (40, 60, 50)), ((30, 40, 160), (255, 245, 150))],
-    ids=["white on black", "chalk on a board", "blue pen on a highlighter"],
+    [
+        ((250, 250, 250), (10, 10, 10)),
+        ((200, 230, 255), (40, 60, 50)),
+        ((30, 40, 160), (255, 245, 150)),
+        ((255, 255, 255), (255, 165, 0)),
+        ((255, 255, 255), (144, 238, 144)),
+        ((230, 230, 230), (150, 150, 150)),
+    ],
+    ids=[
+        "white on black",
+        "chalk on a board",
+        "blue pen on a highlighter",
+        "white on orange",
+        "white on light green",
+        "chalk on a lit board",
+    ],
 )
 def test_colours_and_polarity_do_not_matter(ink: tuple[int, ...], paper: tuple[int, ...]) -> None:
     assert likeness(ink_of(formula()), ink_of(formula(ink=ink, paper=paper))) > 0.97

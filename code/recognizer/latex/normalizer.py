@@ -19,6 +19,7 @@ Sizes and widths may change by this; the glyphs and their arrangement don't.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from . import synonyms as table
@@ -238,7 +239,7 @@ def _table(node: Node) -> list[Box]:
     if name in table.STACKS:
         return _stack(rows, gaps=name in table.PAIRED)
     if name in table.COLUMNS:
-        columns = [_COLUMN[letter] for letter in _outside_braces(node.words) if letter in _COLUMN]
+        columns = _columns(node.words)
         if "|" in columns or any(box.tokens == [r"\hline"] for row in rows for box in row[0]):
             return [_environment("array", ["{", *columns, "}"], rows)]
         return _matrix(rows)
@@ -248,11 +249,24 @@ def _table(node: Node) -> list[Box]:
     return [_environment(name, [], rows)]
 
 
-_COLUMN = {**dict.fromkeys("lcrpmbX", "c"), "|": "|"}
+_COLUMN = {**dict.fromkeys("lcrpmbX", "c"), "|": "|", ":": "|"}
 """How a column is aligned shows in no glyph; the rule between two columns does."""
+_REPEATED = re.compile(r"\*\{?(\d{1,2})\}?\{((?:[^{}]|\{[^{}]*\})*)\}")
+_RULE_BETWEEN = re.compile(r"[@!]\{[^{}]*(?:\||\\vrule|\\vline)[^{}]*\}")
+_LONGEST_PATTERN = 500
 
 
-def _outside_braces(tokens: list[str]) -> list[str]:
+def _columns(pattern: list[str]) -> list[str]:
+    """Columns and rules; ``*{3}{c|}`` is written out, ``@{|}`` is a rule like any other."""
+    text = "".join(pattern)
+    repeated = 1
+    while repeated and len(text) < _LONGEST_PATTERN:
+        text = _RULE_BETWEEN.sub("|", text)
+        text, repeated = _REPEATED.subn(lambda match: match[2] * int(match[1]), text)
+    return [_COLUMN[letter] for letter in _outside_braces(text) if letter in _COLUMN]
+
+
+def _outside_braces(tokens: Iterable[str]) -> list[str]:
     depth, outside = 0, []
     for token in tokens:
         depth += (token == "{") - (token == "}")

@@ -10,7 +10,7 @@ import re
 from enum import Enum, auto
 
 from . import synonyms as table
-from .tokenizer import TEXT_DEPTH
+from .tokenizer import CONTROL_SPACE, TEXT_DEPTH
 
 MAX_DEPTH = 100
 """Deeper nesting is no formula, and Python's stack is finite."""
@@ -66,7 +66,10 @@ def parse(tokens: list[str]) -> list[Node]:
 _NO_BASE = frozenset([Kind.GAP, Kind.THIN, Kind.CELL, Kind.ROW, Kind.INFIX, Kind.SWITCH])
 _ENDS_ARGUMENT = frozenset(["}", "&", r"\\"])
 _SCRIPTS = frozenset(["^", "_"])
-_LENGTH = re.compile(r"([-+]?\d*[.,]?\d*)(pt|em|ex|mm|cm|in|pc|mu|sp|bp|\\[A-Za-z]+)")
+_NUMBER = r"[-+]?\d*[.,]?\d*"
+_UNIT = r"pt|em|ex|mm|cm|in|pc|mu|sp|bp|\\[A-Za-z]+"
+_LENGTH = re.compile(rf"({_NUMBER})({_UNIT})(?:(?:plus|minus){_NUMBER}(?:fil{{1,3}}|{_UNIT}))*")
+_LONGEST_LENGTH = 40  # tokens
 _GAP_FROM = {"em": 0.5, "ex": 1.2, "mu": 9.0, "pt": 5.0, "mm": 1.8, "cm": 0.18, "in": 0.07, "pc": 0.42}
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-=,.()<>/|:;!*?")
 _SYMBOLS = {
@@ -77,6 +80,11 @@ _SYMBOLS = {
     **dict.fromkeys(table.SWITCHES, Kind.SWITCH),
     "&": Kind.CELL,
 }
+_FORMULA_ENDS = {"$": "$", r"\(": r"\)"}
+_NOT_IN_TEXT = frozenset(["^", r"\|", r"\dots"]).union(
+    (token for token in table.SYMBOLS - {r"\AA"} if len(token) > 2), table.LENGTHS, table.VANISHING
+)
+"""In text these are what they are in a formula; two characters of text have names of two: ``\\%``, ``\\S``."""
 
 
 class _Parser:
@@ -133,7 +141,8 @@ class _Parser:
             _base(nodes).sub += script
         elif token == "'":
             prime = Node(Kind.ATOM, r"\prime")
-            (_base(nodes).sup if nodes else nodes).append(prime)
+            leads = not nodes or nodes[-1].token == r"\prime"  # as in `f^{''}`
+            (nodes if leads else _base(nodes).sup).append(prime)
         elif token == "{":
             nodes.append(Node(Kind.GROUP, "", self.group()))
         elif token == r"\\":
@@ -253,18 +262,41 @@ class _Parser:
             nodes.append(Node(Kind.GAP if self.is_wide_length(token) else Kind.THIN))
         elif token in table.VANISHING:
             self.skip("*")
+            self.option()
             self.raw_argument()
         elif token in (r"\phantom", r"\hphantom"):
             nodes.append(Node(Kind.PHANTOM, "", self.argument()))
         elif token == r"\genfrac":
             nodes += self.general_fraction()
         elif token in table.UNWRAPPED:
-            self.option()
-            for _ in range(table.UNWRAPPED[token]):
-                self.raw_argument()
+            self.hidden_arguments(token)
             nodes.append(Node(Kind.GROUP, "", self.argument()))
+        elif token == r"\cfrac":
+            self.option()
+            nodes.append(Node(Kind.COMMAND, r"\frac", self.argument(), self.argument()))
+        elif token == r"\buildrel":
+            nodes += self.built_relation()
+        elif name in table.PLAIN_TABLES and self.peek() == "{":
+            nodes.append(Node(Kind.TABLE, table.PLAIN_TABLES[name], self.argument()))
         else:
             nodes.append(self.unknown(token))
+
+    def hidden_arguments(self, token: str) -> None:
+        """Those that vanish before the one that shows; the height of ``\\raise`` has no braces."""
+        if token in table.SHIFTS and self.peek() != "{":
+            self.is_wide_length(token)
+            return
+        self.option()
+        for _ in range(table.UNWRAPPED[token]):
+            self.raw_argument()
+
+    def built_relation(self) -> list[Node]:
+        r"""``\buildrel above \over relation``."""
+        above = self.row(r"\over")
+        if self.peek() != r"\over":
+            return above
+        self.position += 1
+        return [Node(Kind.COMMAND, r"\stackrel", above, self.argument())]
 
     def unknown(self, token: str) -> Node:
         """A command of which nothing is known: the groups behind it may be its arguments, so they stay."""
@@ -301,7 +333,7 @@ class _Parser:
             self.skip("*")
             found = _LENGTH.match("".join(self.raw_argument()))
         else:
-            found = _LENGTH.match("".join(self.tokens[self.position : self.position + 12]))
+            found = _LENGTH.match("".join(self.tokens[self.position : self.position + _LONGEST_LENGTH]))
             unread = len(found.group()) if found else 0
             while unread > 0:
                 unread -= len(self.peek())
@@ -312,24 +344,28 @@ class _Parser:
         return bool(number.strip("+-.")) and float(number) >= _GAP_FROM[found.group(2)]
 
     def text(self, name: str) -> Node:
-        """Words, and between dollar signs formulas, as a group."""
-        pieces: list[list[str]] = [[]]
-        for token in self.raw_argument():
-            if token == "$" and not self.dollar_is_ink:
-                pieces.append([])
+        """Words as a group, and among them formulas: what is marked as one, and symbols that text doesn't have."""
+        inner = _Parser(self.raw_argument())
+        inner.depth, inner.dollar_is_ink = self.depth, self.dollar_is_ink
+        inner.descend()
+        nodes: list[Node] = []
+        while token := inner.peek():
+            if token in _FORMULA_ENDS and not (token == "$" and self.dollar_is_ink):
+                inner.position += 1
+                nodes.append(Node(Kind.GROUP, "", inner.row(_FORMULA_ENDS[token])))
+                inner.skip(_FORMULA_ENDS[token])
+            elif token in _NOT_IN_TEXT:
+                if token == "^" and nodes and nodes[-1].words[-1:] in ([CONTROL_SPACE], ["~"]):
+                    nodes.append(Node(Kind.ATOM))  # or the gap before it would go: `25 °`
+                inner.node(nodes)
+            elif token in table.UNWRAPPED:
+                inner.position += 1
+                inner.hidden_arguments(token)
             else:
-                pieces[-1].append(token)
-        nodes = []
-        for index, piece in enumerate(pieces):
-            if index % 2:
-                inner = _Parser(piece)
-                inner.depth = self.depth
-                inner.descend()
-                nodes.append(Node(Kind.GROUP, "", inner.row()))
-            else:
-                words = Node(Kind.TEXT, name)
-                words.words = piece
-                nodes.append(words)
+                if not nodes or nodes[-1].kind is not Kind.TEXT or nodes[-1].sup:
+                    nodes.append(Node(Kind.TEXT, name))
+                nodes[-1].words.append(token)
+                inner.position += 1
         return Node(Kind.GROUP, "", nodes)
 
     def table(self, name: str) -> Node:

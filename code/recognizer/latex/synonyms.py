@@ -45,7 +45,7 @@ SYNONYMS: dict[str, str] = {
     ),
     # \dfrac and \tfrac choose a size, as a picture's resolution does: the fraction read from it is the same
     **_table(
-        r"""dfrac=frac tfrac=frac cfrac=frac dbinom=binom tbinom=binom overset=stackrel bm=boldsymbol
+        r"""dfrac=frac tfrac=frac dbinom=binom tbinom=binom overset=stackrel bm=boldsymbol
         pmb=boldsymbol Bbb=mathbb frak=mathfrak mathup=mathrm
         sb=_ sp=^ bgroup={ egroup=} cr=\\ shortstack=substack crcr=\\
         newline=\\ tabularnewline=\\ hdashline=hline overparen=overarc wideparen=overarc"""
@@ -105,6 +105,7 @@ UNWRAPPED = {
     r"\multicolumn": 2,
 }
 """Commands of which only the last argument shows: how many vanish before it."""
+SHIFTS = _commands("raise lower")
 LENGTHS = _commands("hspace hskip kern mkern mskip")
 """Commands with a length: a gap from 0.5em on, nothing below."""
 
@@ -164,7 +165,8 @@ OPERATORS = _commands(
 BINARY = frozenset("+-=<>*/|") | _commands(
     """times cdot div pm mp cap cup wedge vee oplus otimes ominus circ leq geq neq equiv sim simeq approx cong
     subset subseteq supset supseteq in ni rightarrow leftarrow Rightarrow Leftrightarrow to le ge ne land lor
-    bullet ast star amalg prec succ ll gg mid setminus longrightarrow mapsto iff implies"""
+    bullet ast star amalg prec succ ll gg mid setminus longrightarrow mapsto iff implies
+    leqslant geqslant preceq succeq subsetneq supsetneq sqsubseteq sqsupseteq sqcup sqcap uplus hookrightarrow"""
 )
 """Between these ``\\dots`` sits in the middle of the line."""
 
@@ -202,6 +204,8 @@ STACKS = frozenset(
 """Lines one below the other; the marks that align them leave no ink."""
 PAIRED = frozenset(_words("align aligned alignat alignedat flalign"))
 """Stacks in which every second ``&`` begins a new column, so that it stands for a gap."""
+PLAIN_TABLES = {"matrix": "matrix", "pmatrix": "pmatrix", "cases": "cases", "eqalign": "aligned"}
+"""Plain TeX's commands, with the table as their argument, and the environments that draw the same."""
 COLUMNS = frozenset(["array", "tabular", "darray"])
 WITH_ARGUMENT = COLUMNS | {"alignat", "alignedat", "subarray"}
 

@@ -36,7 +36,7 @@ _TOKEN = re.compile(
 )
 _COMMENT = re.compile(r"(\\.)|%[^\n]*\n", re.DOTALL)
 _BLANKS = re.compile(r"\s+")
-_MATH_IN_TEXT = re.compile(r"((?<!\\)\$(?:[^$\\]|\\.)*\$)", re.DOTALL)
+_MATH_IN_TEXT = re.compile(r"((?<!\\)(?:\$(?:[^$\\]|\\.)*\$|\\\(.*?\\\)))", re.DOTALL)
 _FLAT_TOKEN = re.compile(r"\\[A-Za-z]+|\\.|\\\Z|\S", re.DOTALL)
 _TEXT_TOKEN = re.compile(r"(\\[A-Za-z]+)\s*|(\\.|\\\Z|\s+|\S)", re.DOTALL)
 
@@ -73,8 +73,8 @@ def _text(source: str) -> list[str]:
         return row
     head, body = source.split("{", 1)
     tokens = [head.rstrip(), "{"]
-    for part in _MATH_IN_TEXT.split(body[:-1]):
-        if len(part) > 1 and part[0] == part[-1] == "$":
+    for place, part in enumerate(_MATH_IN_TEXT.split(body[:-1])):
+        if place % 2:
             tokens += characters(part)
         else:
             for word, other in _TEXT_TOKEN.findall(part):

@@ -65,6 +65,7 @@ _DOCUMENT = r"""\documentclass{article}\nonstopmode
 """
 _PAGE = r"\typeout{@page %d@}\begin{preview}$%s %s$\end{preview}"
 _PAGE_MARK = re.compile(r"^@page (\d+)@", re.MULTILINE)
+_PERCENT = re.compile(r"(\\.)|%", re.DOTALL)
 _FAULT = re.compile(r"^! |^Missing character", re.MULTILINE)
 
 
@@ -97,18 +98,28 @@ def render_document(formulas: Sequence[str], style: TexStyle) -> list[np.ndarray
     with tempfile.TemporaryDirectory(prefix="tex-") as name:
         folder = Path(name)
         pages = "\n".join(
-            _PAGE % (index, r"\displaystyle" if style.display else "", formula)
+            _PAGE % (index, r"\displaystyle" if style.display else "", _with_percent_signs(formula))
             for index, formula in enumerate(formulas)
         )
         setup = r"\boldmath" if style.bold else ""
         source = _DOCUMENT % {"packages": TYPEFACES[style.typeface], "setup": setup, "pages": pages}
         (folder / "a.tex").write_text(source, encoding="utf-8")
         _run(["latex", "-no-shell-escape", "a.tex"], folder)
-        if not (folder / "a.dvi").exists():
+        if not (folder / "a.dvi").exists() and not _PAGE_MARK.search(_log(folder)):
             raise TexError(f"LaTeX made no document in typeface {style.typeface!r}: {_first_fault(folder)}")
         _run(["dvipng", "-q", "-T", "tight", "-bd", "1", "-D", str(style.dpi), "-o", "%d.png", "a.dvi"], folder)
-        faulty = _faulty_pages(_log(folder))
-        return [None if index in faulty else _page(folder / f"{index + 1}.png") for index in range(len(formulas))]
+        if len(list(folder.glob("*.png"))) == len(formulas):
+            faulty = _faulty_pages(_log(folder))
+            return [None if index in faulty else _page(folder / f"{index + 1}.png") for index in range(len(formulas))]
+    if len(formulas) == 1:
+        return [None]
+    middle = len(formulas) // 2  # a formula that ended its page, or swallowed the next, spoils its own half alone
+    return [*render_document(formulas[:middle], style), *render_document(formulas[middle:], style)]
+
+
+def _with_percent_signs(formula: str) -> str:
+    r"""Each ``%`` is the sign itself, as the label has it; as a comment it would swallow the end of its page."""
+    return _PERCENT.sub(lambda match: match[1] or r"\%", formula)
 
 
 def _run(command: list[str], folder: Path) -> None:

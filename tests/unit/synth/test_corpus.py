@@ -91,6 +91,21 @@ def test_latex_draws_what_it_can_and_leaves_out_the_rest() -> None:
 
 
 @needs_latex
+@pytest.mark.parametrize(
+    "upsetting", ["50%", r"50\%", r"\text{a", r"x\end{preview}\begin{preview}y", r"\end{document}"]
+)
+def test_no_formula_gets_its_neighbours_picture(upsetting: str) -> None:
+    style = TexStyle("computer-modern", 100)
+    alone = render_document(["i", "mmm", "i"], style)
+
+    before, upset, *after = render_document(["i", upsetting, "mmm", "i"], style)
+
+    for drawn, expected in zip([before, *after], alone, strict=True):
+        assert drawn is not None and expected is not None and np.array_equal(drawn, expected)
+    assert (upset is not None) == ("50" in upsetting)
+
+
+@needs_latex
 @pytest.mark.parametrize("typeface", TYPEFACES)
 def test_each_typeface_has_letters_greek_and_relations(typeface: str) -> None:
     (picture,) = render_document([r"\alpha_i \leq \mathbf{x} + \sum_{k} \frac{1}{2}"], TexStyle(typeface, 100))
