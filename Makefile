@@ -25,7 +25,9 @@ ANSWERS    ?= $(OUT)/answers.jsonl
 PORT       ?= 8080
 # what train-local made; until then the shipped model
 TRAINED    := $(OUT)/ml/model
-MODEL      := $(if $(wildcard $(TRAINED)/model.json),$(TRAINED),weights)
+MODEL      := $(if $(shell test -f "$(TRAINED)/model.json" && echo it is there),$(TRAINED),weights)
+# $(wildcard), $(abspath) and their like would take a path with blanks for several: the shell looks paths up
+absolute    = $$(realpath -- "$(1)")
 JOB_ARGS    = --out "$(OUT)" $(if $(DATA),--data "$(DATA)") $(if $(VALIDATION),--validation "$(VALIDATION)") \
 	      $(if $(HP),--hp $(HP)) $(if $(RESUME),--resume)
 
@@ -117,18 +119,18 @@ serve-local: ## Serve what train-local made, or else the shipped model, on PORT,
 	@if $(DOCKER) image inspect $(SERVE_IMAGE) >/dev/null 2>&1; then \
 	  exec $(DOCKER) run --rm --read-only --tmpfs /tmp -p $(PORT):8080 $${SERVE_API_KEY:+--env SERVE_API_KEY} \
 	    --env SERVE_PAGE=$${SERVE_PAGE:-1} \
-	    -v "$(abspath $(MODEL)):/opt/ml/model:ro" $(SERVE_IMAGE) serve; \
+	    -v "$(call absolute,$(MODEL)):/opt/ml/model:ro" $(SERVE_IMAGE) serve; \
 	else \
 	  $(MAKE) --no-print-directory $(READY) && \
-	  mkdir -p "$(OUT)/served" && ln -sfn "$(abspath $(MODEL))" "$(OUT)/served/model" && \
-	  SAGEMAKER_BASE_DIR="$(abspath $(OUT)/served)" SAGEMAKER_BIND_TO_PORT=$(PORT) SERVE_PAGE=$${SERVE_PAGE:-1} \
+	  mkdir -p "$(OUT)/served" && ln -sfn "$(call absolute,$(MODEL))" "$(OUT)/served/model" && \
+	  SAGEMAKER_BASE_DIR="$(call absolute,$(OUT)/served)" SAGEMAKER_BIND_TO_PORT=$(PORT) SERVE_PAGE=$${SERVE_PAGE:-1} \
 	  PYTHONPATH=.:code exec $(RUN) -m container.serve; \
 	fi
 
 .PHONY: invoke
 invoke: ## Ask the running server: IMAGE=formula.png
 	@test -n "$(IMAGE)" || { echo "make: name a picture: make invoke IMAGE=formula.png" >&2; exit 1; }
-	@$(PYTHON) -m launch.invoke --port $(PORT) $(IMAGE)
+	@$(PYTHON) -m launch.invoke --port $(PORT) "$(IMAGE)"
 
 .PHONY: predict
 predict: $(READY) ## Recognize many pictures: IMAGES=folder or list of paths; goes on where it was stopped
@@ -141,7 +143,8 @@ evaluate: ## Measure a model on a labelled set, with a report: DATA=folder; MODE
 	@mkdir -p "$(OUT)/evaluation"
 	@if $(DOCKER) image inspect $(TRAIN_IMAGE) >/dev/null 2>&1; then \
 	  $(DOCKER) run --rm --network none --read-only --tmpfs /tmp --user "$$(id -u):$$(id -g)" \
-	    -v "$(abspath $(MODEL)):/model:ro" -v "$(abspath $(DATA)):/data:ro" -v "$(abspath $(OUT))/evaluation:/evaluation" \
+	    -v "$(call absolute,$(MODEL)):/model:ro" -v "$(call absolute,$(DATA)):/data:ro" \
+	    -v "$(call absolute,$(OUT)/evaluation):/evaluation" \
 	    $(TRAIN_IMAGE) python3 /opt/program/code/evaluate.py --model /model --data /data --out /evaluation && \
 	  echo "that is $(OUT)/evaluation/report.html here"; \
 	else \

@@ -1433,7 +1433,7 @@ class Answer:
 
 def model_fn(model_dir: str, context: Any = None) -> Recognizer:
     """Loads the model, as SERVE_PRECISION says in fp32 (default) or int8; it proves itself on its golden samples."""
-    model = Recognizer.load(model_dir, precision=os.environ.get("SERVE_PRECISION") or "fp32")
+    model = Recognizer.load(model_dir, precision=os.environ.get("SERVE_PRECISION", "").strip() or "fp32")
     model.check_golden()
     return model
 

@@ -16,23 +16,29 @@ import traceback
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no look-up of newer versions over the network
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave the core to the loader
 
-from recognizer.config import ConfigError, Hyperparameters, parse_arguments
-from recognizer.data.sample import DataError
-from recognizer.training.checkpoint import CheckpointError
-from recognizer.training.compiled import CompileError
-from recognizer.training.heap import keep_freed_memory
-from recognizer.training.heartbeat import LostRankError
-from recognizer.training.job import Folders, run
-from recognizer.training.precision import NotFiniteError
-from recognizer.training.reason import state_reason, tell_model_trainer
+from recognizer.training.reason import forget_reason, state_reason, tell_model_trainer
 from recognizer.training.stop import StopSignal
 
 
 def main() -> int:
+    stop = StopSignal().listen()  # first of all: torch and the others take seconds to import
+    forget_reason()
+    from recognizer.config import ConfigError, Hyperparameters, parse_arguments
+    from recognizer.data.sample import DataError
+    from recognizer.training.checkpoint import CheckpointError
+    from recognizer.training.compiled import CompileError
+    from recognizer.training.heap import keep_freed_memory
+    from recognizer.training.heartbeat import LostRankError
+    from recognizer.training.job import Folders, run
+    from recognizer.training.precision import NotFiniteError
+
     keep_freed_memory()
     try:
         settings = Hyperparameters.from_strings(parse_arguments(sys.argv[1:]))
-        run(settings, Folders.from_environment(), StopSignal().listen())
+        if stop and os.environ.get("WORLD_SIZE", "1") == "1":  # several ranks have to meet, and stop together in `run`
+            print("stopped before the training began; the same command begins it, or goes on", flush=True)
+            return 0
+        run(settings, Folders.from_environment(), stop)
     except (ConfigError, DataError, CheckpointError, CompileError, LostRankError, NotFiniteError) as error:
         state_reason(str(error))
         return 1

@@ -19,7 +19,6 @@ import numpy as np
 
 import inference
 from recognizer.export import write_code, write_golden
-from recognizer.pack import NETWORKS
 
 
 def write_ensemble(models: Sequence[Path], out: Path) -> inference.Recognizer:
@@ -37,25 +36,30 @@ def write_ensemble(models: Sequence[Path], out: Path) -> inference.Recognizer:
     for member in members:
         if isinstance(member, inference.Ensemble):
             raise inference.ModelError(f"{member.model_dir} is an ensemble itself; give its members")
+    precisions = [name for name, files in inference.NETWORKS.items() if _all_have(models, files)]
     out.mkdir(parents=True)
     try:
         names = [f"member-{number}" for number in range(len(members))]
         for name, model in zip(names, models, strict=True):
-            _copy_served(model, out / name)
+            _copy_served(model, out / name, precisions)
         _write_description(out, names, [member.version for member in members])
         write_code(out)
         write_golden(out, _golden_pictures(models[0] / "golden"))
-        ensemble = inference.Recognizer.load(out)
-        ensemble.check_golden()
+        for precision in precisions:
+            inference.Recognizer.load(out, precision=precision).check_golden()
     except BaseException:
         shutil.rmtree(out)
         raise
-    return ensemble
+    return inference.Recognizer.load(out)
 
 
-def _copy_served(model: Path, target: Path) -> None:
+def _all_have(models: Sequence[Path], files: Sequence[str]) -> bool:
+    return all((model / file).is_file() for model in models for file in files)
+
+
+def _copy_served(model: Path, target: Path, precisions: Sequence[str]) -> None:
     target.mkdir()
-    for name in ("model.json", *NETWORKS):
+    for name in ("model.json", *(file for precision in precisions for file in inference.NETWORKS[precision])):
         shutil.copyfile(model / name, target / name)
 
 

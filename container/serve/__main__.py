@@ -11,10 +11,10 @@ def main() -> int:
     # Process 1 ignores SIGTERM until it handles it; gunicorn takes over in a moment.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     sys.dont_write_bytecode = True  # the model's code is imported, and its folder is not ours to write to
-    from container.resources import suggested_threads
     from container.serve import logs
     from container.serve.heap import share_heaps
     from container.serve.settings import Settings, SettingsError
+    from container.serve.workers import threads_of_each
 
     try:
         settings = Settings.from_environment(os.environ)
@@ -24,7 +24,7 @@ def main() -> int:
     logs.configure(settings.log_level)
     share_heaps()
     # Read by libraries when they are loaded, which happens after the fork.
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, suggested_threads() // settings.worker_count)))
+    os.environ["OMP_NUM_THREADS"] = str(threads_of_each(settings.worker_count))
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")  # its threads spin; requests are prepared side by side anyway
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # ONNX Runtime from 1.29 on reports to Microsoft and writes to the home
     from container.serve.gunicorn_server import Server

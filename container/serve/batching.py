@@ -40,6 +40,7 @@ class Batcher(Generic[Item, Result]):
         more_expected: whether further items are known to be on their way.
         is_wanted: asked when an item's turn comes; one that nobody wants any more is cancelled instead.
         on_waiting: told by how much the number of items that wait has changed.
+        on_taken: told what a lane has taken to call `run` with, once, whatever becomes of it.
         lanes: most calls at a time.
     """
 
@@ -51,10 +52,11 @@ class Batcher(Generic[Item, Result]):
         more_expected: Callable[[], bool] = lambda: False,
         is_wanted: Callable[[Item], bool] = lambda item: True,
         on_waiting: Callable[[int], None] = lambda change: None,
+        on_taken: Callable[[list[Item]], None] = lambda items: None,
         lanes: int = 1,
     ) -> None:
         self._run, self._max_size, self._max_delay, self._more_expected = run, max_size, max_delay, more_expected
-        self._is_wanted, self._on_waiting = is_wanted, on_waiting
+        self._is_wanted, self._on_waiting, self._on_taken = is_wanted, on_waiting, on_taken
         self._waiting: deque[tuple[Item, Future[Result]]] = deque()
         self._running: dict[int, Call] = {}  # by lane
         self._closed = False
@@ -105,7 +107,9 @@ class Batcher(Generic[Item, Result]):
 
     def _work(self, lane: int) -> None:
         while (batch := self._collect(lane)) is not None:
-            self._answer(batch)
+            if batch:
+                self._on_taken([item for item, _ in batch])
+                self._answer(batch)
             del self._running[lane]
 
     def _collect(self, lane: int) -> list[tuple[Item, Future[Result]]] | None:
@@ -135,8 +139,6 @@ class Batcher(Generic[Item, Result]):
             return batch
 
     def _answer(self, batch: list[tuple[Item, Future[Result]]]) -> None:
-        if not batch:
-            return
         try:
             results = self._run([item for item, _ in batch])
             if len(results) != len(batch):

@@ -30,7 +30,8 @@ NOT_YET = re.compile(rb"^(transfer-encoding|expect)[ \t]*:", re.IGNORECASE | re.
 class Socket(socket.socket):
     """A socket at which no thread waits for long, whatever the client does."""
 
-    deadline = math.inf  # time.monotonic(), of the request that arrives or is answered
+    began = math.inf  # time.monotonic(), when the request came, its first byte, that arrives or is answered
+    deadline = math.inf  # time.monotonic(), by which it has to
     slowest = math.inf  # time.monotonic(), when what has come of a body has come too slowly; later with each byte
 
     def receive_now(self) -> bytes:

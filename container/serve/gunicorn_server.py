@@ -181,7 +181,8 @@ class Worker(ThreadWorker):
             self._close(connection)
 
     def _begin(self, connection: Connection) -> None:
-        connection.sock.deadline = min(time.monotonic() + self.app.settings.request_timeout, self.last)
+        connection.sock.began = time.monotonic()
+        connection.sock.deadline = min(connection.sock.began + self.app.settings.request_timeout, self.last)
         connection.sock.slowest = math.inf
         if connection.arrived() is Arrived.PART:
             self._wait(self.pending_conns, connection, connection.sock.deadline, self._on_further_bytes)

@@ -41,7 +41,7 @@ class Metrics:
         gauge = partial(Gauge, registry=own)
         self.request_seconds = histogram(
             "formula_request_seconds",
-            "From a request's head to its answer's end",
+            "From a request's first byte to its answer's end",
             ["route", "status"],
             buckets=SECONDS,
         )
@@ -78,7 +78,7 @@ class Metrics:
         self.stage_seconds.labels(name).observe(seconds)
 
     def batch(self, waited: Sequence[float]) -> None:
-        """A call of the model begins; seconds that each of its pictures has waited."""
+        """A lane takes pictures for a call of the model; seconds that each of them has waited."""
         for seconds in waited:
             self.stage("queue", seconds)
         self.batch_pictures.observe(len(waited))

@@ -18,10 +18,12 @@ def find_model_or_shipped(root: Path, shipped: Path = SHIPPED) -> Path:
     """`find_model`, or the shipped model where the user gave none at all: `root` is missing or empty.
 
     Raises:
-        ModelNotFoundError: `root` holds something, but no model; or there is none that could stand in.
+        ModelNotFoundError: `root` holds something, but no model, or is a link to nowhere; or there is none that could
+            stand in.
     """
-    given = root.is_dir() and (not os.access(root, os.R_OK) or any(root.iterdir()))
-    return shipped if not given and (shipped / MARKERS[0]).is_file() else find_model(root)
+    empty = root.is_dir() and os.access(root, os.R_OK) and not any(root.iterdir())
+    none_given = empty or not os.path.lexists(root)
+    return shipped if none_given and (shipped / MARKERS[0]).is_file() else find_model(root)
 
 
 def find_model(root: Path) -> Path:
@@ -32,7 +34,7 @@ def find_model(root: Path) -> Path:
     """
     try:
         if not root.is_dir():
-            raise ModelNotFoundError(f"{root} does not exist; mount or unpack a model there")
+            raise ModelNotFoundError(f"{root.resolve()} does not exist; mount or unpack a model there")
         next(root.iterdir(), None)
     except PermissionError:
         raise ModelNotFoundError(

@@ -299,9 +299,11 @@ class Service:
         if joins and hasattr(handler.model, "on_stage"):
             handler.model.on_stage = self._metrics.stage
 
-        def run_timed(batch: list[Waiting]) -> Sequence[Any]:
+        def count(batch: list[Waiting]) -> None:
             now = time.monotonic()
             self._metrics.batch([now - waiting.since for waiting in batch])
+
+        def run_timed(batch: list[Waiting]) -> Sequence[Any]:
             with self._metrics.time("model"):
                 return run([waiting.item for waiting in batch])
 
@@ -312,6 +314,7 @@ class Service:
             more_expected=lambda: self._arriving > 0,
             is_wanted=lambda waiting: waiting.is_wanted(),
             on_waiting=self._metrics.items_waiting.inc,
+            on_taken=count,
             lanes=min(LANES, self._shared.cores) if handler.is_builtin else 1,
         )
 

@@ -24,9 +24,18 @@ def suggested_workers(model_root: Path) -> int:
     if uses_gpu():
         return 1
     fitting = int(MEMORY_SHARE * memory_limit()) // (PROCESS_BYTES + MODEL_COPIES * folder_bytes(model_root))
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
-    threads = int(wanted) if wanted.isdigit() and int(wanted) else 1
-    return max(1, min(suggested_threads() // threads, fitting, MOST))
+    return max(1, min(suggested_threads() // (_asked_threads() or 1), fitting, MOST))
+
+
+def threads_of_each(worker_count: int) -> int:
+    """What OMP_NUM_THREADS says, else the process's share of the cores."""
+    return _asked_threads() or max(1, suggested_threads() // worker_count)
+
+
+def _asked_threads() -> int:
+    """0 where OMP_NUM_THREADS isn't set, or is empty or no number: libraries then take all cores."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").strip()
+    return int(asked) if asked.isdecimal() else 0
 
 
 def uses_gpu() -> bool:

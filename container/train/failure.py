@@ -15,6 +15,13 @@ DETAIL_LIMIT = 16_000  # characters
 TAIL_LINES = 40
 
 TRACEBACK_START = "Traceback (most recent call last):"
+# An ExceptionGroup: one that `except*` has put together has no traceback of its own, and begins with its message
+GROUP_START = re.compile(r"^  (?:\+ Exception Group Traceback|\| \S.* \(\d+ sub-exceptions?\)$)")
+GROUP_LINE = re.compile(r"^ +[|+]")
+GROUP_MESSAGE = re.compile(r"^ +\| ([A-Za-z_][\w.]*(?::.*)?)$", re.M)  # its own, then that of each exception in it
+# Before a traceback that ends nothing: of a `__del__` or a callback at exit, and of a thread other than the main one
+IGNORED = "Exception ignored "
+IN_THREAD = "Exception in thread "
 CHAIN_MARKS = (
     "During handling of the above exception, another exception occurred:",
     "The above exception was the direct cause of the following exception:",
@@ -56,12 +63,26 @@ class Traceback:
         return "\n".join(self.lines[self.first : self.last + 1])
 
     @property
+    def introduction(self) -> str:
+        """The line before it."""
+        return self.lines[self.first - 1] if self.first else ""
+
+    @property
     def message(self) -> str:
-        """The exception in one line: `ValueError: what went wrong`, further lines of the message joined on."""
+        """The exception in one line: `ValueError: what went wrong`, further lines of the message joined on; that of a
+        group with that of the first exception in it."""
+        groups = [index for index in range(self.first, self.last + 1) if GROUP_START.match(self.lines[index])]
+        if groups and GROUP_LINE.match(self.lines[self.last]):
+            return self._group_message(groups[-1])
         start = self.last
         while start > self.first and not self._is_exception_line(start):
             start -= 1
         return " ".join(line.strip() for line in self.lines[start : self.last + 1] if line.strip())
+
+    def _group_message(self, start: int) -> str:
+        messages = GROUP_MESSAGE.findall("\n".join(self.lines[start : self.last + 1]))
+        single = [message for message in messages[1:] if not message.endswith(("sub-exception)", "sub-exceptions)"))]
+        return ": ".join([*messages[:1], *single[:1]]) or self.lines[self.last].strip()
 
     def _is_exception_line(self, index: int) -> bool:
         line = self.lines[index]
@@ -95,7 +116,7 @@ def compose(stderr: str, exit_code: int, existing: str = "") -> str:
 
 
 def _headline(text: str, exit_code: int) -> str:
-    lines = _before_torchruns_report(text.splitlines())
+    lines = _without_ignored(_before_torchruns_report(text.splitlines()))
     traceback = _decisive_traceback(lines)
     killed = TORCHRUN_SIGNAL.search(text)
     by_signal = _signal_line(128 + int(killed[1]) if killed else exit_code)
@@ -115,10 +136,19 @@ def _before_torchruns_report(lines: list[str]) -> list[str]:
     return lines[:report]
 
 
+def _without_ignored(lines: list[str]) -> list[str]:
+    """What Python ignored comes after the cause, as the process ends; it counts only where nothing else was said."""
+    rest = lines
+    for found in reversed(_tracebacks(lines)):
+        if found.introduction.startswith(IGNORED):
+            rest = rest[: found.first - 1] + rest[found.last + 1 :]
+    return rest if any(line.strip() for line in rest) else lines
+
+
 def _stated_error(lines: list[str], traceback: Traceback | None) -> str | None:
     """The script's own `error: ...` line, if it belongs to its end: right before the traceback, or after it."""
     first = max(0, len(lines) - TAIL_LINES)
-    if traceback:
+    if traceback and not traceback.introduction.startswith(IN_THREAD):
         first = traceback.first
         while first > 0 and (not lines[first - 1].strip() or ERROR_LINE.match(lines[first - 1])):
             first -= 1
@@ -127,10 +157,12 @@ def _stated_error(lines: list[str], traceback: Traceback | None) -> str | None:
 
 
 def _decisive_traceback(lines: list[str]) -> Traceback | None:
-    """The last traceback that is a cause: not torchrun's summary, nor a rank's complaint about a lost peer."""
+    """The last traceback that is a cause: not torchrun's summary, nor a rank's complaint about a lost peer; and rather
+    not a thread's, which ends no process."""
     own = [found for found in _tracebacks(lines) if not TORCHRUN_ERROR.match(found.message)]
     causes = [found for found in own if not LOST_PEER.search(found.message)]
-    candidates = causes or own
+    of_main = [found for found in causes if not found.introduction.startswith(IN_THREAD)]
+    candidates = of_main or causes or own
     return candidates[-1] if candidates else None
 
 
@@ -138,7 +170,7 @@ def _tracebacks(lines: list[str]) -> list[Traceback]:
     found: list[Traceback] = []
     index = 0
     while index < len(lines):
-        if lines[index].startswith(TRACEBACK_START):
+        if lines[index].startswith(TRACEBACK_START) or GROUP_START.match(lines[index]):
             last = _end_of_traceback(lines, index)
             if found and _is_chained(lines, found[-1].last, index):
                 found[-1].last = last
@@ -150,8 +182,13 @@ def _tracebacks(lines: list[str]) -> list[Traceback]:
 
 
 def _end_of_traceback(lines: list[str], start: int) -> int:
-    """Index of its last line: frames are indented, then the exception; its message may go on, indented."""
+    """Index of its last line: frames are indented, then the exception; its message may go on, indented. All lines of a
+    group's are marked."""
     index = start + 1
+    if GROUP_START.match(lines[start]):
+        while index < len(lines) and GROUP_LINE.match(lines[index]):
+            index += 1
+        return index - 1
     while index < len(lines) and (lines[index].startswith((" ", "\t")) or not lines[index]):
         index += 1
     last = min(index, len(lines) - 1)
@@ -186,7 +223,7 @@ def _signal_line(exit_code: int) -> str | None:
 
 
 def _detail(text: str) -> str:
-    lines = _before_torchruns_report(text.splitlines()) or text.splitlines()
+    lines = _without_ignored(_before_torchruns_report(text.splitlines()) or text.splitlines())
     traceback = _decisive_traceback(lines)
     if traceback:
         return _clip_start(traceback.text, DETAIL_LIMIT)

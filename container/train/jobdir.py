@@ -36,8 +36,8 @@ class JobError(Exception):
 
 
 def base_dir() -> Path:
-    """Where the job folder stands."""
-    return Path(os.environ.get(BASE_DIR_VARIABLE, DEFAULT_BASE_DIR))
+    """Where the job folder stands. Absolute, as the script runs in a folder of its own; an empty name is none."""
+    return Path(os.environ.get(BASE_DIR_VARIABLE, "").strip() or DEFAULT_BASE_DIR).absolute()
 
 
 def config_dir(base: Path) -> Path:

@@ -61,7 +61,7 @@ def scripts_below(toolkit: int, signum: int) -> list[Process]:
 
 def _look_through(process: Process, signum: int) -> list[Process]:
     """`process` itself, or the processes behind it where it is only a launcher of them."""
-    if _is_torchrun(process.pid) or (_is_shell(process.pid) and not _catches(process.pid, signum)):
+    if _is_torchrun(process.pid) or (_is_shell(process.pid) and not catches(process.pid, signum)):
         return [script for child in children_of(process.pid) for script in _look_through(child, signum)]
     return [process]
 
@@ -76,7 +76,7 @@ def _is_shell(pid: int) -> bool:
     return bool(command) and Path(command[0]).name.lstrip("-") in SHELLS
 
 
-def _catches(pid: int, signum: int) -> bool:
+def catches(pid: int, signum: int) -> bool:
     """Whether the process has a handler for the signal (a shell with a `trap` wants it itself)."""
     try:
         lines = (PROC / str(pid) / "status").read_text().splitlines()

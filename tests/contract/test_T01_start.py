@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from container.train.jobdir import base_dir
 from tests.support.training_job import ROOT, TrainingJob
 
 TRAIN = ROOT / "docker/bin/train"
@@ -46,6 +47,22 @@ def test_T7_the_script_finds_its_folders_and_its_host(tmp_path):
     assert (found["SM_CURRENT_HOST"], json.loads(found["SM_HOSTS"])) == ("localhost", ["localhost"])
     assert json.loads(found["SM_HPS"]) == {"epochs": 3}
     assert found["SM_NUM_GPUS"].isdigit()
+
+
+def test_T7_a_job_folder_named_from_here_is_the_scripts_too(tmp_path):
+    """The script runs in another folder: its model went to nowhere, with exit code 0."""
+    job = TrainingJob(tmp_path / "job")
+    job.variables["SAGEMAKER_BASE_DIR"] = os.path.relpath(job.base, ROOT)
+    job.program("import os, pathlib; pathlib.Path(os.environ['SM_MODEL_DIR'], 'model.json').touch()")
+    result = job.run()
+    assert result.code == 0, result
+    assert (job.base / "model/model.json").exists(), result
+
+
+def test_T7_an_empty_name_of_the_job_folder_is_none(monkeypatch):
+    for name in ("", " "):
+        monkeypatch.setenv("SAGEMAKER_BASE_DIR", name)
+        assert base_dir() == Path("/opt/ml")
 
 
 def test_T14_the_jobs_name_reaches_the_script(tmp_path):

@@ -4,14 +4,16 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
+from container.train.processes import catches
 from tests.support.tiny_dataset import TINY_JOB, write_tiny_dataset
 from tests.support.training_job import ROOT
 
 
-def start(base, data, **hyperparameters):
+def start(base, data, variables=None, **hyperparameters):
     """What sm_train.sh does in the end: variables set, current folder the code, `python train.py --name value`."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("SM_", "SAGEMAKER_"))}
     environment = {
@@ -26,6 +28,7 @@ def start(base, data, **hyperparameters):
         "SM_MASTER_PORT": "7777",
         "SM_HOST_COUNT": "1",
         "SM_CURRENT_HOST_RANK": "0",
+        **(variables or {}),
     }
     arguments = [word for name, value in hyperparameters.items() for word in (f"--{name}", value)]
     command = ["/bin/bash", "-c", 'cd "$0" && exec "$@"', str(ROOT / "code"), sys.executable, "train.py", *arguments]
@@ -47,7 +50,23 @@ def test_T17_the_script_works_and_stops_without_the_wrapper(tmp_path):
 
 
 def test_T17_a_wrong_hyperparameter_fails_with_one_clear_line(tmp_path):
-    process = start(tmp_path / "ml", tmp_path, epochs="many")
+    """On stderr, and in the file that SDK v3 shows; not the line of an earlier job."""
+    failure = tmp_path / "failure"
+    failure.write_text("of an earlier job")
+    process = start(tmp_path / "ml", tmp_path, {"SM_OUTPUT_FAILURE": str(failure)}, epochs="many")
     out, err = process.communicate(timeout=120)
     assert process.returncode == 1, out + err
     assert err.startswith("error: hyperparameter epochs='many'")
+    assert failure.read_text() == err
+
+
+def test_T17_a_stop_while_libraries_are_loaded_is_one(tmp_path):
+    """They take seconds; the job was a failed one, for a reason that wasn't true."""
+    process = start(tmp_path / "ml", tmp_path)
+    while not catches(process.pid, signal.SIGTERM):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, out + err
+    assert "SIGTERM received" in out and "stopped before the training began" in out

@@ -67,8 +67,8 @@ def test_each_step_is_the_mean_of_the_log_probabilities(members: list[Path], ens
     assert set(model.tokens) == set(alone[0].tokens) & set(alone[1].tokens) < set(alone[0].tokens)
 
 
-def test_one_model_twice_is_that_model(tmp_path: Path) -> None:
-    """With every way to decode; only the calibration is left out."""
+def test_one_model_twice_is_that_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With every way to decode, and in 8 bits; only the calibration is left out."""
     twice, alone = write_ensemble([SHIPPED] * 2, tmp_path / "twice"), Recognizer.load(SHIPPED)
     alone.calibration = None
     for options in (Options(), Options(beam=4, n_best=3), Options(constrained=True, tokens=True)):
@@ -77,6 +77,13 @@ def test_one_model_twice_is_that_model(tmp_path: Path) -> None:
             assert one.confidence == pytest.approx(other.confidence, rel=1e-3)
             assert [each.latex for each in one.n_best] == [each.latex for each in other.n_best]
     assert [*twice.stream(PICTURES[0])][:-1] == [*alone.stream(PICTURES[0])][:-1]
+    monkeypatch.setenv("SERVE_PRECISION", "int8")
+    twice, alone = (inference.model_fn(str(path)) for path in (tmp_path / "twice", SHIPPED))
+    assert [one.latex for one in twice.predict(PICTURES)] == [one.latex for one in alone.predict(PICTURES)]
+
+
+def test_8_bits_are_left_out_where_a_member_has_none(ensemble: Path) -> None:
+    assert (SHIPPED / "encoder.int8.onnx").is_file() and not any(ensemble.rglob("*.int8.onnx"))
 
 
 def test_a_member_that_sees_other_pictures_than_at_its_birth_is_refused(ensemble: Path, tmp_path: Path) -> None:

@@ -1099,6 +1099,13 @@ def test_the_handler_functions_answer_a_request(tiny_base_dir: Path) -> None:
     assert isinstance(rows[0]["latex"], str) and rows[1]["error"]["code"] == "undecodable_image"
 
 
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_a_blank_precision_is_none(blank: str, tiny_base_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is to the server's settings."""
+    monkeypatch.setenv("SERVE_PRECISION", blank)
+    assert inference.model_fn(str(tiny_base_dir / "model")).precision == "fp32"
+
+
 def test_the_command_line_goes_on_after_a_bad_file(
     tiny_base_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

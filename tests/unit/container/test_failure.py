@@ -1,5 +1,9 @@
 """The text of /opt/ml/output/failure, from stderr as scripts, launchers and the toolkit write it (T9)."""
 
+import subprocess
+import sys
+import textwrap
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -104,6 +108,63 @@ def test_under_torchrun_lines_of_two_ranks_that_ran_together_are_taken_apart(bet
     assert headline("error: can't read it: ValueError: 4\n", 1) == "can't read it: ValueError: 4"
 
 
+def said_by(program: str) -> str:
+    """What Python itself writes to stderr, of a program that fails."""
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    return subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False).stderr
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        """
+        class Loader:
+            def __del__(self): raise OSError("late")
+        loader = Loader()
+        """,
+        """
+        import atexit
+        @atexit.register
+        def close(): raise OSError("late")
+        """,
+        """
+        import threading
+        def work(): raise OSError("late")
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        """,
+    ],
+    ids=["__del__", "atexit", "thread"],
+)
+def test_what_ends_no_process_is_not_the_cause(program):
+    program = textwrap.dedent(program)
+    text = failure.compose(said_by(program + 'raise ValueError("bad")'), 1)
+    assert text.startswith("ValueError: bad\n") and "late" not in text
+    stated = "import sys\nprint('error: no tab', file=sys.stderr)\n"
+    assert headline(said_by(stated + program + "sys.exit(1)")) == "no tab"
+    assert headline(said_by(program)) == "OSError: late"  # better than nothing
+
+
+def test_many_ignored_tracebacks_do_not_push_the_stated_error_out_of_sight():
+    ignored = "Exception ignored in: <function Loader.__del__ at 0x7f>\n" + PLAIN.partition("\n")[2]
+    assert headline("error: no tab\n" + ignored * 20) == "no tab"
+
+
+def test_a_group_is_named_with_the_first_of_its_exceptions():
+    group = 'raise ExceptionGroup("loading failed", [ValueError("row 17 is empty"), OSError("no file")])'
+    text = failure.compose(said_by(group), 1)
+    assert text.startswith("ExceptionGroup: loading failed (2 sub-exceptions): ValueError: row 17 is empty\n")
+    assert "OSError: no file" in text
+    caught = f"try: {group}\nexcept* OSError: raise RuntimeError('outer')"
+    assert headline(said_by(caught)).endswith("(2 sub-exceptions): OSError: no file")
+    table = PLAIN + "  | a | b\n"
+    assert headline(table) == "ValueError: bad | a | b"
+    chained = f"try: 1 / 0\nexcept ZeroDivisionError: {group}"
+    assert "ZeroDivisionError" in failure.compose(said_by(chained), 1)
+    assert headline(said_by(chained) + "last words") == headline(said_by(group))
+
+
 def test_death_by_signal_names_it_and_says_what_to_do():
     assert headline("epoch 1\n", 137).startswith("the training script was ended by SIGKILL (most often the memory")
     assert "/dev/shm" in headline("", 128 + 7)
@@ -135,7 +196,20 @@ def test_write_replaces_the_whole_file(tmp_path):
 
 
 LINES = st.lists(
-    st.sampled_from([*PLAIN.splitlines(), "", " ", "error: x", *failure.CHAIN_MARKS, "\x00", "é"])
+    st.sampled_from(
+        [
+            *PLAIN.splitlines(),
+            failure.IGNORED,
+            "  | E: x (1 sub-exception)",
+            "  | E: x",
+            "",
+            " ",
+            "error: x",
+            *failure.CHAIN_MARKS,
+            "\x00",
+            "é",
+        ]
+    )
     | st.text(max_size=20),
     max_size=30,
 )

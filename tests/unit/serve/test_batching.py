@@ -60,6 +60,20 @@ def test_a_failing_item_spoils_no_other(model):
     assert batcher.is_alive()
 
 
+def test_what_is_tried_again_was_taken_once():
+    """Or its pictures and the time that they have waited were counted twice."""
+    taken: list[list[int]] = []
+
+    def fail(items):
+        raise ValueError(items)
+
+    batcher = Batcher(fail, 8, 1, more_expected=lambda: not taken, on_taken=taken.append)
+    for future in batcher.submit([1, 2]):
+        with pytest.raises(ValueError, match=r"\[[12]\]"):
+            future.result(5)
+    assert taken == [[1, 2]]
+
+
 def test_wrong_number_of_answers_is_an_error():
     batcher: Batcher[int, int] = Batcher(lambda items: [], max_size=1)
     with pytest.raises(RuntimeError, match="0 answers to 1 items"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import struct
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -63,6 +64,19 @@ def test_the_time_of_a_stream_is_taken_to_its_end(own_base_dir):
         assert scrape(server)["formula_request_seconds_sum", "/invocations", "200"] > 0.5
         (line,) = [json.loads(server.wait_for_log('"/invocations"'))]
     assert line["milliseconds"] > 500 and line["request_id"]
+
+
+def test_the_time_of_a_request_is_taken_from_its_first_byte(tiny_base_dir):
+    """Though it gets a thread only when it is there as a whole."""
+    head = b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nConnection: close\r\n"
+    with Server(tiny_base_dir) as server:
+        server.wait_until_ready()
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+            client.sendall(head + b"Content-Length: %d\r\n\r\n" % len(PICTURE))
+            time.sleep(0.5)
+            client.sendall(PICTURE)
+            assert client.makefile("rb").readline() == b"HTTP/1.1 200 OK\r\n"
+        assert scrape(server)["formula_request_seconds_sum", "/invocations", "200"] > 0.5
 
 
 def test_what_is_inside_is_counted_while_it_is_there(own_base_dir):

@@ -66,3 +66,10 @@ def test_the_shipped_model_stands_in_only_where_nothing_was_given(tmp_path):
         find_model_or_shipped(tmp_path / "broken", tmp_path / "shipped")
     with pytest.raises(ModelNotFoundError, match="It is empty"):
         find_model_or_shipped(tmp_path / "empty", tmp_path / "none")
+
+
+def test_a_link_to_nowhere_was_given_and_the_shipped_model_does_not_stand_in(tmp_path):
+    put(tmp_path, "shipped/model.json")
+    (tmp_path / "model").symlink_to(tmp_path / "moved away")
+    with pytest.raises(ModelNotFoundError, match="moved away does not exist"):
+        find_model_or_shipped(tmp_path / "model", tmp_path / "shipped")

@@ -61,6 +61,24 @@ def test_threads_that_are_set_are_each_processs(tmp_path: Path, monkeypatch: pyt
     assert workers.suggested_workers(tmp_path) == 2
 
 
+@pytest.mark.parametrize("asked", [None, "", " ", "0", "many", "²"])
+def test_processes_share_the_cores_where_no_threads_are_asked_for(
+    asked: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty variable was one that is set: each of the processes took all cores."""
+    machine(monkeypatch, 8, 32 * GIB)
+    if asked is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert workers.suggested_workers(tmp_path) == 8
+    assert [workers.threads_of_each(count) for count in (1, 2, 8, 9)] == [8, 4, 1, 1]
+
+
+def test_threads_that_are_asked_for_are_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(monkeypatch, 8, 32 * GIB)
+    monkeypatch.setenv("OMP_NUM_THREADS", " 3")
+    assert workers.threads_of_each(8) == 3
+
+
 def test_a_folder_that_cant_be_read_counts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Loading the model tells what is wrong with it; the start doesn't end here."""
     machine(monkeypatch, 2, 4 * GIB)
