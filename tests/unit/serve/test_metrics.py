@@ -36,7 +36,7 @@ def stream_fn(request, model):
 def test_a_request_is_seen_at_every_stage(tiny_base_dir):
     with Server(tiny_base_dir) as server:
         server.wait_until_ready()
-        answer = server.invoke(PICTURE).json()
+        answer = server.request("POST", "/invocations?views=1", PICTURE, {"Content-Type": "image/png"}).json()
         server.invoke(b"no picture")
         server.request("GET", "/nowhere/1")
         seen = scrape(server)
