@@ -60,6 +60,7 @@ class Hyperparameters(BaseModel):
     max_validation: int = Field(1000, ge=1, description="samples validated after each epoch, at most")
     max_tokens: int = Field(200, ge=4, description="longest formula; longer labels are left out, and counted")
     augment: bool = Field(True, description="change training pictures at random")
+    zoom: float = Field(0.0, ge=0, lt=0.5, description="share by which augmented pictures are smaller or larger")
     scale: float = Field(1.0, gt=0.1, le=2, description="size of all pictures; 0.5 halves them on every path")
     glyph_height: float = Field(16.0, ge=4, le=64, description="pixels to which characters are scaled")
 

@@ -22,7 +22,6 @@ from recognizer.data.sample import DataError, Sample
 from recognizer.data.shards import ShardPicture
 from recognizer.latex import UnknownTokenError, Vocabulary
 
-ZOOM = (0.8, 1.1)  # of augmented pictures, since preprocessing scales all glyphs to one height, and not always rightly
 Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]  # RGB (H, W, 3) uint8 -> the same, other size
 Key = tuple[int, int] | tuple[int, int, bytes]  # (epoch, index), and the picture's file if that was read before
 
@@ -87,8 +86,11 @@ class FormulaDataset(Dataset[Example | DataError]):
         augment: Augment | None = None,
         cache: PictureCache | None = None,
         canvases: np.ndarray | None = None,
+        zoom: float = 0.0,
     ) -> None:
         """With `augment` each epoch sees each picture differently; without, always the same.
+
+        `zoom` is how much smaller or larger than preprocessing makes them augmented pictures may be, as a share.
 
         `canvases` (N, 2 or more), height and width of each sample's canvas as batches were planned: an augmented
         picture that has outgrown its own would blow up the whole batch, so it is shrunk to fit.
@@ -100,6 +102,7 @@ class FormulaDataset(Dataset[Example | DataError]):
         self.augment = augment
         self.cache = cache or PictureCache(budget=0)
         self.canvases = canvases
+        self.zoom = zoom
         self.token_ids = [[vocabulary.bos, *_encode(sample, vocabulary), vocabulary.eos] for sample in self.samples]
 
     def __len__(self) -> int:
@@ -121,9 +124,12 @@ class FormulaDataset(Dataset[Example | DataError]):
             return inference.preprocess(self.cache.load(sample, None), self.spec)
         rng = np.random.default_rng((self.seed, epoch, index))
         rgb = self.augment(self.cache.load(sample, rng), rng)
-        zoomed = replace(self.spec, scale=self.spec.scale * rng.uniform(*ZOOM))
-        image = inference.preprocess(rgb, zoomed)
+        image = inference.preprocess(rgb, self._zoomed(rng) if self.zoom else self.spec)
         return image if self.canvases is None else _shrunk_to_fit(image, *self.canvases[index, :2].tolist())
+
+    def _zoomed(self, rng: np.random.Generator) -> inference.PreprocessSpec:
+        """Preprocessing scales all glyphs to one height, and not always rightly."""
+        return replace(self.spec, scale=self.spec.scale * rng.uniform(1 - self.zoom, 1 + self.zoom))
 
     def collate(self, examples: Sequence[Example | DataError]) -> Batch | DataError:
         """Pad examples to one batch, as the server does; the first error wins."""

@@ -106,7 +106,9 @@ def prepare(
     _report(trained, validated, vocabulary)
     stream = _stream(settings, trained, train_channel, index_channel)
     change = augment if settings.augment else None
-    dataset = FormulaDataset(trained.samples, vocabulary, spec, settings.seed, change, cache, trained.sizes)
+    dataset = FormulaDataset(
+        trained.samples, vocabulary, spec, settings.seed, change, cache, trained.sizes, settings.zoom
+    )
     training = _training_loader(settings, dataset, trained.sizes, stream, ranks)
     in_order = plan_in_order(validated.sizes, VALIDATION_BATCH)
     validation = BatchLoader(
