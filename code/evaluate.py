@@ -7,18 +7,16 @@ Prints the metrics and writes `metrics.json` (with slices and calibration), `pre
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import sys
-import tarfile
-import tempfile
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import inference
+from recognizer.archive import unpacked
 from recognizer.config import ConfigError
 from recognizer.data.formats import read_dataset
 from recognizer.data.sample import DataError
@@ -36,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Return the exit status: 1 when model or data can't be used."""
     options = _parser().parse_args(arguments)
     try:
-        with _model_folder(options.model) as folder:
+        with unpacked(options.model) if options.model.is_file() else nullcontext(options.model) as folder:
             _evaluate(folder, options)
     except (ConfigError, DataError, inference.ModelError, inference.RequestError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -127,21 +125,6 @@ def _read_history(path: Path, needed: bool) -> list[dict[str, float]]:
     if not all(isinstance(row, dict) and "epoch" in row for row in rows):
         raise DataError(f'{path}: a row lacks "epoch"; give the history.jsonl of a training job')
     return rows
-
-
-@contextlib.contextmanager
-def _model_folder(path: Path) -> Iterator[Path]:
-    """Yield the model directory, unpacked for the time being if it is an archive."""
-    if not path.is_file():
-        yield path
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            with tarfile.open(path) as archive:
-                archive.extractall(folder, filter="data")
-        except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
-            raise inference.ModelError(f"{path} is no model archive: {error}") from error
-        yield Path(folder)
 
 
 if __name__ == "__main__":

@@ -47,16 +47,16 @@ NETWORKS = {  # by precision: encoder and decoder
     "int8": ("encoder.int8.onnx", "decoder.int8.onnx"),
 }
 MAX_SOURCE_PIXELS = 50_000_000  # a larger picture is refused before it is decoded
+MAX_JPEG_PIXELS = 120_000_000  # of which no more detail is decoded than is used
 JPEG_FORMATS = ("JPEG", "MPO")  # MPO: a phone's JPEG with a second picture behind the first
 WHITES = (1.0, 255.0, 4095.0, 65535.0)  # of pictures of more than 8 bits: the lowest that isn't exceeded
-QUALITY = r"[01](\.\d{0,3})?"  # of a media type in `Accept`
-MAX_JPEG_PIXELS = 120_000_000  # of which no more detail is decoded than is used
 MAX_REQUEST_PIXELS = 128_000_000  # of one request's pictures as they are read: they stand in memory together
 WORKING_SIDE = 1600  # larger pictures are reduced to this many pixels a side when they are read
 DRAWN = 0.5  # share of pixels exactly alike, of which no photograph has so many
 FAINTEST_ON_WHITE = 240  # gray above which nothing is seen on white: light ink on a transparent ground
 FAINTEST_INK = 0.05  # less everywhere is the grain of blank paper; writing of 15 gray levels, with noise, reaches 0.1
 LONGEST_CYCLE, LOOP_REPEATS, LOOP_TOKENS = 8, 6, 32  # in 70,000 real formulas: at most 8 repeats, 32 tokens in all
+QUALITY = r"[01](\.\d{0,3})?"  # of a media type in `Accept`
 JSON_LINES = ("application/jsonlines", "application/x-jsonlines", "application/jsonl")
 RECORD_TYPES = (*JSON_LINES, "text/csv")  # each line is a record: `input_fn` may be given a few lines at a time
 RESAMPLE = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
@@ -127,8 +127,9 @@ def _to_rgb(picture: Image.Image) -> np.ndarray:
     if picture.mode.startswith(("I", "F")):  # 16 and 32 bits: scaled by the range that is used, not cut off
         values = np.asarray(picture, dtype=np.float32)
         values = np.where(np.isfinite(values), values, 0)
-        top = next((white for white in WHITES if values.max() <= white), values.max())
-        gray = np.rint(np.clip(values * (255.0 / top), 0, 255)).astype(np.uint8)
+        highest = values.max()
+        white = next((each for each in WHITES if highest <= each), highest)
+        gray = np.rint(np.clip(values * (255.0 / white), 0, 255)).astype(np.uint8)
         return np.repeat(gray[:, :, None], 3, axis=2)
     if picture.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in picture.info:
         picture = picture.convert("RGBA")

@@ -45,12 +45,13 @@ def write_ensemble(models: Sequence[Path], out: Path) -> inference.Recognizer:
         _write_description(out, names, [member.version for member in members])
         write_code(out)
         write_golden(out, _golden_pictures(models[0] / "golden"))
-        for precision in precisions:
-            inference.Recognizer.load(out, precision=precision).check_golden()
+        ensembles = {each: inference.Recognizer.load(out, precision=each) for each in precisions}
+        for ensemble in ensembles.values():
+            ensemble.check_golden()
     except BaseException:
         shutil.rmtree(out)
         raise
-    return inference.Recognizer.load(out)
+    return ensembles["fp32"]
 
 
 def _all_have(models: Sequence[Path], files: Sequence[str]) -> bool:

@@ -305,19 +305,19 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
 
 
-def chosen(options: argparse.Namespace) -> list[Formula]:
-    """The formulas that the options of `add_choice` choose.
+def chosen(options: argparse.Namespace, count: int | None = None) -> list[Formula]:
+    """The formulas that the options of `add_choice` choose; at most `count`.
 
     Raises:
         DataError: a line without a tab, or no formula is left.
         OSError: the file can't be read.
     """
     read = read_formulas(options.formulas, options.max_tokens)
-    formulas = choose(read, options.only, options.without, dict(options.most), options.rarest, options.seed)
+    formulas = choose(read, options.only, options.without, dict(options.most), options.rarest, options.seed)[:count]
     if not formulas:
         raise DataError(
-            f"{options.formulas}: no formula is left of it by --only, --without, --most, --max-tokens and --rarest "
-            f"{options.rarest}, which leaves out formulas with a token that fewer have; expected one at least"
+            f"{options.formulas}: no formula is left of it by --only, --without, --most, --count, --max-tokens and "
+            f"--rarest {options.rarest}, which leaves out formulas with a token that fewer have; expected one at least"
         )
     return formulas
 
@@ -337,7 +337,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=2, help="processes (default %(default)s)")
     options = parser.parse_args(arguments)
     try:
-        formulas = chosen(options)[: options.count]
+        formulas = chosen(options, options.count)
         changed = varied(formulas, options.varied, options.seed)
         added = [
             *options.singles * singles([*formulas, *changed]),

@@ -15,8 +15,9 @@ import numpy as np
 from recognizer.data.ink import InkPicture, Strokes, draw
 from recognizer.data.sample import Sample
 from recognizer.synth.stroke_bank import Hand, StrokeBank, StrokeGlyph, token_of
-from recognizer.synth.variations import CLASSES, SIGNS
+from recognizer.synth.variations import CLASSES, SIGNS, class_of
 
+NAMED_ALIKE = (*CLASSES, *SIGNS)  # a symbol is renamed to one of its class
 AS_SAID = 0.4  # share of the formulas in which nothing is renamed
 RENAMED = 0.5  # share of the others' symbols that are
 EXCHANGED = (0.3, 0.7, 1.0)  # share of a formula's symbols that somebody else writes: one of these
@@ -56,15 +57,15 @@ def rewritten_samples(samples: Sequence[Sample], bank: StrokeBank, seed: int, mo
     Symbols are renamed to what some label says: the bank has others too, which no vocabulary of these samples has.
     """
     names = {token for sample in samples for token in sample.tokens if token in bank.glyphs}
-    known = [sample for sample in samples if isinstance(sample.picture, InkPicture) and _places(sample.picture)]
+    inks = ((sample, sample.picture) for sample in samples if isinstance(sample.picture, InkPicture))
+    known = [(sample, ink.strokes, symbols) for sample, ink in inks if (symbols := _symbols(ink))]
     rewritten: list[Sample] = []
     for number in range(most if known else 0):
-        sample = known[number % len(known)]
-        picture = sample.picture
-        assert isinstance(picture, InkPicture)
-        renamed = _renamed(bank, names, sample.tokens, picture, np.random.default_rng((seed, number)))
-        places = tuple(Place(was, renamed.get(was, was), strokes) for was, strokes in _places(picture))
-        formula = RewrittenFormula(bank, picture.strokes, places, seed * 1_000_003 + number)
+        sample, strokes, symbols = known[number % len(known)]
+        written = [token for token, _ in symbols]
+        renamed = _renamed(bank, names, sample.tokens, written, np.random.default_rng((seed, number)))
+        places = tuple(Place(was, renamed.get(was, was), numbers) for was, numbers in symbols)
+        formula = RewrittenFormula(bank, strokes, places, seed * 1_000_003 + number)
         name = f"rewritten/{number}"
         tokens = tuple(renamed.get(token, token) for token in sample.tokens)
         rewritten.append(Sample(name, tokens, formula, sample.source, dataset="rewritten", origin=sample.origin))
@@ -115,28 +116,23 @@ def _renamed_size(bank: StrokeBank, place: Place, glyph: StrokeGlyph, size: floa
     return np.array([even, even]), float(em * (box.top + box.bottom - was.top - was.bottom) / 2)
 
 
-def _places(picture: InkPicture) -> list[tuple[str, tuple[int, ...]]]:
+def _symbols(picture: InkPicture) -> list[tuple[str, tuple[int, ...]]]:
     return [(token, numbers) for label, numbers in picture.symbols if numbers and (token := token_of(label))]
 
 
 def _renamed(
-    bank: StrokeBank, names: Set[str], tokens: Sequence[str], picture: InkPicture, rng: np.random.Generator
+    bank: StrokeBank, names: Set[str], tokens: Sequence[str], written: Sequence[str], rng: np.random.Generator
 ) -> Mapping[str, str]:
     """What the formula's symbols are renamed to: what is written as often as the label says it, and has its like
     among the `names`."""
     if rng.random() < AS_SAID:
         return {}
-    written = [token for token, _ in _places(picture)]
     renamed: dict[str, str] = {}
     for token in sorted(set(written)):
-        others = [other for other in _class_of(token) if other in names and _fits(bank, token, other)]
+        others = [other for other in class_of(token, NAMED_ALIKE) if other in names and _fits(bank, token, other)]
         if others and written.count(token) == tokens.count(token) and rng.random() < RENAMED:
             renamed[token] = others[int(rng.integers(len(others)))]
     return renamed
-
-
-def _class_of(token: str) -> Sequence[str]:
-    return next((each for each in (*CLASSES, *SIGNS) if token in each), ())
 
 
 def _fits(bank: StrokeBank, token: str, other: str) -> bool:

@@ -237,9 +237,14 @@ def number(rng: np.random.Generator) -> list[str]:
     return digits if rng.random() < 0.2 else [*digits, ".", *map(str, rest.tolist())]
 
 
+def class_of(symbol: str, classes: Sequence[Sequence[str]] = CLASSES) -> Sequence[str]:
+    """The symbols by which one is replaced, itself among them; none if it is of no class."""
+    return next((each for each in classes if symbol in each), ())
+
+
 def other(symbol: str, rng: np.random.Generator, classes: Sequence[Sequence[str]] = CLASSES) -> str:
     """Another symbol of the same class, or the same if it is of none."""
-    among = next((each for each in classes if symbol in each), [symbol])
+    among = class_of(symbol, classes) or [symbol]
     return among[int(rng.integers(len(among)))]
 
 

@@ -12,6 +12,7 @@ import gzip
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +58,10 @@ def write_records(path: Path, rows: Iterable[dict[str, Any]], count: int) -> int
     unfinished = path.with_name(f".{path.name}.unfinished")
     written = 0
     with gzip.open(unfinished, "wt", encoding="utf-8") as file, Progress(count, "write") as progress:
-        for row in rows:
+        for row in islice(rows, count):
             file.write(json.dumps(row) + "\n")
             written += 1
             progress.advance(1)
-            if written == count:
-                break
     unfinished.replace(path)
     return written
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 import json
 import os.path
 import tarfile
-import tempfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import inference
+from recognizer.archive import unpacked
 from recognizer.config import ConfigError, Hyperparameters
 from recognizer.latex import Vocabulary, VocabularyError
 from recognizer.models import FormulaRecognizer, build
@@ -126,7 +125,7 @@ def read_model(path: Path, option: str = "init") -> Start:
             described = _describe(folder / DESCRIPTION, path)
             vocabulary = Vocabulary.from_dict(described.vocabulary)
             weights = load_file(folder / WEIGHTS)
-    except _UnusableError as error:
+    except (_UnusableError, inference.ModelError) as error:
         raise ConfigError(f"{option}: {error}") from error
     except (OSError, SafetensorError, VocabularyError) as error:
         raise ConfigError(f"{option}: {path} can't be used: {error}") from error
@@ -193,16 +192,12 @@ def _opened(path: Path) -> Iterator[Path]:
     if not archive.is_file() or (path / DESCRIPTION).is_file():
         yield path
         return
-    with tempfile.TemporaryDirectory(prefix="start-") as folder:
-        try:
-            with tarfile.open(archive) as tar:
-                wanted = [
-                    each for each in tar if each.isfile() and os.path.normpath(each.name) in (DESCRIPTION, WEIGHTS)
-                ]
-                tar.extractall(folder, wanted, filter="data")
-        except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
-            raise _UnusableError(f"{archive} is no model archive: {error}") from error
-        yield Path(folder)
+    with unpacked(archive, _is_read) as folder:
+        yield folder
+
+
+def _is_read(member: tarfile.TarInfo) -> bool:
+    return member.isfile() and os.path.normpath(member.name) in (DESCRIPTION, WEIGHTS)
 
 
 def token_axes(

@@ -121,6 +121,7 @@ def test_each_typeface_has_letters_greek_and_relations(typeface: str) -> None:
         ("+".join("x" * 10), ["--lines", "5"], "at most 6 for their cells"),
         ("x", ["--rarest", "20"], r"formulas.tsv: no formula is left of it by .* --rarest 20"),
         ("x", ["--only", "other", "--varied", "3"], "no formula is left of it by --only"),
+        ("x", ["--rarest", "1", "--count", "0"], "no formula is left of it by .* --count"),
     ],
 )
 def test_formulas_that_dont_do_are_named(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -76,6 +77,11 @@ def test_formulas_are_chosen(formulas: Path, strokes: Path, tmp_path: Path) -> N
     out.parent.mkdir()
     assert run(formulas, strokes, out, "--without", "school", "--max-tokens", "5", "--count", "5") == 0
     assert sorted("".join(sample.tokens) for sample in read_dataset(out.parent).samples) == ["a+b", "b^{a}"]
+
+
+def test_of_no_formulas_none_is_written(formulas: Path, strokes: Path, tmp_path: Path) -> None:
+    assert run(formulas, strokes, tmp_path / "w.jsonl.gz", "--count", "0") == 0
+    assert gzip.decompress((tmp_path / "w.jsonl.gz").read_bytes()) == b""
 
 
 def test_a_run_that_fails_leaves_what_was_there(
