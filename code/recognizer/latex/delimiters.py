@@ -45,7 +45,8 @@ def unstretch(boxes: list[Box]) -> bool:
         level += (at in kept) * ((box.kind is Kind.LEFT) - (box.kind is Kind.RIGHT))
         if box.kind in FENCES and at not in kept and not (box.kind is Kind.MIDDLE and level):
             box.kind = Kind.ATOM
-            box.tokens = [] if box.tokens == ["."] else box.tokens
+            if box.tokens == ["."]:
+                box.tokens = ["{", "}"] if box.has_script() else []
             changed = True
     return changed
 

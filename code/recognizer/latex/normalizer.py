@@ -81,7 +81,7 @@ def _with_scripts(base: list[Box], sub: list[str], sup: list[str]) -> list[Box]:
     if not base:
         base = [Box(Kind.ATOM, ["{", "}"])]
     last = base[-1]
-    whole = len(base) == 1 or last.kind is Kind.RIGHT or last.is_plain(table.CLOSING)
+    whole = len(trim(base, leading=True)) == 1 or last.kind is Kind.RIGHT or last.is_plain(table.CLOSING)
     if last.has_script() or not (whole or not is_tall(base)):
         base = [last] = [Box(Kind.ATOM, ["{", *emit_stretched(base), "}"], is_tall(base))]
     last.sub, last.sup = sub, sup
@@ -335,7 +335,7 @@ def _line(boxes: list[Box]) -> list[Box]:
             boxes = _resolve(boxes, places)
     if not kinds.isdisjoint(FENCES):
         unstretch(boxes)
-        boxes = [box for box in boxes if box.tokens or box.has_script()]
+        boxes = [box for box in boxes if box.tokens]
     return join(boxes)
 
 

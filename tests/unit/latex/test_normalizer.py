@@ -25,6 +25,8 @@ def _assert_canonical(latex: str) -> None:
 @settings(max_examples=600)
 @example(r"\text{x } \left.\right.^{2}")  # a script without a base, beside a word
 @example(r"x\text{ if }\left.'")
+@example(r"{\rm \left\{ x \right. ^ i}")  # a script on a delimiter that isn't drawn, within an alphabet
+@example(r"{\quad \frac a b}^2")  # a gap before the only thing of a group
 @given(strings)
 def test_any_string_gets_one_spelling(latex: str) -> None:
     _assert_canonical(normalize(latex))
