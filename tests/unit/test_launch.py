@@ -7,8 +7,8 @@ from unittest.mock import MagicMock
 
 import pytest
 
+from launch import invoke, model_trainer
 from launch import job as jobs
-from launch import model_trainer
 from launch.job import Job, LaunchError
 from launch.metrics import OBJECTIVE, metric_definitions
 
@@ -176,3 +176,10 @@ def test_addresses(tmp_path):
     assert jobs.as_path(str(tmp_path / "a" / ".." / "b")) == str(tmp_path / "b")
     assert jobs.as_address(str(tmp_path)) == f"file://{tmp_path}"
     assert jobs.as_address(str(tmp_path / "my data, größer")) == f"file://{tmp_path}/my data, größer"
+
+
+@pytest.mark.parametrize("option", ["--host=a b", "--host=ü..x", "--accept=€", "--accept=text/plain\n\n"])
+def test_invoke_names_what_it_cant_ask_in_a_line(option, tmp_path, capsys):
+    (tmp_path / "formula.png").touch()
+    assert invoke.main([option, "--port=1", str(tmp_path / "formula.png")]) == 1
+    assert capsys.readouterr().err.startswith("invoke: no answer from http://")
