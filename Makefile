@@ -3,11 +3,13 @@
 # Two ways to run: with a Docker engine and built images (make build) the jobs run inside them, as on SageMaker; without,
 # as plain processes in .venv, which make sets up by itself from the lock files. Nothing but Python 3.11 is needed first.
 
-PYTHON  ?= $(shell command -v python3.11 || command -v python3)
+# never empty: make would take the - of an option for its own, and go on after errors
+PYTHON  ?= $(or $(shell command -v python3.11 || command -v python3),python3.11)
 VENV    ?= .venv
 DOCKER  ?= docker
 DOCKER_BUILD_FLAGS ?=
-export DOCKER
+DOCKER_RUN_FLAGS   ?=
+export DOCKER DOCKER_RUN_FLAGS
 # No library phones home from our jobs and tests, with or without an image.
 export ORT_DISABLE_TELEMETRY = 1
 export NO_ALBUMENTATIONS_UPDATE = 1
@@ -26,10 +28,15 @@ PORT       ?= 8080
 # what train-local made; until then the shipped model
 TRAINED    := $(OUT)/ml/model
 MODEL      := $(if $(shell test -f "$(TRAINED)/model.json" && echo it is there),$(TRAINED),weights)
+# a folder for each server: one that replaces a process of its own reads the model once more
+SERVED      = $(OUT)/served/$(PORT)
 # $(wildcard), $(abspath) and their like would take a path with blanks for several: the shell looks paths up
 absolute    = $$(realpath -- "$(1)")
 JOB_ARGS    = --out "$(OUT)" $(if $(DATA),--data "$(DATA)") $(if $(VALIDATION),--validation "$(VALIDATION)") \
 	      $(if $(HP),--hp $(HP)) $(if $(RESUME),--resume)
+
+# a server in an image gets the settings of this shell, as one without does; where it is and its port are the image's
+SERVER_ENV  = $$(env | sed -nE '/^(SERVE_IMAGE|SAGEMAKER_(BASE_DIR|BIND_TO_PORT))=/d; s/^((SERVE|SAGEMAKER)_[A-Z_]+)=.*/--env \1/p')
 
 # images
 BASE_IMAGE  ?= python:3.11-slim-bookworm
@@ -56,7 +63,7 @@ help: ## This list
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 	  /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "Settings: DATA=folder VALIDATION=folder HP=\"epochs=3 seed=1\" RESUME=1 OUT=$(OUT) MODEL=$(MODEL) PORT=$(PORT) VARIANT=cpu|cuda BASE_IMAGE=$(BASE_IMAGE)"
+	@echo "Settings: DATA=folder VALIDATION=folder HP=\"epochs=3 seed=1\" RESUME=1 OUT=$(OUT) MODEL=$(MODEL) PORT=$(PORT) VARIANT=cpu|cuda BASE_IMAGE=$(BASE_IMAGE) DOCKER_RUN_FLAGS=\"--gpus all\""
 
 define make_venv
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
@@ -101,7 +108,7 @@ doctor: $(READY) ## Check Python, packages, threads, memory, GPU: here and in th
 	$(RUN) -m container.doctor
 	@for image in $(TRAIN_IMAGE) $(SERVE_IMAGE); do \
 	  if $(DOCKER) image inspect $$image >/dev/null 2>&1; then \
-	    echo "--- $$image"; $(DOCKER) run --rm $$image python3 -m container.doctor || exit 1; \
+	    echo "--- $$image"; $(DOCKER) run --rm $(DOCKER_RUN_FLAGS) $$image python3 -m container.doctor || exit 1; \
 	  fi; done
 
 ##@ Use
@@ -117,13 +124,13 @@ train-local: ## Train here: on the embedded data set, or DATA=folder; HP="name=v
 serve-local: ## Serve what train-local made, or else the shipped model, on PORT, with a page to try it in
 	@test -f "$(MODEL)/model.json" || { echo "make: there is no model in $(MODEL)" >&2; exit 1; }
 	@if $(DOCKER) image inspect $(SERVE_IMAGE) >/dev/null 2>&1; then \
-	  exec $(DOCKER) run --rm --read-only --tmpfs /tmp -p $(PORT):8080 $${SERVE_API_KEY:+--env SERVE_API_KEY} \
-	    --env SERVE_PAGE=$${SERVE_PAGE:-1} \
+	  exec $(DOCKER) run --rm $(DOCKER_RUN_FLAGS) --read-only --tmpfs /tmp -p $(PORT):8080 \
+	    $(SERVER_ENV) --env SERVE_PAGE=$${SERVE_PAGE:-1} \
 	    -v "$(call absolute,$(MODEL)):/opt/ml/model:ro" $(SERVE_IMAGE) serve; \
 	else \
 	  $(MAKE) --no-print-directory $(READY) && \
-	  mkdir -p "$(OUT)/served" && ln -sfn "$(call absolute,$(MODEL))" "$(OUT)/served/model" && \
-	  SAGEMAKER_BASE_DIR="$(call absolute,$(OUT)/served)" SAGEMAKER_BIND_TO_PORT=$(PORT) SERVE_PAGE=$${SERVE_PAGE:-1} \
+	  mkdir -p "$(SERVED)" && ln -sfn "$(call absolute,$(MODEL))" "$(SERVED)/model" && \
+	  SAGEMAKER_BASE_DIR="$(call absolute,$(SERVED))" SAGEMAKER_BIND_TO_PORT=$(PORT) SERVE_PAGE=$${SERVE_PAGE:-1} \
 	  PYTHONPATH=.:code exec $(RUN) -m container.serve; \
 	fi
 
@@ -140,9 +147,10 @@ predict: $(READY) ## Recognize many pictures: IMAGES=folder or list of paths; go
 .PHONY: evaluate
 evaluate: ## Measure a model on a labelled set, with a report: DATA=folder; MODEL=folder or model.tar.gz
 	@test -n "$(DATA)" || { echo "make: name a labelled set: make evaluate DATA=folder" >&2; exit 1; }
+	@for place in "$(DATA)" "$(MODEL)"; do test -e "$$place" || { echo "make: there is no $$place" >&2; exit 1; }; done
 	@mkdir -p "$(OUT)/evaluation"
 	@if $(DOCKER) image inspect $(TRAIN_IMAGE) >/dev/null 2>&1; then \
-	  $(DOCKER) run --rm --network none --read-only --tmpfs /tmp --user "$$(id -u):$$(id -g)" \
+	  $(DOCKER) run --rm $(DOCKER_RUN_FLAGS) --network none --read-only --tmpfs /tmp --user "$$(id -u):$$(id -g)" \
 	    -v "$(call absolute,$(MODEL)):/model:ro" -v "$(call absolute,$(DATA)):/data:ro" \
 	    -v "$(call absolute,$(OUT)/evaluation):/evaluation" \
 	    $(TRAIN_IMAGE) python3 /opt/program/code/evaluate.py --model /model --data /data --out /evaluation && \
@@ -224,7 +232,7 @@ LINUX   := --python-platform x86_64-manylinux_2_28
 .PHONY: lock
 lock: $(READY) ## Write the lock files anew from docker/locks/*.in (newer versions: LOCK_FLAGS=--upgrade)
 	$(COMPILE) --universal torch-cuda.in -o torch-cuda.txt
-	export $${PIP_FIND_LINKS:+UV_FIND_LINKS=$$PIP_FIND_LINKS} $${PIP_EXTRA_INDEX_URL:+UV_EXTRA_INDEX_URL=$$PIP_EXTRA_INDEX_URL}; \
+	export UV_FIND_LINKS="$${PIP_FIND_LINKS:-$$UV_FIND_LINKS}" UV_EXTRA_INDEX_URL="$${PIP_EXTRA_INDEX_URL:-$$UV_EXTRA_INDEX_URL}"; \
 	  $(COMPILE) --universal -c torch-cuda.txt torch-cpu.in -o torch-cpu.txt
 	$(COMPILE) $(LINUX) --allow-unsafe -c torch-cuda.txt build.in -o build.txt
 	$(COMPILE) $(LINUX) -c torch-cuda.txt -c build.txt train.in -o train.txt

@@ -41,9 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         channels = {name: _data_folder(name, path) for name, path in _channels(options).items()}
         hyperparameters, models = find_models(parse_hyperparameters(options.hp))
         docker = _engine_with(options.image) if options.image else []  # before the job before is cleared away
+        _refuse_to_remove(options.out / "ml", [*channels.values(), *models])
         base = lay_out(options.out / "ml", hyperparameters, channels, resume=options.resume)
         command = _docker_command(docker, options.image, base, channels, models) if docker else _process_command()
-    except JobSetupError as error:
+    except (JobSetupError, OSError) as error:
         print(f"local_job: {error}", file=sys.stderr)
         return 2
     code = _run(command, base)
@@ -116,13 +117,16 @@ def lay_out(base: Path, hyperparameters: dict[str, str], channels: dict[str, Pat
 def pack_model(model: Path, archive: Path) -> None:
     """Pack the content of `model`, without an enclosing folder (T10).
 
-    Written under another name first: an interrupted run leaves no half archive.
+    Written under another name first: neither an interrupted run nor a full disk leaves half an archive.
     """
     scratch = archive.with_name(archive.name + ".tmp")
-    with tarfile.open(scratch, "w:gz") as tar:
-        for path in sorted(model.rglob("*")):
-            tar.add(path, arcname=str(path.relative_to(model)), recursive=False)
-    scratch.replace(archive)
+    try:
+        with tarfile.open(scratch, "w:gz") as tar:
+            for path in sorted(model.rglob("*")):
+                tar.add(path, arcname=str(path.relative_to(model)), recursive=False)
+        scratch.replace(archive)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -150,6 +154,16 @@ def _data_folder(name: str, path: Path) -> Path:
     return path.resolve()
 
 
+def _refuse_to_remove(base: Path, used: Sequence[Path]) -> None:
+    """The model that was trained before, or what lies beside it, is gone once the folder is laid out anew."""
+    for path in used:
+        if path.is_relative_to(base.resolve()):
+            raise JobSetupError(
+                f"{path} is in the job folder {base}, which this job empties before it begins: give a copy of it, or "
+                "choose another --out (make: OUT=)"
+            )
+
+
 def _process_command() -> list[str]:
     return [sys.executable, "-m", "container.train"]
 
@@ -171,6 +185,7 @@ def _docker_command(
 ) -> list[str]:
     """`docker run` with the job folder at /opt/ml, no network (T18), as the user who calls (who owns the results)."""
     command = [*docker, "run", "--rm", "--network", "none", "--user", f"{os.getuid()}:{os.getgid()}"]
+    command += shlex.split(os.environ.get("DOCKER_RUN_FLAGS", ""))  # e.g. --gpus all
     command += ["--shm-size", "1g"]  # the engine's 64 MiB are too little for data loader workers
     command += ["--volume", f"{base}:{DEFAULT_BASE_DIR}"]
     for name, folder in channels.items():
@@ -202,7 +217,11 @@ def _report(out: Path, base: Path, code: int) -> int:
         return code
     if any((base / "model").iterdir()):
         archive = out / "model.tar.gz"
-        pack_model(base / "model", archive)
+        try:
+            pack_model(base / "model", archive)
+        except OSError as error:
+            print(f"local_job: {archive} can't be written ({error}); the model is in {base / 'model'}", file=sys.stderr)
+            return 1
         print(f"model:  {archive} ({archive.stat().st_size / 1e6:.1f} MB)")
     else:
         print("model:  none was written (the job was stopped? its checkpoints: --resume goes on from them)")

@@ -110,7 +110,7 @@ def list_inputs(source: Path) -> Iterator[Input]:
     """The pictures of a folder by their paths below it, in order; or those that a manifest names.
 
     Raises:
-        PredictError: there is no such folder or file, or a folder in it can't be read.
+        PredictError: there is no such folder or file, a folder in it can't be read, or the file is no list of paths.
     """
     if source.is_dir():
         yield from _in_folder(source)
@@ -118,6 +118,9 @@ def list_inputs(source: Path) -> Iterator[Input]:
         raise PredictError(f"{source} does not exist; name a folder of pictures, a picture, or a list of paths")
     elif source.suffix.lower() in PICTURE_SUFFIXES:
         yield Input(source.name, source)
+    elif _is_no_text(source):
+        suffixes = " ".join(sorted(PICTURE_SUFFIXES))
+        raise PredictError(f"{source} is neither a list of paths nor named as a picture ({suffixes})")
     else:
         with source.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
             yield from (_manifest_input(line.strip(), source.parent) for line in lines if line.strip())
@@ -132,6 +135,14 @@ def _in_folder(root: Path) -> Iterator[Input]:
         for path in (Path(folder, name) for name in sorted(files)):
             if path.suffix.lower() in PICTURE_SUFFIXES:
                 yield Input(path.relative_to(root).as_posix(), path)
+
+
+def _is_no_text(path: Path) -> bool:
+    """A PDF, or bytes of another kind: each of its lines would get a row. Names in a list needn't be UTF-8."""
+    with path.open("rb") as file:
+        head = file.read(4096)
+    is_utf8 = "\ufffd" not in head.decode(errors="replace")
+    return head.startswith(b"%PDF-") or (b"\0" in head and not is_utf8)
 
 
 def _manifest_input(text: str, folder: Path) -> Input:

@@ -5,7 +5,8 @@
     python -m launch.estimator transform --image SERVE_IMAGE --role ROLE --model ... --input s3://... --output s3://...
 
 `--instance-type local` (the default) does the same with Docker on this machine; nothing of AWS is called. Needs
-`sagemaker>=2.257,<3` (docker/locks/launch-sdk2.txt).
+`sagemaker>=2.257,<3` (docker/locks/launch-sdk2.txt). VPC, encryption keys and tags of jobs on AWS are taken from the
+SDK's own configuration file, ~/.config/sagemaker/config.yaml.
 """
 
 from __future__ import annotations
@@ -48,6 +49,10 @@ def make_estimator(job: Job, session: Any, source_dir: str | None = str(CODE)) -
         instance_count=job.instance_count,
         instance_type=job.instance_type,
         input_mode=job.input_mode,
+        max_run=job.max_seconds,
+        use_spot_instances=job.spot,
+        max_wait=job.max_wait_seconds,
+        checkpoint_s3_uri=job.checkpoints,
         output_path=jobs.as_address(job.output) if job.output else None,
         hyperparameters=hyperparameters,
         metric_definitions=metric_definitions(),
@@ -59,17 +64,26 @@ def make_estimator(job: Job, session: Any, source_dir: str | None = str(CODE)) -
 def fit(job: Job, session: Any, wait: bool = True, source_dir: str | None = str(CODE)) -> Any:
     """Run the training job; returns its Estimator, whose `model_data` is the address of model.tar.gz."""
     estimator = make_estimator(job, session, source_dir)
-    channels = {name: jobs.as_address(address) for name, address in job.channels.items()}
+    channels = {name: _channel(job, name, place) for name, place in job.channels.items()}
     estimator.fit(channels or None, wait=wait)
     return estimator
 
 
-def make_model(image: str, model_data: str, role: str, session: Any) -> Any:
-    """A Model of the serving image and a model.tar.gz (an s3:// or file:// address)."""
+def _channel(job: Job, name: str, place: str) -> Any:
+    from sagemaker.inputs import TrainingInput
+
+    if job.is_local:
+        return jobs.as_address(place)
+    return TrainingInput(place, input_mode=job.input_mode_of(name))
+
+
+def make_model(image: str, model_data: str, role: str, session: Any, env: dict[str, str] | None = None) -> Any:
+    """A Model of the serving image and a model.tar.gz (an s3:// or file:// address); `env`: the server's settings."""
     from sagemaker.model import Model
     from sagemaker.predictor import Predictor
 
-    return Model(image_uri=image, model_data=model_data, role=role, sagemaker_session=session, predictor_cls=Predictor)
+    options = {"predictor_cls": Predictor, "sagemaker_session": session, "env": env}
+    return Model(image_uri=image, model_data=model_data, role=role, **options)
 
 
 def deploy(model: Any, instance_type: str, endpoint: str | None = None) -> Any:
@@ -123,20 +137,26 @@ def _fit(options: argparse.Namespace) -> None:
 
 
 def _deploy(options: argparse.Namespace) -> None:
-    jobs.check_place(options.instance_type, options.role, model=options.model)
-    session = make_session(jobs.runs_here(options.instance_type))
-    model = make_model(options.image, jobs.as_address(options.model), options.role, session)
+    model = _checked_model(options, model=options.model)
     predictor = deploy(model, options.instance_type, options.endpoint)
     print(f"endpoint: {predictor.endpoint_name}")
+    if jobs.runs_here(options.instance_type):  # the SDK's thread that runs the container keeps this process alive
+        print("It answers at http://127.0.0.1:8080/invocations until Ctrl-C.")
 
 
 def _transform(options: argparse.Namespace) -> None:
-    addresses = {"model": options.model, "input": options.input, "output": options.output}
-    jobs.check_place(options.instance_type, options.role, **addresses)
-    session = make_session(jobs.runs_here(options.instance_type))
-    model = make_model(options.image, jobs.as_address(options.model), options.role, session)
+    model = _checked_model(options, model=options.model, input=options.input, output=options.output)
     transform(model, options.instance_type, options.input, options.output)
     print(f"answers: {options.output}")
+
+
+def _checked_model(options: argparse.Namespace, **addresses: str) -> Any:
+    """The Model that `options` name; LaunchError if one of the addresses can't be used where it is to run."""
+    jobs.check_place(options.instance_type, options.role, **addresses)
+    jobs.check_here(**{name: place for name, place in addresses.items() if name != "output"})
+    variables = jobs.parse_variables(options.env)
+    session = make_session(jobs.runs_here(options.instance_type))
+    return make_model(options.image, jobs.as_address(options.model), options.role, session, variables)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -151,6 +171,9 @@ def _parser() -> argparse.ArgumentParser:
         action.add_argument("--image", required=True, help="serving image")
         action.add_argument("--model", required=True, help="model.tar.gz: an s3:// address, or a path in local mode")
         jobs.add_role(action)
+        action.add_argument(
+            "--env", nargs="*", action="extend", default=[], metavar="NAME=VALUE", help="settings: docs/serving.md"
+        )
         action.add_argument("--instance-type", default=jobs.LOCAL)
         if name == "deploy":
             action.add_argument("--endpoint", help="its name; made up if left out")

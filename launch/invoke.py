@@ -12,6 +12,7 @@ import http.client
 import mimetypes
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
 
 TIMEOUT = 60.0  # seconds; SageMaker's own limit for an invocation (S3)
@@ -32,18 +33,17 @@ def invoke(picture: Path, host: str, port: int, accept: str = "application/json"
     except OSError as error:
         raise InvokeError(f"{picture}: {error.strerror}; name a picture file") from error
     kind = mimetypes.guess_type(picture.name)[0] or "application/x-image"
-    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT)
+    headers = {"Content-Type": kind, "Accept": accept, **_authorization()}
     try:
-        connection.request("POST", "/invocations", body, {"Content-Type": kind, "Accept": accept, **_authorization()})
-        answer = connection.getresponse()
-        text = answer.read().decode("utf-8", "replace").strip()
-    except (OSError, http.client.HTTPException) as error:
+        with closing(http.client.HTTPConnection(host, port, timeout=TIMEOUT)) as connection:
+            connection.request("POST", "/invocations", body, headers)
+            answer = connection.getresponse()
+            text = answer.read().decode("utf-8", "replace").strip()
+    except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a host or header that none can be
         where = f"http://{host}:{port}"
         raise InvokeError(
             f"no answer from {where} ({error}); is it running? Start it with: make serve-local"
         ) from error
-    finally:
-        connection.close()
     if answer.status != 200:
         raise InvokeError(f"{picture}: the server refused it with status {answer.status}: {text}")
     return text

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from container.local_job import JobSetupError, parse_hyperparameters
 
 CODE = Path(__file__).resolve().parents[1] / "code"
 ENTRY_POINT = "train.py"
@@ -15,6 +17,8 @@ LOCAL = "local"
 LOCAL_ROLE = "arn:aws:iam::000000000000:role/local"  # local mode asks for one and never uses it
 LOCAL_REGION = "us-east-1"  # likewise
 SDK_DEFAULTS = Path(__file__).resolve().with_name("sdk-defaults.yaml")
+HOURS = 24.0  # SDK v2's own default; v3's is one hour, after which a longer job would be ended
+SPOT_WAIT = 24.0  # hours that a spot job may wait for instances, in all, beside its run time
 
 
 class LaunchError(Exception):
@@ -40,14 +44,36 @@ def check_place(instance_type: str, role: str, **addresses: str) -> None:
             raise LaunchError(f"--{option}: {instance_type} runs on AWS: expected an s3:// address, got {address!r}")
 
 
+def check_here(**places: str) -> None:
+    """Raises LaunchError naming the option of a path on this machine that isn't there."""
+    for option, place in places.items():
+        if "://" not in place and not Path(place).exists():
+            raise LaunchError(f"--{option}: expected an s3:// address, or a path that is there; got {place!r}")
+
+
+def parse_variables(pairs: Sequence[str]) -> dict[str, str]:
+    """Environment variables of a serving container. Raises LaunchError naming the pair that is none."""
+    variables = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator or not name:
+            raise LaunchError(f"--env {pair!r}: expected NAME=VALUE, for example --env SERVE_PRECISION=int8")
+        variables[name] = value
+    return variables
+
+
 def add_role(parser: argparse.ArgumentParser) -> None:
-    role = os.environ.get("SAGEMAKER_ROLE", LOCAL_ROLE)
+    role = os.environ.get("SAGEMAKER_ROLE") or LOCAL_ROLE
     parser.add_argument("--role", default=role, help="IAM role on AWS (default: SAGEMAKER_ROLE)")
 
 
 @dataclass(frozen=True)
 class Job:
-    """A training job. `data` and `validation` are s3:// addresses; in local mode folders as well."""
+    """A training job. `data`, `validation` and `model` are s3:// addresses; in local mode folders as well.
+
+    `checkpoints` is where SageMaker keeps /opt/ml/checkpoints: a `spot` job that was interrupted, or a later job with
+    the same address, goes on from there (T12).
+    """
 
     image: str
     instance_type: str = LOCAL
@@ -55,13 +81,24 @@ class Job:
     role: str = LOCAL_ROLE
     data: str | None = None
     validation: str | None = None
+    model: str | None = None
     output: str | None = None
+    checkpoints: str | None = None
+    spot: bool = False
+    max_hours: float = HOURS
     hyperparameters: tuple[tuple[str, str], ...] = ()
     input_mode: str = "File"
     torchrun: bool = False
 
     def __post_init__(self) -> None:
-        check_place(self.instance_type, self.role)
+        places = {"output": self.output, "checkpoints": self.checkpoints}
+        check_place(self.instance_type, self.role, **{name: place for name, place in places.items() if place})
+        if self.instance_count < 1 or self.max_hours <= 0:
+            raise LaunchError("--instance-count and --max-hours: expected a number above 0")
+        if self.is_local and (self.spot or self.checkpoints):
+            raise LaunchError("--spot and --checkpoints: expected an instance type of AWS; a local job has neither")
+        if self.spot and not self.checkpoints:
+            raise LaunchError("--spot: --checkpoints is missing, without which an interrupted job begins anew")
         for channel, address in self.channels.items():
             if not address.startswith("s3://") and not (self.is_local and Path(address).is_dir()):
                 where = "an s3:// address or a folder" if self.is_local else "an s3:// address"
@@ -74,8 +111,21 @@ class Job:
 
     @property
     def channels(self) -> dict[str, str]:
-        given = {"train": self.data, "validation": self.validation}
+        given = {"train": self.data, "validation": self.validation, "model": self.model}
         return {name: address for name, address in given.items() if address}
+
+    def input_mode_of(self, channel: str) -> str:
+        """That of the job; a model to begin with isn't read in a row, as FastFile mode would have it (T6)."""
+        return "File" if channel == "model" else self.input_mode
+
+    @property
+    def max_seconds(self) -> int:
+        return round(self.max_hours * 3600)
+
+    @property
+    def max_wait_seconds(self) -> int | None:
+        """How long a spot job may take in all, waiting for instances included."""
+        return self.max_seconds + round(SPOT_WAIT * 3600) if self.spot else None
 
     @property
     def is_distributed(self) -> bool:
@@ -92,13 +142,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_role(parser)
     parser.add_argument("--data", help="channel `train`; without it the embedded data set")
     parser.add_argument("--validation", help="channel `validation`; else a part of the data")
+    parser.add_argument("--model", help="channel `model`: a model to begin with, instead of hyperparameter `init`")
     parser.add_argument("--output", help="where model.tar.gz goes: s3://..., or a folder in local mode")
     parser.add_argument("--hp", nargs="*", action="extend", default=[], metavar="NAME=VALUE", help="hyperparameters")
     parser.add_argument("--input-mode", default="File", choices=["File", "FastFile"])
+    parser.add_argument("--max-hours", type=float, default=HOURS, help="AWS ends the job then (default: %(default)g)")
+    parser.add_argument("--checkpoints", help="s3://...; a job goes on from the checkpoints that it finds there")
+    parser.add_argument("--spot", action="store_true", help="spot instances; needs --checkpoints")
 
 
 def job_from(options: argparse.Namespace) -> Job:
     """Raises LaunchError for a malformed hyperparameter or address."""
+    try:
+        hyperparameters = parse_hyperparameters(options.hp)
+    except JobSetupError as error:
+        raise LaunchError(str(error)) from error
     return Job(
         image=options.image,
         instance_type=options.instance_type,
@@ -106,8 +164,12 @@ def job_from(options: argparse.Namespace) -> Job:
         role=options.role,
         data=options.data,
         validation=options.validation,
+        model=options.model,
         output=options.output,
-        hyperparameters=tuple(_pair(text) for text in options.hp),
+        checkpoints=options.checkpoints,
+        spot=options.spot,
+        max_hours=options.max_hours,
+        hyperparameters=tuple(hyperparameters.items()),
         input_mode=options.input_mode,
         torchrun=options.torchrun,
     )
@@ -134,21 +196,17 @@ def as_path(place: str) -> str:
     return place if "://" in place else str(Path(place).resolve())
 
 
-def _pair(text: str) -> tuple[str, str]:
-    name, separator, value = text.partition("=")
-    if not separator or not name:
-        raise LaunchError(f"--hp {text!r}: expected name=value, for example --hp epochs=3")
-    return name, value
-
-
 def exit_code(run: Callable[[], object]) -> int:
-    """Runs a launcher's action: 0, 2 if the job could not be started as asked for, 1 if it failed."""
+    """Runs a launcher's action: 0, 2 if it could not be started as asked for, 1 if it failed, 130 after Ctrl-C."""
     try:
         run()
     except LaunchError as error:
         print(f"launch: {error}", file=sys.stderr)
         return 2
-    except RuntimeError as error:  # a local job that failed; its log, printed above, says why
-        print(f"launch: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("launch: interrupted; what has begun on AWS goes on there, and is stopped there", file=sys.stderr)
+        return 130
+    except Exception as error:  # of the SDK, boto3 or Docker: their messages say why, a traceback through them hides it
+        print(f"launch: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return 0

@@ -27,7 +27,7 @@ def make_trainer(job: Job, source_dir: str | None = str(CODE)) -> Any:
 
     In local mode the working files and artifacts/ (the model, unpacked) go into the folder `job.output`.
     """
-    from sagemaker.core.shapes import MetricDefinition, OutputDataConfig
+    from sagemaker.core.shapes import CheckpointConfig, MetricDefinition, OutputDataConfig, StoppingCondition
     from sagemaker.train import ModelTrainer
     from sagemaker.train.configs import Compute, SourceCode
     from sagemaker.train.distributed import Torchrun
@@ -49,9 +49,17 @@ def make_trainer(job: Job, source_dir: str | None = str(CODE)) -> Any:
         options["role"] = job.role
         if job.output:
             options["output_data_config"] = OutputDataConfig(s3_output_path=job.output)
+        if job.checkpoints:
+            options["checkpoint_config"] = CheckpointConfig(s3_uri=job.checkpoints)
+    limits = {"max_wait_time_in_seconds": job.max_wait_seconds} if job.spot else {}
     trainer = ModelTrainer(
         training_image=job.image,
-        compute=Compute(instance_type=_instance_type(job), instance_count=job.instance_count),
+        compute=Compute(
+            instance_type=_instance_type(job),
+            instance_count=job.instance_count,
+            enable_managed_spot_training=job.spot or None,
+        ),
+        stopping_condition=StoppingCondition(max_runtime_in_seconds=job.max_seconds, **limits),
         hyperparameters=hyperparameters,
         training_input_mode=job.input_mode,
         base_job_name="formula-recognizer",
@@ -63,12 +71,22 @@ def make_trainer(job: Job, source_dir: str | None = str(CODE)) -> Any:
 
 def train(job: Job, wait: bool = True, source_dir: str | None = str(CODE)) -> Any:
     """Run the training job; returns its ModelTrainer."""
+    trainer = make_trainer(job, source_dir)
+    channels = [_channel(job, name, place) for name, place in job.channels.items()]
+    trainer.train(input_data_config=channels or None, wait=wait)
+    return trainer
+
+
+def _channel(job: Job, name: str, place: str) -> Any:
+    """On AWS with its own input mode: of an `InputData` the SDK makes a channel in File mode, whatever the job's is."""
+    from sagemaker.core.shapes import Channel, DataSource, S3DataSource
     from sagemaker.train.configs import InputData
 
-    trainer = make_trainer(job, source_dir)
-    inputs = [InputData(channel_name=name, data_source=jobs.as_path(place)) for name, place in job.channels.items()]
-    trainer.train(input_data_config=inputs or None, wait=wait)
-    return trainer
+    if job.is_local:
+        return InputData(channel_name=name, data_source=jobs.as_path(place))
+    source = S3DataSource(s3_data_type="S3Prefix", s3_uri=place, s3_data_distribution_type="FullyReplicated")
+    mode = job.input_mode_of(name)
+    return Channel(channel_name=name, data_source=DataSource(s3_data_source=source), input_mode=mode)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

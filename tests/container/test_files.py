@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.support.containers import ROOT
 
@@ -34,6 +37,32 @@ def test_builds_without_the_buildx_plugin(path):
     text = path.read_text()
     assert not re.search(r"^#\s*syntax\s*=", text, re.MULTILINE)
     assert "<<" not in text
+
+
+@pytest.fixture
+def compose_serve():
+    return yaml.safe_load((ROOT / "docker/compose.yaml").read_text())["services"]["serve"]
+
+
+def test_compose_closes_the_server_with_the_shells_key(compose_serve):
+    assert {"SERVE_PAGE=1", "SERVE_API_KEY"} <= set(compose_serve["environment"])
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_composes_health_check_asks_the_server_and_no_proxy(compose_serve, status):
+    class Ping(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status if self.path == "/ping" else 404)
+            self.end_headers()
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Ping)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    _, _, *words = compose_serve["healthcheck"]["test"]
+    words = [word.replace("8080", str(server.server_port)) for word in words]
+    proxy = {"http_proxy": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
+    done = subprocess.run([sys.executable, *words], env=proxy, capture_output=True)
+    server.shutdown()
+    assert (done.returncode == 0) is (status == 200), done.stderr
 
 
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.name)

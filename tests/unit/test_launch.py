@@ -2,9 +2,12 @@
 
 import argparse
 import re
+import sys
+from unittest.mock import MagicMock
 
 import pytest
 
+from launch import invoke, model_trainer
 from launch import job as jobs
 from launch.job import Job, LaunchError
 from launch.metrics import OBJECTIVE, metric_definitions
@@ -57,6 +60,9 @@ def test_the_role_is_taken_from_the_environment(monkeypatch):
     monkeypatch.setenv("SAGEMAKER_ROLE", "arn:aws:iam::000000000000:role/mine")
     jobs.add_role(parser := argparse.ArgumentParser())
     assert parser.parse_args([]).role.endswith("role/mine")
+    monkeypatch.setenv("SAGEMAKER_ROLE", "")
+    jobs.add_role(parser := argparse.ArgumentParser())
+    assert parser.parse_args([]).role == jobs.LOCAL_ROLE
 
 
 def test_local_job_takes_a_folder_and_names_a_missing_one(tmp_path):
@@ -71,10 +77,98 @@ def test_T16_torchrun_when_asked_for_and_with_several_hosts(count, torchrun, dis
     assert job.is_distributed is distributed
 
 
-def test_malformed_hyperparameter_is_named():
-    with pytest.raises(LaunchError, match="'epochs'"):
-        jobs._pair("epochs")
-    assert jobs._pair("note=a=b") == ("note", "a=b")
+def options(*words):
+    jobs.add_arguments(parser := argparse.ArgumentParser())
+    return parser.parse_args(["--image", "i", *words])
+
+
+@pytest.mark.parametrize(("pairs", "named"), [(["epochs"], "'epochs'"), (["a=1", "a=2"], "twice")])
+def test_a_hyperparameter_that_cant_be_meant_is_named(pairs, named):
+    with pytest.raises(LaunchError, match=named):
+        jobs.job_from(options("--hp", *pairs))
+    assert jobs.job_from(options("--hp", "note=a=b")).hyperparameters == (("note", "a=b"),)
+
+
+ON_AWS = ("--instance-type", "ml.g5.xlarge", "--role", "arn:aws:iam::000000000000:role/mine")
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ((*ON_AWS, "--spot"), "--checkpoints is missing"),
+        ((*ON_AWS, "--spot", "--checkpoints", "build/c"), "--checkpoints.*s3://.*'build/c'"),
+        ((*ON_AWS, "--output", "build/out"), "--output.*s3://.*'build/out'"),
+        (("--checkpoints", "s3://bucket/c"), "local"),
+        (("--instance-count", "0"), "--instance-count"),
+    ],
+)
+def test_what_cant_be_had_there_is_refused_by_its_option(words, named):
+    with pytest.raises(LaunchError, match=named):
+        jobs.job_from(options(*words))
+
+
+def test_T11_T12_a_spot_job_waits_for_instances_and_goes_on_from_its_checkpoints():
+    job = jobs.job_from(options(*ON_AWS, "--spot", "--checkpoints", "s3://bucket/c", "--max-hours", "2"))
+    assert (job.checkpoints, job.max_seconds) == ("s3://bucket/c", 7200)
+    assert job.max_wait_seconds == 7200 + 24 * 3600
+    on_demand = jobs.job_from(options(*ON_AWS))
+    assert on_demand.max_wait_seconds is None  # AWS refuses it for other jobs
+    assert on_demand.max_seconds == 24 * 3600  # SDK v3 would end it after an hour
+
+
+@pytest.fixture
+def sdk_v3(monkeypatch):
+    """A stand-in for the SDK's modules: what each class was asked for is in its `call_args_list`."""
+    modules = {name: MagicMock() for name in ("core.shapes", "train", "train.configs", "train.distributed")}
+    modules["train.model_trainer"] = MagicMock()
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, f"sagemaker.{name}", module)
+    monkeypatch.setitem(sys.modules, "sagemaker", MagicMock())
+    return modules
+
+
+def test_T6_sdk_v3_channels_have_the_jobs_input_mode(sdk_v3):
+    """Of its own accord the SDK makes every channel one of File mode: all data was copied before training began."""
+    job = jobs.job_from(options(*ON_AWS, "--data", "s3://b/t", "--model", "s3://b/m", "--input-mode", "FastFile"))
+    model_trainer.train(job)
+    modes = {
+        call.kwargs["channel_name"]: call.kwargs["input_mode"] for call in sdk_v3["core.shapes"].Channel.call_args_list
+    }
+    assert modes == {"train": "FastFile", "model": "File"}
+
+
+def test_sdk_v3_jobs_may_run_for_as_long_as_they_are_told_to(sdk_v3):
+    model_trainer.train(jobs.job_from(options(*ON_AWS)))
+    [condition] = sdk_v3["core.shapes"].StoppingCondition.call_args_list
+    assert condition.kwargs == {"max_runtime_in_seconds": 24 * 3600}
+
+
+def test_settings_of_a_server_are_pairs():
+    assert jobs.parse_variables(["SERVE_PRECISION=int8", "A="]) == {"SERVE_PRECISION": "int8", "A": ""}
+    for bad in ("SERVE_PRECISION", "=int8"):
+        with pytest.raises(LaunchError, match=bad):
+            jobs.parse_variables([bad])
+
+
+def test_a_model_or_input_that_isnt_there_is_named(tmp_path):
+    jobs.check_here(model=str(tmp_path), input="s3://bucket/in")
+    with pytest.raises(LaunchError, match=r"--input.*nowhere"):
+        jobs.check_here(model=str(tmp_path), input=str(tmp_path / "nowhere"))
+
+
+def test_an_error_of_the_sdk_is_one_line_and_an_interruption_no_failure(capsys):
+    """Without credentials or Docker, and after a failed job, a hundred lines of traceback hid the reason."""
+
+    def fail():
+        raise ImportError("Docker Compose is not installed")
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    assert jobs.exit_code(fail) == 1
+    assert capsys.readouterr().err == "launch: ImportError: Docker Compose is not installed\n"
+    assert jobs.exit_code(interrupt) == 130
+    assert "goes on" in capsys.readouterr().err
 
 
 def test_addresses(tmp_path):
@@ -82,3 +176,10 @@ def test_addresses(tmp_path):
     assert jobs.as_path(str(tmp_path / "a" / ".." / "b")) == str(tmp_path / "b")
     assert jobs.as_address(str(tmp_path)) == f"file://{tmp_path}"
     assert jobs.as_address(str(tmp_path / "my data, größer")) == f"file://{tmp_path}/my data, größer"
+
+
+@pytest.mark.parametrize("option", ["--host=a b", "--host=ü..x", "--accept=€", "--accept=text/plain\n\n"])
+def test_invoke_names_what_it_cant_ask_in_a_line(option, tmp_path, capsys):
+    (tmp_path / "formula.png").touch()
+    assert invoke.main([option, "--port=1", str(tmp_path / "formula.png")]) == 1
+    assert capsys.readouterr().err.startswith("invoke: no answer from http://")

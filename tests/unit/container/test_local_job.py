@@ -1,5 +1,6 @@
 """`python -m container.local_job`: the job folder, what it refuses, and a whole job without an engine."""
 
+import errno
 import json
 import os
 import subprocess
@@ -107,11 +108,28 @@ def test_models_that_hyperparameters_name_from_here_are_found_from_anywhere(tmp_
     assert local_job.find_models({"init": "absent"}) == ({"init": "absent"}, []), "whoever reads it says so"
 
 
+@pytest.mark.parametrize("option", ["--hp=init={}", "--data={}"])
+def test_the_model_to_begin_with_is_not_removed_first(tmp_path, option, capsys):
+    """`HP=init=build/train-local/ml/model` emptied that folder, and then found no model in it."""
+    trained = tmp_path / "ml/model"
+    trained.mkdir(parents=True)
+    (trained / "model.json").write_text("hours")
+    assert local_job.main(["--out", str(tmp_path), option.format(trained)]) == 2
+    assert (trained / "model.json").read_text() == "hours"
+    assert str(trained) in capsys.readouterr().err
+
+
+def test_a_path_that_cant_be_looked_at_is_named(tmp_path, capsys):
+    assert local_job.main(["--out", str(tmp_path), "--data", "x" * 300]) == 2
+    assert "xxx" in capsys.readouterr().err
+
+
 def test_docker_command_mounts_the_job_folder_as_the_calling_user_without_network(tmp_path, data, monkeypatch):
     engine = tmp_path / "engine"
     engine.write_text("#!/bin/sh\nexit 0\n")
     engine.chmod(0o755)
     monkeypatch.setenv("DOCKER", str(engine))
+    monkeypatch.setenv("DOCKER_RUN_FLAGS", "--gpus all")
     base = local_job.lay_out(tmp_path / "ml", {}, {"train": data})
     docker = local_job._engine_with("image:tag")
     command = local_job._docker_command(docker, "image:tag", base, {"train": data}, [tmp_path / "model"])
@@ -119,7 +137,7 @@ def test_docker_command_mounts_the_job_folder_as_the_calling_user_without_networ
     assert f"--volume {base}:/opt/ml " in text
     assert f"--volume {data}:/opt/ml/input/data/train:ro" in text
     assert f"--volume {tmp_path}/model:{tmp_path}/model:ro" in text
-    assert "--network none" in text
+    assert "--network none" in text and " --gpus all " in text
     assert f"--user {os.getuid()}:{os.getgid()}" in text
     assert command[-2:] == ["image:tag", "train"]
 
@@ -132,6 +150,18 @@ def test_archive_is_flat(tmp_path):
     local_job.pack_model(model, tmp_path / "model.tar.gz")
     with tarfile.open(tmp_path / "model.tar.gz") as tar:
         assert tar.getnames() == ["code", "code/inference.py", "model.json"]
+
+
+def test_a_full_disk_leaves_the_model_and_no_half_archive(tmp_path, monkeypatch, capsys):
+    def is_full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    base = local_job.lay_out(tmp_path / "ml", {}, {})
+    (base / "model/model.json").write_text("{}")
+    monkeypatch.setattr(tarfile.TarFile, "add", is_full)
+    assert local_job._report(tmp_path, base, 0) == 1
+    assert list(tmp_path.iterdir()) == [base]
+    assert f"the model is in {base / 'model'}" in capsys.readouterr().err
 
 
 def test_a_failing_job_returns_its_exit_code_and_names_the_failure_file(tmp_path, data):

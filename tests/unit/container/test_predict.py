@@ -93,6 +93,15 @@ def test_one_picture_is_a_list_of_one(tiny_base_dir, folder, tmp_path):
     assert [row["image"] for row in rows_of(tmp_path / "answers.jsonl")] == ["00.PNG"]
 
 
+@pytest.mark.parametrize(("name", "content"), [("scan.pdf", b"%PDF-1.4\nabc\n"), ("photo.jfif", b"\xff\xd8\xff\0\n")])
+def test_a_file_of_another_kind_is_no_list(tiny_base_dir, tmp_path, capsys, name, content):
+    """Each of its lines was taken for a path and got a row, with exit code 0."""
+    (tmp_path / name).write_bytes(content)
+    assert run(tiny_base_dir, tmp_path / name, tmp_path / "answers.jsonl") == 2
+    assert f"{name} is neither a list of paths nor named as a picture (.bmp" in capsys.readouterr().err
+    assert not (tmp_path / "answers.jsonl").exists()
+
+
 def test_a_file_that_is_too_large_is_not_read(tiny_base_dir, folder, tmp_path):
     with (folder / "00.PNG").open("ab") as file:
         file.truncate(predict.MAX_FILE_MB * 1024 * 1024 + 1)
