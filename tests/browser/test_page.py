@@ -178,6 +178,38 @@ def test_changed_latex_is_drawn_again_or_refused_in_words(page, picture):
     assert not page.at("copy-mathml").is_enabled()
 
 
+def test_frames_strikes_rules_and_columns_are_drawn(page, picture):
+    """Browsers' MathML knows none of these; what is copied says them in MathML's own words."""
+    page.give("paste", picture)
+    page.answer()
+    page.at("latex").clear()
+    page.at("latex").send_keys(
+        r"\boxed{a} \cancel{b} \begin{array}{r|c} cc & d \\ \hline e & f \end{array}"
+        r"\begin{cases} g & h \\ ii & jj \end{cases}"
+    )
+    page.wait(lambda: len(page.all("#rendering mtable")) == 2)
+    page.wait(lambda: page.at("copy-mathml").is_enabled())
+
+    def drawn(selector, style):
+        return [page.style(element, style) for element in page.all(f"#rendering {selector}")]
+
+    assert drawn(".box", "border-top-style") == ["solid"]
+    (strike,) = drawn(".updiagonalstrike", "background-image")
+    assert "rgb(" in strike
+    assert drawn("mtd", "border-right-style")[:4] == ["solid", "none"] * 2
+    assert drawn("mtd", "border-bottom-style")[:4] == ["solid"] * 2 + ["none"] * 2
+    edges = page.script(
+        "return [...document.querySelectorAll('#rendering mtd')].map((cell) => {"
+        "const [first, last] = [cell.firstChild, cell.lastChild].map((one) => one.getBoundingClientRect());"
+        "return [Math.round(first.left), Math.round(last.right)]})"
+    )
+    assert edges[0][1] == edges[2][1]  # on the right
+    assert edges[4][0] == edges[6][0]  # on the left
+    page.at("copy-mathml").click()
+    page.wait(lambda: page.status() == "MathML copied.")
+    assert '<menclose notation="box">' in page.clipboard() and 'columnlines="solid"' in page.clipboard()
+
+
 def test_the_formula_is_never_taken_for_html(page, picture):
     page.give("paste", picture)
     page.answer()

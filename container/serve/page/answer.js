@@ -1,5 +1,6 @@
 // Shows an answer: the formula, how sure the model is of it, its LaTeX to change and to copy, and what else it could be.
 
+import { dress } from "./core.js";
 import { typeset } from "./server.js";
 
 const RETYPE = 250; // milliseconds without a key pressed, before changed LaTeX is drawn again
@@ -50,6 +51,7 @@ async function render() {
     text = await typeset(at("latex").value);
     // Parsed as XML, so that no markup of a formula is ever taken for HTML.
     shown = document.importNode(new DOMParser().parseFromString(text, "application/xml").documentElement, true);
+    dress(shown);
   } catch (error) {
     shown = document.createElement("p");
     shown.textContent = error.message;
