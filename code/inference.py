@@ -1506,7 +1506,7 @@ def output_fn(answer: Answer, accept: str, context: Any = None) -> tuple[str, st
             return _json_lines(answer), kind
         if kind == "text/csv":
             return _csv(answer), kind
-        if kind == "text/plain":
+        if kind in ("text/plain", "text/*"):
             return "".join(f"{_plain(row)}\n" for row in answer.rows), "text/plain; charset=utf-8"
         if kind in ("*/*", "application/*", "application/json", ""):
             lines = answer.form == "lines" and kind != "application/json"

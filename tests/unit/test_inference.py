@@ -489,6 +489,7 @@ def test_json_answers_follow_the_form_of_the_request() -> None:
         ("text/csv, application/json", "text/csv"),
         ("text/csv;q=best, application/json", "text/csv"),
         ("text/html, application/xhtml+xml, */*;q=0.8", "application/json"),
+        ("text/*", "text/plain; charset=utf-8"),
     ],
 )
 def test_the_most_wanted_type_is_given(accept: str, kind: str) -> None:
