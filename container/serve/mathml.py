@@ -68,6 +68,8 @@ def to_mathml(latex: str) -> str:
 
 def _words(error: Exception) -> str:
     """`NoAvailableTokensError()` -> `no available tokens`: the converter says it by the name of the class."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
     return str(error) or re.sub("(?<!^)([A-Z])", r" \1", type(error).__name__.removesuffix("Error")).lower()
 
 
