@@ -195,7 +195,14 @@ class Ink(NamedTuple):
 
 
 def find_ink(rgb: np.ndarray) -> Ink:
-    """(H, W, 3) uint8 RGB -> its ink, and where the formula is."""
+    """(H, W, 3) uint8 RGB -> its ink, and where the formula is.
+
+    Raises:
+        ValueError: it is no such array. With an alpha channel, for one, it would be read without its transparency.
+    """
+    if not (isinstance(rgb, np.ndarray) and rgb.dtype == np.uint8 and rgb.ndim == 3 and rgb.shape[2] == 3 and rgb.size):
+        kind = f"{rgb.dtype} {rgb.shape}" if isinstance(rgb, np.ndarray) else type(rgb).__name__
+        raise ValueError(f"a picture must be an array (H, W, 3) of uint8, as read_image(bytes) gives, not {kind}")
     values = extract_ink(cv2.cvtColor(with_paper(rgb), cv2.COLOR_RGB2GRAY))
     return Ink(values, *measure_ink(values))
 
@@ -1499,7 +1506,7 @@ def output_fn(answer: Answer, accept: str, context: Any = None) -> tuple[str, st
             return _json_lines(answer), kind
         if kind == "text/csv":
             return _csv(answer), kind
-        if kind == "text/plain":
+        if kind in ("text/plain", "text/*"):
             return "".join(f"{_plain(row)}\n" for row in answer.rows), "text/plain; charset=utf-8"
         if kind in ("*/*", "application/*", "application/json", ""):
             lines = answer.form == "lines" and kind != "application/json"

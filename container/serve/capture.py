@@ -57,11 +57,14 @@ class Capture:
         )
 
     def offer(self, request_id: str, pictures: Sequence[Any], rows: Sequence[Any]) -> None:
-        """Takes the request's answered pictures, if its turn has come. Never waits, never fails."""
+        """Takes the request's answered pictures, if its turn has come. Never waits, never fails.
+
+        Those without LaTeX are left out: no data set can be read that has a sample without a label.
+        """
         if random.random() >= self._share:
             return
         for number, (picture, row) in enumerate(zip(pictures, rows, strict=False)):
-            if isinstance(picture, np.ndarray) and hasattr(row, "latex"):
+            if isinstance(picture, np.ndarray) and hasattr(row, "latex") and row.latex:
                 try:
                     self._samples.put_nowait(Sample(f"{request_id}-{number}.png", picture, row))
                 except queue.Full:

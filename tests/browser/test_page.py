@@ -79,6 +79,48 @@ def stubbed(own_base_dir, chromium):
         server.__exit__()
 
 
+# A palm comes to lie on the sheet before the pen writes; at last the system finds out that it was one.
+PALM_AND_PEN = """
+const pad = document.getElementById("pad"), box = pad.getBoundingClientRect();
+pad.setPointerCapture = () => {};  // there is no such pointer in truth
+const at = (kind, pointerType, pointerId, x, y) => pad.dispatchEvent(new PointerEvent(kind, {
+  bubbles: true, isPrimary: true, button: 0, pointerType, pointerId, clientX: box.left + x, clientY: box.top + y}));
+at("pointerdown", "touch", 7, 20, 150);
+at("pointerdown", "pen", 8, 200, 50);
+at("pointermove", "touch", 7, 24, 150);
+at("pointermove", "pen", 8, 260, 50);
+at("pointerup", "pen", 8, 260, 50);
+at("pointermove", "pen", 8, 260, 150);
+at("pointercancel", "touch", 7, 24, 150);
+const scale = pad.width / pad.clientWidth;
+return [[22, 148], [112, 100], [230, 48], [258, 100]].map(([x, y]) => {
+  const [, , , alpha] = pad.getContext("2d").getImageData(x * scale, y * scale, 1, 1).data;
+  return alpha > 0;
+});
+"""
+# The server's next answer is this one; later ones are its own.
+BUSY = """
+const fetched = window.fetch;
+const text = '{"error": {"code": "overloaded", "message": "busy"}}';
+const busy = new Response(text, {status: 503, headers: {"Retry-After": "1"}});
+window.fetch = (...all) => { window.fetch = fetched; return Promise.resolve(busy); };
+"""
+# Formulas take for ever.
+NO_MATHML = """
+const fetched = window.fetch;
+window.fetch = (path, ...all) => path === "mathml" ? new Promise(() => {}) : fetched(path, ...all);
+"""
+# Text for a field, from a word processor whose clipboard has a picture of it, too. Gives: is it left to the field?
+TEXT_WITH_PICTURE = """
+const transfer = new DataTransfer();
+transfer.setData("text/plain", "x");
+transfer.items.add(new File([new Uint8Array(8)], "formula", {type: "image/png"}));
+const all = {bubbles: true, cancelable: true, clipboardData: transfer, dataTransfer: transfer};
+return [new ClipboardEvent("paste", all), new DragEvent("dragover", all), new DragEvent("drop", all)]
+  .map((event) => document.getElementById("latex").dispatchEvent(event));
+"""
+
+
 def luminance(colour: str) -> float:
     """Relative luminance of `rgb(r, g, b)`, 0..1 (WCAG 2.2)."""
     shares = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
@@ -139,6 +181,11 @@ def test_undo_and_clear_take_strokes_back(page):
     assert "still blank" in page.status() and not page.at("answer").is_displayed()
 
 
+def test_a_palm_beside_the_pen_draws_no_line_to_it(page):
+    page.at("to-drawing").click()
+    assert page.script(PALM_AND_PEN) == [False, False, True, False]
+
+
 def test_a_picture_without_ink_gets_a_friendly_word(page):
     page.give("paste", png(np.full((60, 120, 3), 255, np.uint8)))
     page.wait(lambda: "nothing written" in page.status())
@@ -176,6 +223,38 @@ def test_changed_latex_is_drawn_again_or_refused_in_words(page, picture):
     page.at("latex").send_keys(r" \frac")
     page.wait(lambda: "no formula can be drawn" in page.at("rendering").text)
     assert not page.at("copy-mathml").is_enabled()
+
+
+def test_frames_strikes_rules_and_columns_are_drawn(page, picture):
+    """Browsers' MathML knows none of these; what is copied says them in MathML's own words."""
+    page.give("paste", picture)
+    page.answer()
+    page.at("latex").clear()
+    page.at("latex").send_keys(
+        r"\boxed{a} \cancel{b} \begin{array}{r|c} cc & d \\ \hline e & f \end{array}"
+        r"\begin{cases} g & h \\ ii & jj \end{cases}"
+    )
+    page.wait(lambda: len(page.all("#rendering mtable")) == 2)
+    page.wait(lambda: page.at("copy-mathml").is_enabled())
+
+    def drawn(selector, style):
+        return [page.style(element, style) for element in page.all(f"#rendering {selector}")]
+
+    assert drawn(".box", "border-top-style") == ["solid"]
+    (strike,) = drawn(".updiagonalstrike", "background-image")
+    assert "rgb(" in strike
+    assert drawn("mtd", "border-right-style")[:4] == ["solid", "none"] * 2
+    assert drawn("mtd", "border-bottom-style")[:4] == ["solid"] * 2 + ["none"] * 2
+    edges = page.script(
+        "return [...document.querySelectorAll('#rendering mtd')].map((cell) => {"
+        "const [first, last] = [cell.firstChild, cell.lastChild].map((one) => one.getBoundingClientRect());"
+        "return [Math.round(first.left), Math.round(last.right)]})"
+    )
+    assert edges[0][1] == edges[2][1]  # on the right
+    assert edges[4][0] == edges[6][0]  # on the left
+    page.at("copy-mathml").click()
+    page.wait(lambda: page.status() == "MathML copied.")
+    assert '<menclose notation="box">' in page.clipboard() and 'columnlines="solid"' in page.clipboard()
 
 
 def test_the_formula_is_never_taken_for_html(page, picture):
@@ -229,6 +308,35 @@ def test_the_servers_own_words_are_shown(page):
     assert page.status() == page.server.invoke(b"no picture").json()["error"]["message"]
 
 
+def test_what_the_browser_cannot_show_leaves_the_way_in_explained(page):
+    page.give("paste", b"no picture")
+    page.wait(lambda: page.at("invitation").is_displayed() and not page.at("preview").is_displayed())
+
+
+def test_a_busy_server_is_asked_again_when_it_says_so(page, picture, latex):
+    page.script(BUSY)
+    page.give("paste", picture)
+    assert page.answer() == latex
+
+
+def test_an_earlier_formula_is_never_shown_for_a_later_answer(page, picture, latex):
+    """However slow the server: it isn't drawn, and its MathML isn't copied."""
+    page.give("paste", picture)
+    page.answer()
+    page.script(NO_MATHML)
+    page.give("paste", png(formula_picture(77)))
+    page.wait(lambda: len(page.all("#history li")) == 2)
+    page.wait(lambda: page.at("latex").get_property("value") != latex)
+    assert page.all("#rendering > *") == [] and not page.at("copy-mathml").is_enabled()
+
+
+def test_text_goes_into_the_field_also_with_a_picture_beside_it(page, picture):
+    page.give("paste", picture)
+    page.answer()
+    assert page.script(TEXT_WITH_PICTURE) == [True, True, True]
+    assert page.status() == "Done." and len(page.all("#history li")) == 1
+
+
 def test_pasting_something_else_is_explained(page):
     page.give("paste", b"", "")
     page.wait(lambda: "no picture in what you gave" in page.status())
@@ -248,6 +356,9 @@ def test_earlier_answers_can_be_brought_back(page, page_server, picture, latex):
         page.wait(lambda number=number: len(page.all("#history li")) == number)
     page.all("#history button")[-1].click()
     page.wait(lambda: page.answer() == latex)
+    page.at("to-drawing").click()
+    page.all("#history button")[-1].click()
+    page.wait(lambda: page.at("preview").is_displayed())  # in the place of the sheet, which shows nothing of it
     for number in range(8):
         page.give("paste", png(formula_picture(200 + number)))
         page.answer()
@@ -333,15 +444,26 @@ def test_what_a_screen_reader_needs_is_there(page):
     assert unnamed == []
 
 
-def test_a_phone_needs_no_sideways_scrolling(stubbed):
+@pytest.mark.parametrize("width", [320, 390])
+def test_a_phone_needs_no_sideways_scrolling(stubbed, width):
     page = stubbed({**RICH, "latex": LONG, "n_best": [{"latex": LONG + "+1", "confidence": 0.1}]})
-    page.resize(390, 844)
+    page.resize(width, 844)
     page.give("paste", b"any")
     page.answer()
-    assert page.script("return document.documentElement.scrollWidth") <= 390
+    assert page.script("return document.documentElement.scrollWidth") <= width
+    (code,) = page.all("#alternatives code")
+    assert page.script("return arguments[0].scrollWidth <= arguments[0].clientWidth", code)  # what differs is seen
     assert page.script("const box = document.getElementById('rendering'); return box.scrollWidth > box.clientWidth")
+    assert float(page.style(page.at("latex"), "font-size").removesuffix("px")) >= 16  # else iOS zooms in on it
     page.at("to-drawing").click()
-    assert page.script("return document.documentElement.scrollWidth") <= 390
+    assert page.script("return document.documentElement.scrollWidth") <= width
+
+
+def test_a_small_phone_shows_what_went_wrong(page):
+    page.resize(360, 640)
+    page.give("paste", b"no picture")
+    page.wait(lambda: page.at("status").get_attribute("class") == "error")
+    page.wait(lambda: page.script("return document.getElementById('status').getBoundingClientRect().bottom") <= 640)
 
 
 def test_a_finger_draws_and_taps(stubbed, own_base_dir):
@@ -369,6 +491,7 @@ def test_colours_follow_the_system_and_can_be_read(stubbed, scheme):
     assert contrast(ground, text) > 7
     card = page.style(page.all(".card")[0], "background-color")
     assert contrast(card, page.style(page.at("status"), "color")) > 4.5
+    assert page.style(page.at("preview"), "background-color") == "rgba(255, 255, 255, 1)"  # of a transparent picture
     for filled in page.all(".primary, #tokens li, #rendering, #latex"):
         assert contrast(page.style(filled, "background-color"), page.style(filled, "color")) > 4.5
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -488,6 +489,7 @@ def test_json_answers_follow_the_form_of_the_request() -> None:
         ("text/csv, application/json", "text/csv"),
         ("text/csv;q=best, application/json", "text/csv"),
         ("text/html, application/xhtml+xml, */*;q=0.8", "application/json"),
+        ("text/*", "text/plain; charset=utf-8"),
     ],
 )
 def test_the_most_wanted_type_is_given(accept: str, kind: str) -> None:
@@ -812,6 +814,25 @@ def test_predictions_come_in_the_order_of_the_pictures(tiny_base_dir: Path) -> N
     together = model.predict(pictures)
     assert [p.latex for p in together] == [p.latex for p in alone]
     assert [p.confidence for p in together] == pytest.approx([p.confidence for p in alone], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("picture", "kind"),
+    [
+        (np.zeros((20, 30), np.uint8), r"uint8 \(20, 30\)"),
+        (np.zeros((20, 30, 4), np.uint8), r"uint8 \(20, 30, 4\)"),
+        (np.zeros((20, 30, 3)), r"float64 \(20, 30, 3\)"),
+        (np.zeros((0, 30, 3), np.uint8), r"uint8 \(0, 30, 3\)"),
+        (Image.new("RGB", (30, 20)), "Image"),
+        ("formula.png", "str"),
+    ],
+    ids=["gray", "alpha", "float", "empty", "pillow", "path"],
+)
+def test_what_is_no_picture_for_the_library_is_named(tiny_base_dir: Path, picture: Any, kind: str) -> None:
+    """A dark formula on a transparent ground, for one, was read as a blank sheet."""
+    model = inference.Recognizer.load(tiny_base_dir / "model")
+    with pytest.raises(ValueError, match=rf"an array \(H, W, 3\) of uint8, as read_image\(bytes\) gives, not {kind}$"):
+        model.predict([picture])
 
 
 def test_memories_are_filled_up_to_the_largest() -> None:

@@ -1,11 +1,12 @@
 // Shows an answer: the formula, how sure the model is of it, its LaTeX to change and to copy, and what else it could be.
 
+import { dress } from "./core.js";
 import { typeset } from "./server.js";
 
 const RETYPE = 250; // milliseconds without a key pressed, before changed LaTeX is drawn again
 const NOTES = {
   truncated: "The model found no end, so the formula may be cut off.",
-  repaired: "A bracket lacked its partner and was added.",
+  repaired: "A bracket lacked its partner, which was mended.",
   turned: "The picture lay on its side and was turned.",
 };
 
@@ -17,6 +18,7 @@ let timer;
 export function showStatus(text, isError = false) {
   at("status").textContent = text;
   at("status").classList.toggle("error", isError);
+  if (isError) at("status").scrollIntoView({ block: "nearest" }); // on a phone it is below the screen
 }
 
 export function hideAnswer() {
@@ -32,6 +34,7 @@ export async function showAnswer(answer) {
   }
   at("answer").hidden = false;
   at("answer").parentElement.scrollIntoView({ block: "nearest" }); // on a phone it is below the screen
+  at("rendering").replaceChildren(); // a slow server leaves time to take an earlier answer's for this one's
   at("latex").value = answer.latex;
   showConfidence(answer.confidence);
   showTokens(answer.tokens);
@@ -43,6 +46,7 @@ export async function showAnswer(answer) {
 
 async function render() {
   clearTimeout(timer);
+  at("copy-mathml").disabled = true; // until there is that of this LaTeX
   const number = ++latest;
   let shown;
   let text = "";
@@ -50,6 +54,7 @@ async function render() {
     text = await typeset(at("latex").value);
     // Parsed as XML, so that no markup of a formula is ever taken for HTML.
     shown = document.importNode(new DOMParser().parseFromString(text, "application/xml").documentElement, true);
+    dress(shown);
   } catch (error) {
     shown = document.createElement("p");
     shown.textContent = error.message;
@@ -128,6 +133,7 @@ function copySelected(text) {
 
 at("latex").addEventListener("input", () => {
   clearTimeout(timer);
+  at("copy-mathml").disabled = true;
   timer = setTimeout(render, RETYPE);
 });
 at("copy-latex").addEventListener("click", () => copy(at("latex").value, "LaTeX"));

@@ -6,12 +6,15 @@ const SENT_SCALE = 2; // pixels of that picture for each CSS pixel
 
 export class Pad {
   #strokes = []; // each a list of [x, y] in CSS pixels
+  #drawn = new Map(); // by pointer, the stroke that it is drawing: a palm may lie on the sheet beside the pen
   #canvas;
 
   constructor(canvas) {
     this.#canvas = canvas;
     canvas.addEventListener("pointerdown", (event) => this.#begin(event));
     canvas.addEventListener("pointermove", (event) => this.#continue(event));
+    canvas.addEventListener("pointerup", (event) => this.#drawn.delete(event.pointerId));
+    canvas.addEventListener("pointercancel", (event) => this.#takeBack(event));
     new ResizeObserver(() => this.#show()).observe(canvas);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#show());
   }
@@ -50,14 +53,24 @@ export class Pad {
   #begin(event) {
     if (!event.isPrimary || event.button !== 0) return;
     this.#canvas.setPointerCapture(event.pointerId);
-    this.#strokes.push([this.#point(event)]);
+    const stroke = [this.#point(event)];
+    this.#strokes.push(stroke);
+    this.#drawn.set(event.pointerId, stroke);
     this.#show();
   }
 
   #continue(event) {
-    if (!event.isPrimary || !this.#canvas.hasPointerCapture(event.pointerId)) return;
+    const stroke = this.#drawn.get(event.pointerId);
+    if (!stroke) return;
     const between = event.getCoalescedEvents?.() ?? [];
-    this.#strokes.at(-1).push(...(between.length ? between : [event]).map((one) => this.#point(one)));
+    stroke.push(...(between.length ? between : [event]).map((one) => this.#point(one)));
+    this.#show();
+  }
+
+  // The system found out that it was none, but a palm or a gesture.
+  #takeBack(event) {
+    this.#strokes = this.#strokes.filter((stroke) => stroke !== this.#drawn.get(event.pointerId));
+    this.#drawn.delete(event.pointerId);
     this.#show();
   }
 

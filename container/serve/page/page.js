@@ -27,15 +27,20 @@ async function read(picture) {
 
 function revisit(answer, url) {
   latest++;
+  choose(false); // the sheet may show another formula
   preview(url);
   showAnswer(answer);
 }
 
 function preview(url) {
-  at("preview").hidden = false;
-  at("preview").onerror = () => (at("preview").hidden = true); // of a kind that the server may read, but not the browser
+  showPreview(true);
+  at("preview").onerror = () => showPreview(false); // of a kind that the server may read, but not the browser
   at("preview").src = url;
-  at("invitation").hidden = true;
+}
+
+function showPreview(isShown) {
+  at("preview").hidden = !isShown;
+  at("invitation").hidden = isShown;
 }
 
 // The picture among what was pasted or dropped, or nothing.
@@ -61,7 +66,7 @@ function choose(isDrawing) {
 }
 
 async function readDrawing() {
-  if (pad.isBlank) showStatus("The sheet is still blank. Write a formula on it first.");
+  if (pad.isBlank) showStatus("The sheet is still blank. Write a formula on it first.", true);
   else read(await pad.picture());
 }
 
@@ -78,20 +83,27 @@ for (const input of [at("file"), at("photo")]) {
   });
 }
 
+// Whether text goes into a field, which a word processor's clipboard has beside a picture of it.
+function isText(event, transfer) {
+  return event.target.matches("textarea, input") && (transfer.types.includes("text/plain") || !transfer.types.includes("Files"));
+}
+
 document.addEventListener("paste", (event) => {
-  if (event.target.matches("textarea, input") && !pictureIn(event.clipboardData)) return; // text into a field
+  if (isText(event, event.clipboardData)) return;
   event.preventDefault();
   take(event.clipboardData);
 });
 
 // Anywhere on the page, so that a near miss doesn't make the browser open the picture instead.
 document.addEventListener("dragover", (event) => {
+  if (isText(event, event.dataTransfer)) return;
   event.preventDefault();
   at("drop").classList.add("over");
 });
 document.addEventListener("dragleave", () => at("drop").classList.remove("over"));
 document.addEventListener("drop", (event) => {
-  event.preventDefault();
   at("drop").classList.remove("over");
+  if (isText(event, event.dataTransfer)) return;
+  event.preventDefault();
   take(event.dataTransfer);
 });

@@ -1,6 +1,7 @@
 // Talks to the server that this page came from: pictures to /invocations, LaTeX to /mathml, with a key where one is asked for.
 
 const KEY = "formula-recognizer-key";
+const TRIES = 4; // of what a busy server puts off
 const WISHES = "?n_best=3&tokens=1"; // what an older server or a model's own handler doesn't know, it leaves out
 
 // picture: Blob -> the answer as an object. Throws an Error with the server's own words.
@@ -18,6 +19,10 @@ export async function typeset(latex) {
 
 async function post(path, body, headers) {
   let response = await send(path, body, headers);
+  for (let tries = 1; response.status === 503 && tries < TRIES; tries++) {
+    await pause(Number(response.headers.get("Retry-After")) || 1);
+    response = await send(path, body, headers);
+  }
   while (response.status === 401 && (await askForKey())) response = await send(path, body, headers);
   if (!response.ok) throw new Error(await message(response));
   return response;
@@ -31,6 +36,10 @@ async function send(path, body, headers) {
   } catch {
     throw new Error("The server can't be reached. Is it still running?");
   }
+}
+
+function pause(seconds) {
+  return new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
 }
 
 // A header holds bytes; the server reads them as UTF-8.

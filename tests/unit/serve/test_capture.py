@@ -16,6 +16,7 @@ from tests.support.server import Server
 from tests.support.tiny_model import formula_picture, png
 
 ROW = Prediction("x^2", ("x", "^", "2"), 0.9, False, "tiny-1")
+BLANK = Prediction("", (), 1.0, False, "tiny-1", blank=True)
 PICTURE = formula_picture()
 
 
@@ -26,6 +27,7 @@ def written(folder) -> list[dict]:
 def test_it_is_a_data_set(tmp_path):
     capture = Capture(tmp_path / "new", share=1, limit=10**6)
     capture.offer("a", [PICTURE, RequestError(400, "bad", ""), PICTURE], [ROW, RequestError(400, "bad", ""), ROW])
+    capture.offer("b", [PICTURE], [BLANK])
     capture.flush()
     assert sorted(path.name for path in (tmp_path / "new").glob("*.png")) == ["a-0.png", "a-2.png"]
     assert [row["model_version"] for row in written(tmp_path / "new")] == ["tiny-1", "tiny-1"]

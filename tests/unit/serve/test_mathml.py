@@ -59,6 +59,8 @@ PIECES += [
         r"\arg z",
         r"\overarc{AB}",
         r"\Delta \Omega \Gamma \delta",
+        r"a \not= b \not\equiv c \not\mid d",
+        r"a*b",
     ],
 )
 def test_looks_as_mathjax_draws_it(latex):
@@ -67,8 +69,44 @@ def test_looks_as_mathjax_draws_it(latex):
 
 def test_letters_of_other_faces_are_characters_of_their_own():
     """Browsers don't draw the attribute `mathvariant`, but for upright letters."""
-    mathml = to_mathml(r"\mathbb{R} \mathbf{x} \mathfrak{g}")
-    assert all(letter in mathml for letter in "ℝ𝐱𝔤")
+    mathml = to_mathml(
+        r"\mathbb{R} \mathbf{x} \mathfrak{g} \mathbf{10} \boldsymbol{\epsilon} \mathscr{L} \mathfrak{C} \mathtt{if}"
+        r"\textit{by}"
+    )
+    assert all(letter in mathml for letter in "ℝ𝐱𝔤𝟏𝟎𝝐ℒℭ𝚒𝚏𝑏𝑦")
+    assert "mathvariant" not in mathml
+
+
+@pytest.mark.parametrize("latex", [r"\mathrm{d}", r"\mathrm{dx}", r"\mathrm{H}_{2}\mathrm{O}"])
+def test_upright_letters_are_upright_one_as_well_as_several(latex):
+    letters = list(ElementTree.fromstring(to_mathml(latex)).iter("{http://www.w3.org/1998/Math/MathML}mi"))
+    assert letters and {letter.get("mathvariant") for letter in letters} == {"normal"}
+
+
+@pytest.mark.parametrize(
+    ("latex", "tag"),
+    [
+        (r"\lim_{x \rightarrow 0} x", "munder"),
+        (r"\max_{i} x", "munder"),
+        (r"\limsup_{n} x", "munder"),
+        (r"\bigcup_{i=1}^{n} A", "munderover"),
+        (r"\bigoplus^{n} A", "mover"),
+        (r"\int_{0}^{1} x", "msubsup"),
+        (r"\sin^{2} x", "msup"),
+    ],
+)
+def test_limits_stand_where_tex_has_them(latex, tag):
+    """Below and above; the browser moves those of an operator with movable ones beside it in small print."""
+    (row,) = ElementTree.fromstring(to_mathml(latex))
+    assert row[0].tag.endswith("}" + tag)
+    assert (row[0][0].get("movablelimits") == "true") == (tag in ("munder", "munderover", "mover"))
+
+
+def test_an_arrow_is_as_long_as_what_stands_on_it():
+    (row,) = ElementTree.fromstring(to_mathml(r"\xrightarrow[a]{long}"))
+    arrow, below, above = row[0]
+    assert (arrow.text, arrow.get("stretchy")) == ("→", "true")
+    assert ["".join(each.itertext()) for each in (below, above)] == ["a", "long"]
 
 
 @given(st.one_of(st.lists(st.sampled_from(PIECES), max_size=15).map(" ".join), st.text(max_size=30)))
@@ -81,6 +119,12 @@ def test_an_answer_is_well_formed_and_passive(latex):
 def test_markup_in_text_stays_text():
     (text,) = ElementTree.fromstring(to_mathml(r"\text{<img>&amp;}")).iter("{http://www.w3.org/1998/Math/MathML}mtext")
     assert text.text is not None and text.text.startswith("<img>") and not list(text)
+
+
+@pytest.mark.parametrize(("latex", "words"), [("x^", "missing super script or subscript"), ("{" * 2000, "too deeply")])
+def test_the_reason_is_said_in_words(latex, words):
+    with pytest.raises(ServeError, match=rf"this LaTeX: .*{words}$"):
+        to_mathml(latex)
 
 
 @pytest.mark.parametrize("latex", ["", r"\frac", r"\left( x", "x^2^3", "{" * 2000])
