@@ -134,6 +134,11 @@ def test_nothing_recognized(tmp_path):
     assert "nothing recognized" in report_of(tmp_path, [Result("one", ("a",), ())])
 
 
+def test_a_very_long_label_is_scrolled(tmp_path):
+    html = report_of(tmp_path, [Result("one", ("a", "+") * 2000, ("a",))])
+    assert "max-height" in html and '<small class="tokens"><code>a <ins>+ a' in html
+
+
 def test_no_errors(tmp_path):
     html = report_of(tmp_path, [Result("one", ("a",), ("a",))])
     assert "No sample was recognized wrongly" in html and "Learning curves" not in html
