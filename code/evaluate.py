@@ -77,8 +77,8 @@ def _evaluate(model: Path, options: argparse.Namespace) -> None:
     skipped = [*dataset.skipped, *recognized.skipped]
     _write_results(options.out, recognized, skipped)
     facts = {
-        "model": f"{options.model.name}, version {recognizer.version}",
-        "data": f"{options.data.name}: {len(recognized.results)} samples measured, {len(skipped)} left out",
+        "model": f"{options.model.resolve().name}, version {recognizer.version}",
+        "data": f"{options.data.resolve().name}: {len(recognized.results)} samples measured, {len(skipped)} left out",
         "speed": f"{1 / recognized.seconds_per_picture:.2g} pictures a second, {inference.default_threads()} cores",
         "options": options.options or "a request's defaults",
         "precision": options.precision,
