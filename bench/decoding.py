@@ -8,9 +8,10 @@ which the best counts: a busy machine slows both sides of a ratio.
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -121,9 +122,8 @@ class Bench:
             self.whole.run(None, {"tokens": tokens[:, :done], **memory})
 
 
-def from_pictures(folder: Path) -> None:
+def from_pictures(folder: Path, model: inference.Recognizer) -> None:
     """What a model takes for formulas of about 25 tokens, of unlike sizes, that it reads once."""
-    model = inference.Recognizer.load(folder, threads=1)
     with tempfile.TemporaryDirectory() as name:
         files = [path.read_bytes() for path in write_pictures(folder, Path(name))]
     once = inference.Options(views=1)
@@ -140,10 +140,15 @@ def from_pictures(folder: Path) -> None:
     )
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.decoding", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--model", type=Path, help="a trained model, to measure with its own weights as well")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
+    try:
+        model = inference.Recognizer.load(options.model, threads=1) if options.model else None
+    except inference.ModelError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
     with tempfile.TemporaryDirectory() as name:
         bench = Bench(Path(name))
     prefix, memory = bench.encode(BATCH)
@@ -176,9 +181,10 @@ def main() -> None:
           f"{BATCH * whole['encoder 1'] / whole['encoder 8']:.2f}")  # fmt: skip
     print(f"fp32 for int8, milliseconds of a formula: {whole['1'] / whole['1 int8']:.2f} times, "
           f"in a batch of {BATCH} {whole['8'] / whole['8 int8']:.2f}")  # fmt: skip
-    if options.model:
-        from_pictures(options.model)
+    if model:
+        from_pictures(options.model, model)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

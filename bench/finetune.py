@@ -12,7 +12,8 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -25,6 +26,7 @@ from recognizer.synth.grammar import generate_formula
 from recognizer.synth.style import Style, render
 
 TRAINED, UNSEEN = 1500, 300  # formulas
+POLL_SECONDS = 0.5
 JOBS: dict[str, list[str]] = {"fine-tuned": ["init=default", "learning_rate=0.001"], "from scratch": []}
 
 
@@ -71,6 +73,18 @@ def train(data: Path, out: Path, minutes: float, settings: Sequence[str]) -> sub
     return subprocess.Popen([*command, "--hp", *hyperparameters], cwd=ROOT, stdout=subprocess.DEVNULL)
 
 
+def failures(jobs: Mapping[str, subprocess.Popen[bytes]]) -> list[str]:
+    """Waits for all jobs and says which failed; the others are stopped when one has, or when it is interrupted."""
+    try:
+        while None in (statuses := [job.poll() for job in jobs.values()]) and not any(statuses):
+            time.sleep(POLL_SECONDS)
+        return [f"the job {title!r} failed with status {job.poll()}" for title, job in jobs.items() if job.poll()]
+    finally:
+        for job in jobs.values():
+            job.terminate()  # local_job passes it on to the job
+            job.wait()
+
+
 def evaluate(model: Path, data: Path, out: Path) -> dict[str, float]:
     options = {"--model": model, "--data": data, "--out": out}
     pairs = [str(part) for pair in options.items() for part in pair]
@@ -88,10 +102,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         base = options.keep or Path(name)
         seen, unseen = write_blackboard(base / "seen", TRAINED, 1), write_blackboard(base / "unseen", UNSEEN, 2)
         jobs = {title: train(seen, base / title, options.minutes, settings) for title, settings in JOBS.items()}
-        for title, job in jobs.items():
-            if job.wait():
-                print(f"the job {title!r} failed with status {job.returncode}", file=sys.stderr)
-                return 1
+        if failed := failures(jobs):
+            print("\n".join(failed), file=sys.stderr)
+            return 1
         models = {"shipped, as it is": ROOT / "weights", **{title: base / title / "ml/model" for title in jobs}}
         print(f"{TRAINED} chalk formulas, {options.minutes:g} minutes on one core each; read: {UNSEEN} others\n")
         rows = []

@@ -1,12 +1,14 @@
 """Training jobs on the same embedded pictures for the same minutes, and what their models answer to others.
 
 For the tables of `bench.switches` and `bench.recognizers`. Jobs run one after the other, each by `code/train.py` as on
-SageMaker. A job that is done in the folder isn't done again, and one that was stopped goes on: tables take hours.
+SageMaker. A job that is done in the folder isn't done again, and one that was stopped goes on: tables take hours. What
+was trained with other settings isn't taken for it.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import resource
@@ -112,15 +114,24 @@ class Jobs:
     def train(self, name: str, hyperparameters: dict[str, str], times: float = 1) -> Trained:
         """Trains, for `times` the minutes. Ends the program if the job fails."""
         base, log = self.folder / name, self.folder / name / "log.txt"
+        minutes = {"max_minutes": f"{times * self._minutes:g}"}
+        chosen = {**SETTINGS, **self._hyperparameters, **minutes, **hyperparameters}
+        self._note(base, {"data": self._data.name, **chosen})
         if not (base / "model" / "model.json").is_file():
-            minutes = {"max_minutes": f"{times * self._minutes:g}"}
-            self._run(base, {**SETTINGS, **self._hyperparameters, **minutes, **hyperparameters})
+            self._run(base, chosen)
         text = log.read_text()
         return Trained(base / "model", images_per_second(text), sum(_logged(text, "cpu_minutes")))
 
+    def _note(self, base: Path, settings: dict[str, str]) -> None:
+        """Ends the program if the folder has a job with other settings: the table would say that it had these."""
+        noted, text = base / "settings.json", json.dumps(settings, indent=1, sort_keys=True) + "\n"
+        if base.exists() and (not noted.is_file() or noted.read_text(encoding="utf-8") != text):
+            raise SystemExit(f"error: {base} is of a job with other settings; remove it, or choose another --out")
+        base.mkdir(parents=True, exist_ok=True)
+        noted.write_text(text, encoding="utf-8")
+
     def _run(self, base: Path, hyperparameters: dict[str, str]) -> None:
         print(f"training {base}", file=sys.stderr, flush=True)
-        base.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, str(ROOT / "code" / "train.py")]
         command += [f"--{name}={value}" for name, value in hyperparameters.items()]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SM_")}

@@ -59,12 +59,12 @@ def parse(text: str) -> Load:
     """What the script wrote -> numbers.
 
     Raises:
-        LoadError: there is nothing, or no request was answered.
+        LoadError: there is nothing, or no request was answered with status 200.
     """
     lines = [line for line in text.splitlines() if line.startswith("{")]
     seen: dict[str, Any] = json.loads(lines[-1]) if lines else {}
-    if not seen.get("answers"):
-        raise LoadError(f"wrk got no answers; it said:\n{text}")
+    fine = seen.get("answers", 0) - seen.get("refused", 0)
+    if fine <= 0:
+        raise LoadError(f"wrk got no answers with status 200; it said:\n{text}")
     first, second, third = seen["milliseconds"]
-    fine = seen["answers"] - seen["refused"]
     return Load(fine / seen["seconds"], (first, second, third), seen["refused"] + seen["unanswered"])

@@ -46,6 +46,7 @@ config = load_model_config(ASSETS_DIR / "model_config.json")
 model = build_model(config)
 load_checkpoint(model, ASSETS_DIR / "best.pt", device=torch.device("cpu"))
 model.eval()
+print("loaded", flush=True)
 for line in sys.stdin:
     began = time.process_time()
     image = load_and_preprocess_image(
@@ -84,6 +85,10 @@ def write_pictures(folder: Path, labels: Sequence[str]) -> dict[int, list[Path]]
     return paths
 
 
+class PeerError(Exception):
+    """The peer can't be asked."""
+
+
 Answer = tuple[str, float]  # LaTeX, CPU seconds
 
 
@@ -101,12 +106,16 @@ def our_side(model: Path) -> Callable[[Path], Answer]:
 
 @contextmanager
 def peer_side(python: Path) -> Iterator[Callable[[Path], Answer]]:
+    """Raises PeerError if the peer isn't installed there."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # several threads would wait for each other, and that counts
     with subprocess.Popen(
         [python, "-c", PEER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     ) as process:
         assert process.stdin and process.stdout
         questions, answers = process.stdin, process.stdout
+
+        if not answers.readline():
+            raise PeerError(f"{python} can't load latex-ocr-junia: see what it said above")
 
         def ask(path: Path) -> Answer:
             print(path, file=questions, flush=True)
@@ -135,6 +144,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=20, help="formulas (default %(default)s)")
     options = parser.parse_args(arguments)
     labels = formulas(options.count)
+    try:
+        compare(options.model, options.peer_python, labels)
+    except (OSError, PeerError, inference.ModelError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def compare(model: Path, peer_python: Path, labels: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as name:
         paths = write_pictures(Path(name), labels)
         print(f"{len(labels)} formulas of the embedded generator, levels 1 and 2, at most {LONGEST} tokens\n")
@@ -142,14 +160,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "| dpi | ours right | peer right | ours, CPU s | peer, CPU s | ratio |\n|---|---|---|---|---|---|",
             flush=True,
         )
-        ask_us = our_side(options.model)
-        with peer_side(options.peer_python) as ask_peer:
+        ask_us = our_side(model)
+        with peer_side(peer_python) as ask_peer:
             for dpi in DPI:
                 us, our_time = score(ask_us, paths[dpi], labels)
                 them, their_time = score(ask_peer, paths[dpi], labels)
                 ratio = f"1/{their_time / our_time:.0f}"
                 print(f"| {dpi} | {us} | {them} | {our_time:.3f} | {their_time:.2f} | {ratio} |", flush=True)
-    return 0
 
 
 if __name__ == "__main__":

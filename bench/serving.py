@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -112,8 +113,10 @@ def running(command: Sequence[str], port: int, environment: Mapping[str, str]) -
     """A server process that answers /ping.
 
     Raises:
-        LoadError: it doesn't, with the end of what it wrote.
+        LoadError: it doesn't, with the end of what it wrote; or another program has the port, and would be measured.
     """
+    if _is_taken(port):
+        raise load.LoadError(f"port {port} is taken: stop the program that listens there, perhaps an earlier server")
     variables = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'code'}", **environment}
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(list(command), cwd=ROOT, env=variables, stdout=output, stderr=output)
@@ -124,7 +127,15 @@ def running(command: Sequence[str], port: int, environment: Mapping[str, str]) -
             yield process
         finally:
             process.terminate()
-            process.wait(60)
+            try:
+                process.wait(60)
+            finally:
+                process.kill()
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _answers(port: int, process: subprocess.Popen[bytes]) -> bool:

@@ -7,9 +7,10 @@ read before, so this is what opening and seeking cost where no disk or network i
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from recognizer.data.formats import Dataset, read_dataset
 from recognizer.data.loader import BatchLoader
 from recognizer.data.measure import measure
 from recognizer.data.pack_shards import pack_shards
+from recognizer.data.sample import DataError
 from recognizer.data.shards import EncodedPicture
 from recognizer.data.stream import ShardStream
 from recognizer.data.workers import WorkerPlan
@@ -29,13 +31,17 @@ LIMITS = BatchLimits(32, 2_000_000)
 EPOCH = 9  # all lengths
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.shards", description=__doc__)
     parser.add_argument("data", type=Path, help="folder with a data set of picture files")
     parser.add_argument("--count", type=int, default=1000, help="pictures (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    loose = Dataset(read_dataset(options.data).samples[: options.count])
+    options = parser.parse_args(arguments)
+    try:
+        loose = Dataset(read_dataset(options.data).samples[: options.count])
+    except DataError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         pack_shards(loose, Path(folder) / "set", megabytes=8, progress=False)
@@ -48,6 +54,7 @@ def main() -> None:
         best = {name: min(_seconds(way) for _ in range(options.rounds)) for name, way in ways.items()}
     for name, seconds in best.items():
         print(f"{name:32} {len(loose.samples) / seconds:10.0f} pictures a second")
+    return 0
 
 
 def _reading(loose: Dataset, sharded: Dataset) -> dict[str, Callable[[], Iterable[object]]]:
@@ -88,4 +95,4 @@ def _seconds(way: Callable[[], Iterable[object]]) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +33,14 @@ def measure(model: Recognizer, samples: list[Sample], quarters: int, turn: str) 
     return right / len(samples), 1000 * (time.process_time() - began) / len(samples)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.turning", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True, help="pictures that stand upright, with labels")
     parser.add_argument("--limit", type=int, default=200, help="pictures, spread over the data (default %(default)s)")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
+    if options.limit < 1:
+        parser.error(f"--limit: expected a whole number from 1, got {options.limit}")
     try:
         model = Recognizer.load(options.model, threads=1)
         samples = read_dataset(options.data, on_bad_sample="skip").samples

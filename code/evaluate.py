@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with unpacked(options.model) if options.model.is_file() else nullcontext(options.model) as folder:
             _evaluate(folder, options)
-    except (ConfigError, DataError, inference.ModelError, inference.RequestError) as error:
+    except (OSError, ConfigError, DataError, inference.ModelError, inference.RequestError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -53,9 +53,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--shown", type=int, default=SHOWN, help="pictures on answers.png (default %(default)s, 0: none)"
     )
-    parser.add_argument("--limit", type=int, help="measure the first N samples only")
+    parser.add_argument("--limit", type=_count, metavar="N", help="measure the first N samples only")
     parser.add_argument("--on-bad-sample", choices=("error", "skip"), default="error")
     return parser
+
+
+def _count(text: str) -> int:
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
+    return int(text)
 
 
 def _evaluate(model: Path, options: argparse.Namespace) -> None:
@@ -66,17 +72,17 @@ def _evaluate(model: Path, options: argparse.Namespace) -> None:
     dataset = read_dataset(options.data, options.on_bad_sample)
     history = _read_history(options.history or model / HISTORY, needed=options.history is not None)
     samples = dataset.samples[: options.limit]
+    options.out.mkdir(parents=True, exist_ok=True)  # what can't be written is told before all are read
     recognized = recognize(recognizer, samples, reading, options.on_bad_sample, show_progress=True)
     skipped = [*dataset.skipped, *recognized.skipped]
-    options.out.mkdir(parents=True, exist_ok=True)
     _write_results(options.out, recognized, skipped)
     facts = {
-        "model": f"{options.model.name}, version {recognizer.version}",
-        "data": f"{options.data.name}: {len(recognized.results)} samples measured, {len(skipped)} left out",
-        "speed": f"{1 / recognized.seconds_per_picture:.0f} pictures a second, {inference.default_threads()} cores",
+        "model": f"{options.model.resolve().name}, version {recognizer.version}",
+        "data": f"{options.data.resolve().name}: {len(recognized.results)} samples measured, {len(skipped)} left out",
+        "speed": f"{1 / recognized.seconds_per_picture:.2g} pictures a second, {inference.default_threads()} cores",
         "options": options.options or "a request's defaults",
         "precision": options.precision,
-        "confidence": "calibrated in training" if recognizer.calibration else "the network's own, not calibrated",
+        "confidence": "calibrated" if recognizer.calibration else "the network's own, not calibrated",
     }
     attention = read_attention(model)
     write_report(options.out / "report.html", recognized.results, recognized.samples, facts, history, attention)

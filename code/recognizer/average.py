@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,9 +20,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from recognizer.config import ConfigError
+from recognizer.export import version_of
 from recognizer.models import build
 from recognizer.training.warmstart import DESCRIPTION, WEIGHTS, Start, read_model, take_over, token_axes
 
+SHARED = ("format_version", "recognizer", "preprocess", "vocabulary", "limits")  # of model.json; the rest is measured
 COVERAGE = ".coverage."  # in the names of its weights
 
 
@@ -41,12 +45,16 @@ def average(models: Mapping[Path, float], out: Path) -> None:
     placed = [_placed(start, first, path) for path, start in starts.items()]
     shares = torch.tensor(list(models.values()), dtype=torch.float64)
     weights = {name: _mean(torch.stack([each[name] for each in placed]), shares) for name in placed[0]}
-    out.mkdir(parents=True)
-    description = json.loads((next(iter(models)) / DESCRIPTION).read_text(encoding="utf-8"))
     described = {start.version: share for start, share in zip(starts.values(), models.values(), strict=True)}
-    description["provenance"] = {**description.get("provenance", {}), "mean_of": described}
-    (out / DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")
+    stored = json.loads((next(iter(models)) / DESCRIPTION).read_text(encoding="utf-8"))
+    out.mkdir(parents=True)
     save_file(weights, out / WEIGHTS)
+    description = {
+        **{key: stored[key] for key in SHARED},
+        "version": version_of(first.recognizer, out / WEIGHTS),
+        "provenance": {**stored.get("provenance", {}), "mean_of": described},
+    }
+    (out / DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")
 
 
 def _placed(start: Start, first: Start, path: Path) -> dict[str, Tensor]:
@@ -73,7 +81,7 @@ def _mean(weights: Tensor, shares: Tensor) -> Tensor:
 def _share(text: str) -> tuple[Path, float]:
     path, equals, share = text.rpartition("=")
     try:
-        if equals and float(share) > 0:
+        if equals and 0 < float(share) < math.inf:
             return Path(path), float(share)
     except ValueError:
         pass
@@ -85,6 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("models", nargs="+", type=_share, metavar="MODEL=SHARE", help="a model directory, its weight")
     parser.add_argument("--out", type=Path, required=True, help="folder to write; must not exist")
     options = parser.parse_args(arguments)
+    if twice := [path for path, count in Counter(path for path, _ in options.models).items() if count > 1]:
+        parser.error(f"{twice[0]} is given twice")
     try:
         average(dict(options.models), options.out)
     except (ConfigError, OSError) as error:

@@ -206,10 +206,9 @@ def strip_traces(network: onnx.ModelProto) -> None:
 
 
 def _write_description(trained: Trained, folder: Path) -> None:
-    digest = hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
     description = {
         "format_version": inference.FORMAT_VERSION,
-        "version": f"{trained.recognizer}-{digest[:12]}",
+        "version": version_of(trained.recognizer, folder / "weights.safetensors"),
         "recognizer": {"name": trained.recognizer, "sizes": trained.sizes},
         "preprocess": trained.spec.to_dict(),
         "vocabulary": trained.vocabulary.to_dict(),
@@ -220,6 +219,11 @@ def _write_description(trained: Trained, folder: Path) -> None:
     }
     text = json.dumps(description, ensure_ascii=False, indent=1) + "\n"
     (folder / "model.json").write_text(text, encoding="utf-8")
+
+
+def version_of(recognizer: str, weights: Path) -> str:
+    """The name that tells a model from any with other weights."""
+    return f"{recognizer}-{hashlib.sha256(weights.read_bytes()).hexdigest()[:12]}"
 
 
 def write_code(folder: Path) -> None:

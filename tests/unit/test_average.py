@@ -39,6 +39,18 @@ def test_it_is_the_weighted_mean_with_tokens_matched_by_spelling(tmp_path: Path)
     assert told["provenance"]["mean_of"] == {"fast-1": 0.25, "fast-2": 0.75}
 
 
+def test_it_has_a_version_of_its_own_and_nothing_that_was_measured_of_the_first(tmp_path: Path) -> None:
+    first, second = write_model(tmp_path / "a", ["x"], 1), write_model(tmp_path / "b", ["x"], 2)
+    description = json.loads((first / "model.json").read_text())
+    measured = {"calibration": {"slope": 1.0}, "metrics": {"exprate": 0.9}, "accuracy": {}}
+    (first / "model.json").write_text(json.dumps(description | measured))
+    for name, share in (("half", 1), ("more", 3)):
+        assert main([f"{first}=1", f"{second}={share}", "--out", str(tmp_path / name)]) == 0
+    half, more = (json.loads((tmp_path / name / "model.json").read_text()) for name in ("half", "more"))
+    assert len({description["version"], half["version"], more["version"]}) == 3
+    assert not measured.keys() & half.keys()
+
+
 def test_a_coverage_that_only_one_model_has_is_its_own(tmp_path: Path) -> None:
     first = write_model(tmp_path / "a", ["x"], 1, "fast with coverage")
     second = shutil.copytree(first, tmp_path / "b")
@@ -63,3 +75,9 @@ def test_what_cannot_be_averaged_is_refused(tmp_path: Path, capsys: pytest.Captu
     with pytest.raises(SystemExit):
         main([str(first), "--out", str(tmp_path / "mean")])
     assert "expected MODEL=SHARE" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([f"{first}=inf", f"{other}=1", "--out", str(tmp_path / "mean")])
+    assert "expected MODEL=SHARE" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([f"{first}=0.5", f"{first}=0.2", "--out", str(tmp_path / "mean")])
+    assert f"{first} is given twice" in capsys.readouterr().err

@@ -8,12 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import inference
-from bench import load, mix, serving, soak
+from bench import decoding, finetune, load, mix, peer, serving, shards, soak, turning
 from bench.stages import LENGTHS
 from container.train.processes import descendants_of
 from recognizer.latex import tokenize
@@ -62,11 +63,38 @@ def test_a_wrong_model_or_picture_is_named(tmp_path, capsys, monkeypatch):
         assert named in capsys.readouterr().err
 
 
+def test_a_wrong_folder_is_told_before_anything_is_measured(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(decoding, "Bench", lambda folder: pytest.fail("it measures"))
+    absent = str(tmp_path / "absent")
+    for bench, arguments in (
+        (decoding, ["--model", absent]),
+        (shards, [absent]),
+        (turning, ["--model", absent, "--data", absent]),
+        (peer, ["--model", absent, "--peer-python", sys.executable]),
+        (peer, ["--model", str(build_tiny_model(tmp_path / "model")), "--peer-python", absent]),
+    ):
+        assert bench.main(arguments) == 1
+        error = capsys.readouterr().err
+        assert error.startswith("bench: ") and "absent" in error
+
+
+def test_a_peer_that_is_not_installed_is_told():
+    with pytest.raises(peer.PeerError, match="latex-ocr-junia"), peer.peer_side(Path(sys.executable)):
+        pytest.fail("it would be asked")
+
+
 def test_what_wrk_saw():
     assert load.parse(SAW) == load.Load(12, (50, 200, 300), 10)
 
 
-@pytest.mark.parametrize("said", ["unable to connect to 127.0.0.1:1 Connection refused", SAW.replace("127,", "0,")])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "unable to connect to 127.0.0.1:1 Connection refused",
+        SAW.replace("127,", "0,"),
+        SAW.replace('"refused": 7', '"refused": 127'),
+    ],
+)
 def test_no_answers(said):
     with pytest.raises(load.LoadError, match=r"no answers[^~]*127\.0\.0\.1"):
         load.parse(said)
@@ -132,6 +160,21 @@ def test_what_the_warm_up_leaves_behind_takes_no_place(own_base_dir, tmp_path):
         pid = server.wait_until_ready().process.pid
         row = serving.ask("ours", pid, server.port, [tmp_path / "good.png"], 6, 2)
     assert row.load.rate > 0 and row.load.errors == 0
+
+
+def test_another_server_is_not_measured(tiny_server):
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    is_refused = pytest.raises(load.LoadError, match=f"port {tiny_server.port} is taken")
+    with is_refused, serving.running(command, tiny_server.port, {}):
+        pytest.fail("it would be measured")
+
+
+def test_a_job_does_not_outlive_the_one_beside_it():
+    codes = ("import time; time.sleep(60)", "raise SystemExit(3)")
+    lasting, failing = (subprocess.Popen([sys.executable, "-c", code]) for code in codes)
+    said = finetune.failures({"from scratch": lasting, "fine-tuned": failing})
+    assert said == ["the job 'fine-tuned' failed with status 3"]
+    assert lasting.poll() == -signal.SIGTERM
 
 
 def test_without_wrk_it_says_what_to_install():

@@ -35,21 +35,45 @@ def test_a_table_is_markdown() -> None:
     assert jobs.table(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
 
 
+def no_pictures(folder: Path, *_: object) -> Path:
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def test_a_job_that_is_done_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And what it said is read from its log; a stopped job has two lines of CPU time."""
-    monkeypatch.setattr(jobs, "write_dataset", lambda folder, *_: folder)
+    monkeypatch.setattr(jobs, "write_dataset", no_pictures)
     monkeypatch.setattr(jobs, "read_dataset", lambda _: Dataset([]))
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("trained again"))
     options = jobs._parser("", str(tmp_path)).parse_args(["--minutes", "2"])
-    job = tmp_path / "2-minutes-of-8000" / "fast"
-    (job / "model").mkdir(parents=True)
-    (job / "model" / "model.json").write_text("{}")
     rates = "".join(f"train:images_per_second={rate}; x\n" for rate in (10.0, 30.0, 99.0))
-    (job / "log.txt").write_text(f"{rates}cpu_minutes=1.25;\ncpu_minutes=1.50;\n")
 
+    def run(self: jobs.Jobs, base: Path, hyperparameters: dict[str, str]) -> None:
+        (base / "model").mkdir()
+        (base / "model" / "model.json").write_text("{}")
+        (base / "log.txt").write_text(f"{rates}cpu_minutes=1.25;\ncpu_minutes=1.50;\n")
+
+    with monkeypatch.context() as once:
+        once.setattr(jobs.Jobs, "_run", run)
+        jobs.Jobs(options).train("fast", {})
+    job = tmp_path / "2-minutes-of-8000" / "fast"
     trained = jobs.Jobs(options).train("fast", {})
 
     assert (trained.model, trained.images_per_second, trained.cpu_minutes) == (job / "model", 30.0, 2.75)
+
+
+@pytest.mark.parametrize("other", [["--hp", "threads=1"], ["--longest", "6"]])
+def test_a_job_with_other_settings_is_not_taken_for_one_with_these(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: list[str]
+) -> None:
+    monkeypatch.setattr(jobs, "write_dataset", no_pictures)
+    monkeypatch.setattr(jobs, "read_dataset", lambda _: Dataset([]))
+    monkeypatch.setattr(jobs.Jobs, "_run", lambda self, base, _: (base / "log.txt").write_text("stopped"))
+    parser = jobs._parser("", str(tmp_path))
+    with pytest.raises(ValueError, match="stopped"):
+        jobs.Jobs(parser.parse_args([])).train("fast", {})
+    with pytest.raises(SystemExit, match=r"fast is of a job with other settings; .* choose another --out"):
+        jobs.Jobs(parser.parse_args(other)).train("fast", {})
 
 
 def test_long_formulas_are_neither_trained_on_nor_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,8 @@
 
 Two spellings of a formula that draw the same picture have equal skeletons. Deliberately not told apart: the size of
 delimiters, widths of spaces, how columns are aligned, limits beside or below their operator, and a script on
-`{ab}` or on `b` alone (the same place, as long as nothing in the group is higher than a line).
+`{ab}` or on `b` alone (the same place, as long as nothing in the group is higher than a line). What stands above or
+below anything but an operator is no script: an arrow over `a` isn't one beside it, a bar over `ab` not one over `b`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ Skeleton = tuple[object, ...]
 
 _TRANSPARENT = frozenset(["math", "mrow", "mstyle", "mpadded", "TeXAtom", "semantics", "mtd"])
 _INVISIBLE = frozenset(["mspace", "mphantom", "annotation", "maligngroup", "malignmark"])
+_SCRIPTS = frozenset(["msub", "msup", "msubsup"])
+_STACKS = frozenset(["munder", "mover", "munderover"])
+_SLANTS = frozenset(["normal", "italic"])  # which signs and digits hardly have
 _SAME_GLYPH = {"∣": "|", "∥": "‖", "⟂": "⊥", "∖": "\\", "∗": "*", "″": "′′", "‴": "′′′", "⁗": "′′′′", "≔": ":=",
                "∶": ":", "◻": "□", "⌢": "⏜"}  # fmt: skip
 
@@ -45,21 +49,25 @@ def _row(element: ElementTree.Element) -> Skeleton:
     return tuple(parts)
 
 
+def _tag(element: ElementTree.Element) -> str:
+    return element.tag.rpartition("}")[2]
+
+
 def _parts(element: ElementTree.Element) -> Skeleton:
-    tag = element.tag.rpartition("}")[2]
+    tag = _tag(element)
     if tag in _INVISIBLE:
         return ()
+    if _is_stackrel(element):
+        return (("stack", *_around(_tag(element[0]), [_parts(child) for child in element[0]])),)
     if tag in _TRANSPARENT:
         return _row(element)
     if tag in ("mi", "mn", "mo", "mtext", "ms"):
         return _glyphs(element, tag)
     children = [_parts(child) for child in element]
-    if tag in ("msub", "munder"):
-        return _scripted(children[0], children[1], ())
-    if tag in ("msup", "mover"):
-        return _scripted(children[0], (), children[1])
-    if tag in ("msubsup", "munderover"):
-        return _scripted(*children)
+    if tag in _SCRIPTS or (tag in _STACKS and _is_operator(element[0])):
+        return _scripted(*_around(tag, children))
+    if tag in _STACKS:
+        return (("stack", *_around(tag, children)),)
     if tag == "mfrac":
         if element.get("linethickness", "").startswith("0"):
             return (("table", "", ((children[0],), (children[1],))),)
@@ -76,12 +84,35 @@ def _parts(element: ElementTree.Element) -> Skeleton:
 def _glyphs(element: ElementTree.Element, tag: str) -> Skeleton:
     text = unicodedata.normalize("NFC", "".join(element.itertext()))
     variant = element.get("mathvariant", "italic" if tag == "mi" and len(text.strip()) == 1 else "normal")
+    if "calligraphic" in (own := element.get("data-mjx-variant", "")):  # mathvariant calls \mathscr and \mathcal one
+        variant = own
     glyphs: list[object] = []
     for letter in text:
         for glyph in _SAME_GLYPH.get(letter, letter):
             if not glyph.isspace() and unicodedata.category(glyph) != "Cf":
-                glyphs.append((glyph, variant) if glyph.isalpha() else glyph)
+                glyphs.append((glyph, variant) if glyph.isalpha() or variant not in _SLANTS else glyph)
     return tuple(glyphs)
+
+
+def _around(tag: str, children: Sequence[Skeleton]) -> tuple[Skeleton, Skeleton, Skeleton]:
+    """What stands in the middle, below and above."""
+    if tag in ("msub", "munder"):
+        return children[0], children[1], ()
+    if tag in ("msup", "mover"):
+        return children[0], (), children[1]
+    middle, below, above = children
+    return middle, below, above
+
+
+def _is_stackrel(element: ElementTree.Element) -> bool:
+    """MathJax makes an operator of what a `\\stackrel` stands on."""
+    return element.get("data-mjx-texclass") == "REL" and [_tag(child) for child in element] == ["mover"]
+
+
+def _is_operator(element: ElementTree.Element) -> bool:
+    """Whether its limits may stand beside it: a sum, or a name."""
+    name = "".join(element.itertext()).strip()
+    return element.get("data-mjx-texclass") == "OP" or (_tag(element) == "mi" and len(name) > 1)
 
 
 def _scripted(base: Skeleton, sub: Skeleton, sup: Skeleton) -> Skeleton:

@@ -30,6 +30,7 @@ class Result:
     slices: dict[str, str] = field(default_factory=dict)  # for example {"source": "printed", "level": "2"}
     renders_same: bool | None = None  # as the reference; None where nobody looked (in training: it takes a while)
     own_tokens: int | None = None  # that the network wrote; None if the prediction is those, not normalised anew
+    turned: int = 0  # degrees clockwise by which the picture was turned to be read
 
     @property
     def length(self) -> int:

@@ -106,5 +106,5 @@ def _result(sample: Sample, picture: np.ndarray, prediction: inference.Predictio
         "width (pixels)": bucket(picture.shape[1], WIDTH_BOUNDS),
     }
     tokens = tuple(tokenize(normalize(prediction.latex)))
-    own = len(prediction.tokens)
-    return Result(sample.name, sample.tokens, tokens, prediction.confidence, slices, own_tokens=own)
+    own, turned = len(prediction.tokens), prediction.turned
+    return Result(sample.name, sample.tokens, tokens, prediction.confidence, slices, own_tokens=own, turned=turned)

@@ -136,7 +136,8 @@ def _shown(result: Result, sample: Sample, attention: AttentionReader | None) ->
     reference_diff, prediction_diff = _diff(result.reference, result.prediction)
     rgb = sample.load()
     first_wrong = next(iter(Levenshtein.editops(result.reference, result.prediction))).dest_pos
-    heat = attention.map(rgb, result.prediction, first_wrong) if attention else None
+    as_read = np.rot90(rgb, -result.turned // 90)
+    heat = attention.map(as_read, result.prediction, first_wrong) if attention else None
     return ErrorShown(
         name=result.name,
         picture=_picture_uri(rgb),
@@ -175,6 +176,6 @@ def _typeset_uri(tokens: Sequence[str]) -> str:
 def _picture_uri(rgb: np.ndarray) -> str:
     reduction = PICTURE_SIDE / max(rgb.shape[:2])
     if reduction < 1:
-        rgb = cv2.resize(rgb, None, fx=reduction, fy=reduction, interpolation=cv2.INTER_AREA)
+        rgb = inference.resize(rgb, reduction, cv2.INTER_AREA)
     _, data = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()

@@ -68,7 +68,7 @@ def _calibrated(results: Sequence[Result]) -> Metrics:
 def _natural(value: str) -> tuple[int, str]:
     """Order "6-10" before "11-20"."""
     digits = value.partition("-")[0].rstrip("+")
-    return (int(digits), value) if digits.isdigit() else (-1, value)
+    return (int(digits), value) if digits.isdecimal() else (-1, value)
 
 
 def bucket(value: int, bounds: Sequence[int]) -> str:

@@ -134,6 +134,26 @@ def test_no_picture_of_answers_is_written_where_none_is_wanted(model, data, tmp_
     assert not (tmp_path / "out" / "answers.png").exists()
 
 
+def test_the_folder_where_one_stands_has_a_name(model, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(data)
+    assert run(model, ".", tmp_path / "out", "--limit", "1") == 0
+    assert f"<td>{data.name}: 1 samples measured" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_read(model, data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(evaluate, "recognize", lambda *_, **__: pytest.fail("it has read"))
+    assert run(model, data, data / "gt.txt") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and "gt.txt" in error
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "many"])
+def test_a_limit_is_a_number_of_samples(model, data, tmp_path, capsys, limit):
+    with pytest.raises(SystemExit):
+        run(model, data, tmp_path / "out", "--limit", limit)
+    assert f"--limit: expected a whole number from 1, got '{limit}'" in capsys.readouterr().err
+
+
 def test_errors_are_one_line(model, data, tmp_path, capsys):
     broken, cut, no_history = tmp_path / "broken.tar.gz", tmp_path / "cut.tar.gz", tmp_path / "text.jsonl"
     broken.write_bytes(b"nothing")

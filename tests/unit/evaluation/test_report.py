@@ -3,6 +3,7 @@
 import base64
 import re
 
+import cv2
 import numpy as np
 
 from recognizer.data.ink import InkPicture
@@ -99,6 +100,26 @@ def test_shows_where_it_looked(tmp_path):
     assert seen == [(("a",), 1)] * 2 and "where it looked to write the end" in " ".join(html.split())
 
 
+def test_where_it_looked_is_shown_on_the_picture_as_it_was_turned(tmp_path):
+    seen = []
+
+    class Attention:
+        def map(self, rgb, tokens, place):
+            seen.append(rgb)
+            return rgb
+
+    result = Result("lies on its side", ("a",), ("b",), turned=90)
+    report_of(tmp_path, [result], attention=Attention())
+    clockwise = cv2.rotate(INK.load(None), cv2.ROTATE_90_CLOCKWISE)
+    assert (seen[0] == clockwise).all()
+
+
+def test_a_picture_of_one_row_is_shown(tmp_path, monkeypatch):
+    row = np.zeros((1, 1600, 3), np.uint8)
+    monkeypatch.setattr(InkPicture, "load", lambda self, rng: row)
+    assert "data:image/jpeg" in report_of(tmp_path, [Result("a line", ("-",), ("a",))])
+
+
 def test_labels_are_escaped(tmp_path):
     html = report_of(tmp_path, [Result("<script>alert(1)</script>", ("<", "a"), (">", "\"'"))])
     assert "<script" not in html and "&lt;script&gt;" in html
@@ -111,6 +132,11 @@ def test_a_formula_that_cannot_be_typeset(tmp_path):
 
 def test_nothing_recognized(tmp_path):
     assert "nothing recognized" in report_of(tmp_path, [Result("one", ("a",), ())])
+
+
+def test_a_very_long_label_is_scrolled(tmp_path):
+    html = report_of(tmp_path, [Result("one", ("a", "+") * 2000, ("a",))])
+    assert "max-height" in html and '<small class="tokens"><code>a <ins>+ a' in html
 
 
 def test_no_errors(tmp_path):

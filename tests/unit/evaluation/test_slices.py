@@ -38,6 +38,12 @@ def test_levels_are_slices_in_their_order():
     ]
 
 
+def test_a_source_may_have_any_name():
+    """Python calls a raised two a digit, and no number."""
+    results = [result("a", "a", source=source) for source in ("²", "10", "9-a", "print")]
+    assert list(metrics_by_slice(results)["source"]) == ["print", "²", "9-a", "10"]
+
+
 def test_a_slice_says_how_far_its_confidence_can_be_trusted():
     """Print is as often right as it claims, handwriting never: the whole, 0.25 off, tells of neither."""
     printed = [Result("name", ("a",), (said,), 0.5, {"source": "printed"}) for said in "ab"]

@@ -86,7 +86,32 @@ def test_any_formula_keeps_its_picture(latex: str) -> None:
         (r"{x_1}^2", r"x_1^2"),
         (r"\binom ab", r"\frac ab"),
         (r"\epsilon", r"\varepsilon"),
+        (r"\overline{ab}", r"a\overline{b}"),
+        (r"\widehat{ab}", r"a\widehat{b}"),
+        (r"a+\underbrace{b}_{n}", r"\underbrace{a+b}_{n}"),
+        (r"\vec{a}", r"a^{\rightarrow}"),
+        (r"\stackrel{*}{=}", r"=^{*}"),
+        (r"\underset{a}{b}", r"b_a"),
+        (r"\mathbf{0}", r"0"),
+        (r"\mathbb{1}", r"1"),
+        (r"\boldsymbol{+}", r"+"),
+        (r"\mathcal{A}", r"\mathscr{A}"),
     ],
 )
 def test_the_comparison_tells_pictures_apart(one: str, other: str) -> None:
     assert _drawn(one) != _drawn(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (r"\sum\limits_{i}^{n} i", r"\sum\nolimits_{i}^{n} i"),
+        (r"\underset{x}{\max}", r"\max\nolimits_{x}"),
+        (r"\operatorname*{argmax}_x", r"\operatorname{argmax}_x"),
+        (r"\overset{*}{=}", r"\stackrel{*}{=}"),
+        (r"{ab}^{2}", r"ab^2"),
+        (r"\mathit{a}", r"a"),
+    ],
+)
+def test_the_comparison_does_not_tell_spellings_apart(one: str, other: str) -> None:
+    assert _drawn(one) == _drawn(other)
