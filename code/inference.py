@@ -1583,7 +1583,7 @@ def _picture(row: Any) -> np.ndarray:
     if text.startswith("data:"):
         text = text.partition(",")[2]
     try:
-        return read_image(base64.b64decode(text, validate=True))
+        return read_image(base64.b64decode("".join(text.splitlines()), validate=True))  # `base64` writes lines of 76
     except (binascii.Error, ValueError):
         raise RequestError(400, "invalid_base64", "the picture is not valid base64") from None
 

@@ -82,6 +82,14 @@ class Settings(BaseModel):
             raise ValueError("SERVE_PAGE asks /invocations, which SAGEMAKER_MULTI_MODEL replaces: set one of the two")
         return self
 
+    @model_validator(mode="after")
+    def _key_can_be_brought(self) -> Settings:
+        if self.api_key and self.region:
+            raise ValueError(
+                "SERVE_API_KEY would refuse all requests of SageMaker, where IAM decides who may ask: unset it"
+            )
+        return self
+
     @property
     def shows_page(self) -> bool:
         """Outside SageMaker only: its endpoints let nobody reach a page."""

@@ -384,8 +384,9 @@ def test_json_holds_one_picture_or_many() -> None:
     many = inference.input_fn(json.dumps({"images": [base64_png()] * 2}), "application/json")
     instances = inference.input_fn(json.dumps({"instances": [{"image": base64_png()}]}), "application/json")
     url = inference.input_fn(json.dumps({"image": "data:image/png;base64," + base64_png()}), "application/json")
-    assert [r.form for r in (one, many, instances, url)] == ["one", "many", "many", "one"]
-    assert [len(r.pictures) for r in (one, many, instances, url)] == [1, 2, 1, 1]
+    lines = inference.input_fn(json.dumps({"image": base64.encodebytes(png()).decode()}), "application/json")
+    assert [r.form for r in (one, many, instances, url, lines)] == ["one", "many", "many", "one", "one"]
+    assert [len(r.pictures) for r in (one, many, instances, url, lines)] == [1, 2, 1, 1, 1]
 
 
 def test_a_form_as_curl_sends_it() -> None:

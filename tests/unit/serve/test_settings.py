@@ -73,3 +73,8 @@ def test_the_page_and_several_models_exclude_each_other():
         Settings.from_environment({"SERVE_PAGE": "1", "SAGEMAKER_MULTI_MODEL": "true"})
     on_sagemaker = {"SERVE_PAGE": "1", "SAGEMAKER_MULTI_MODEL": "true", "SAGEMAKER_REGION": "eu-west-1"}
     assert not Settings.from_environment(on_sagemaker).shows_page  # there is no page there, so nothing is in its way
+
+
+def test_a_key_that_sagemaker_cannot_bring_is_refused_at_the_start():
+    with pytest.raises(SettingsError, match=r"SERVE_API_KEY .*IAM"):
+        Settings.from_environment({"SERVE_API_KEY": "secret", "SAGEMAKER_REGION": "eu-west-1"})
