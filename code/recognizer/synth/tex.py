@@ -55,11 +55,12 @@ TYPEFACES = {
     "helvetica": AMS + r"\usepackage{helvet}\usepackage{sansmath}\sansmath",
 }
 
+# Lines are as long as TeX can make them: it would break what is wider, and the label knows nothing of that.
 _DOCUMENT = r"""\documentclass{article}\nonstopmode
 \usepackage[T1]{fontenc}\usepackage{amsmath}%(packages)s\usepackage{mathrsfs,stmaryrd,extarrows}
 \usepackage[active,tightpage]{preview}
 \tracinglostchars=1 \errorcontextlines=0
-\begin{document}%(setup)s
+\begin{document}\hsize=16000pt \linewidth=\hsize %(setup)s
 %(pages)s
 \end{document}
 """

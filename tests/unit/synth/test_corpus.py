@@ -91,6 +91,18 @@ def test_latex_draws_what_it_can_and_leaves_out_the_rest() -> None:
 
 
 @needs_latex
+@pytest.mark.parametrize("sign", ["+", "=", r"\rightarrow", ",", r"\quad", r"\ "])
+def test_a_formula_wider_than_a_page_stays_in_one_line(sign: str) -> None:
+    style = TexStyle("computer-modern", 100)
+
+    short, long = render_document([f"x {sign} x", f" {sign} ".join("x" * 120)], style)
+
+    assert short is not None and long is not None
+    assert abs(long.shape[0] - short.shape[0]) <= 1
+    assert long.shape[1] > 30 * short.shape[1]
+
+
+@needs_latex
 @pytest.mark.parametrize(
     "upsetting", ["50%", r"50\%", r"\text{a", r"x\end{preview}\begin{preview}y", r"\end{document}"]
 )
