@@ -27,7 +27,7 @@ from recognizer.data.turned import turned_samples
 from recognizer.data.workers import WorkerPlan, plan_workers
 from recognizer.latex import SPECIALS, UnknownTokenError, Vocabulary, normalize, tokenize
 from recognizer.synth.augment import augment
-from recognizer.synth.dataset import write_dataset
+from recognizer.synth.dataset import GENERATOR_VERSION, write_dataset
 from recognizer.synth.glyphs import GlyphBank, make_bank
 from recognizer.synth.handwriting import written_samples
 from recognizer.synth.rewriting import rewritten_samples
@@ -184,7 +184,7 @@ def _read(settings: Hyperparameters, channel: Path | None, index: Path | None, r
     sets = [read_dataset(folder, settings.on_bad_sample, in_pipe=index is not None)] if folder else []
     count = settings.synthetic if settings.synthetic is not None else (0 if channel else EMBEDDED_PICTURES)
     if count:
-        folder = Path(tempfile.gettempdir()) / f"embedded-{count}-{settings.seed}"
+        folder = Path(tempfile.gettempdir()) / f"embedded-v{GENERATOR_VERSION}-{count}-{settings.seed}"
         if ranks.local_rank == 0:
             print(f"making {count} embedded pictures in {folder}", flush=True)
             write_dataset(folder, count, settings.seed, workers=inference.default_threads())
