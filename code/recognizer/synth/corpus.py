@@ -28,7 +28,7 @@ from recognizer.synth.glyphs import HALF
 from recognizer.synth.layouts import LONGEST_LINE, SHORT, layout, pool
 from recognizer.synth.progress import Progress
 from recognizer.synth.repetition import PART, material, repetitive
-from recognizer.synth.tex import TYPEFACES, TexError, TexStyle, render_document
+from recognizer.synth.tex import TYPEFACES, TexError, TexStyle, check_installed, render_document
 from recognizer.synth.variations import ACCENTS, quantity, vary, words_of
 
 PER_DOCUMENT = 200
@@ -206,8 +206,9 @@ def write_corpus(
 
     Raises:
         FileExistsError: the folder holds something.
-        TexError: LaTeX isn't there.
+        TexError: LaTeX isn't there, or could draw none of them.
     """
+    check_installed()
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} holds other files; remove it or choose another folder")
     documents = _documents(formulas, seed, dpi, clean)
@@ -217,6 +218,8 @@ def write_corpus(
         for done, document in zip(drawn, documents, strict=True):
             rows += done
             shown.advance(len(document.formulas))
+        if not rows:
+            raise TexError(f"none of the {len(formulas)} formulas can be drawn")
         write_tables(unfinished, rows)
     return len(rows)
 

@@ -84,6 +84,12 @@ def missing_programs() -> list[str]:
     return [program for program in PROGRAMS if shutil.which(program) is None]
 
 
+def check_installed() -> None:
+    """Raises TexError if LaTeX isn't there."""
+    if absent := missing_programs():
+        raise TexError(f"{' and '.join(absent)} not found; install LaTeX and dvipng, or draw with MathJax")
+
+
 def render_document(formulas: Sequence[str], style: TexStyle) -> list[np.ndarray | None]:
     """Draws all formulas in one style.
 
@@ -94,8 +100,7 @@ def render_document(formulas: Sequence[str], style: TexStyle) -> list[np.ndarray
     Raises:
         TexError: the programs or the typeface are not installed, or made no document.
     """
-    if absent := missing_programs():
-        raise TexError(f"{' and '.join(absent)} not found; install LaTeX and dvipng, or draw with MathJax")
+    check_installed()
     with tempfile.TemporaryDirectory(prefix="tex-") as name:
         folder = Path(name)
         pages = "\n".join(

@@ -11,6 +11,7 @@ import pytest
 
 from recognizer.data.formats import read_dataset
 from recognizer.data.sample import DataError
+from recognizer.synth import corpus
 from recognizer.synth.corpus import Formula, _cut, choose, main, read_formulas, singles
 from recognizer.synth.tex import TYPEFACES, TexStyle, _faulty_pages, missing_programs, render_document
 
@@ -146,6 +147,25 @@ def test_formulas_that_dont_do_are_named(
 
     assert re.search(named, capsys.readouterr().err)
     assert not (tmp_path / "out").exists()
+
+
+def test_without_latex_or_a_formula_that_it_draws_no_empty_data_set_is_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, out = tmp_path / "formulas.tsv", tmp_path / "out"
+    path.write_text("book\tx\n")
+    arguments = ["--formulas", str(path), "--out", str(out), "--rarest", "1"]
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(arguments) == 1
+    assert (
+        capsys.readouterr().err == "error: latex and dvipng not found; install LaTeX and dvipng, or draw with MathJax\n"
+    )
+
+    monkeypatch.setattr(corpus, "check_installed", lambda: None)  # as where LaTeX lacks each typeface
+    assert main([*arguments, "--workers", "1"]) == 1
+    assert "error: none of the 1 formulas can be drawn" in capsys.readouterr().err
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("dpi", [72, 100, 400])
