@@ -168,6 +168,27 @@ def test_without_latex_or_a_formula_that_it_draws_no_empty_data_set_is_left(
     assert not out.exists()
 
 
+def test_formulas_as_windows_writes_them(tmp_path: Path) -> None:
+    path = tmp_path / "formulas.tsv"
+    path.write_bytes("\ufeffbook\tx\r\nbook\ty\r\n".encode())
+
+    assert list(read_formulas(path)) == [formula("book", "x"), formula("book", "y")]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "named"),
+    [
+        ("f.tsv", b"book\tx\nbook\t\xff\n", "f.tsv:2: not UTF-8 text"),
+        ("f.tsv.gz", gzip.compress(b"book\tx\n" * 50)[:-20], r"f.tsv.gz:\d+: damaged gzip file"),
+    ],
+)
+def test_a_damaged_file_of_formulas_is_named(tmp_path: Path, name: str, data: bytes, named: str) -> None:
+    (tmp_path / name).write_bytes(data)
+
+    with pytest.raises(DataError, match=named):
+        list(read_formulas(tmp_path / name))
+
+
 @pytest.mark.parametrize("dpi", [72, 100, 400])
 def test_a_cut_takes_a_little_of_one_side(dpi: int) -> None:
     ink = np.arange(1, 41 * 61 + 1).reshape(41, 61)
