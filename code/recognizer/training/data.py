@@ -19,7 +19,7 @@ from recognizer.data.dataset import FormulaDataset
 from recognizer.data.formats import Dataset, check_usable, read_dataset
 from recognizer.data.ink import Strokes
 from recognizer.data.loader import BatchLoader
-from recognizer.data.measure import Measured, PictureCache, measure
+from recognizer.data.measure import Measured, PictureCache, enlarged, measure
 from recognizer.data.sample import DataError, Sample
 from recognizer.data.split import Split, shared_groups, split_by_group
 from recognizer.data.stream import ShardStream, shards_in_pipe
@@ -106,10 +106,9 @@ def prepare(
     _report(trained, validated, vocabulary)
     stream = _stream(settings, trained, train_channel, index_channel)
     change = augment if settings.augment else None
-    dataset = FormulaDataset(
-        trained.samples, vocabulary, spec, settings.seed, change, cache, trained.sizes, settings.zoom
-    )
-    training = _training_loader(settings, dataset, trained.sizes, stream, ranks)
+    sizes = enlarged(trained.sizes, 1 + settings.zoom, spec) if change else trained.sizes
+    dataset = FormulaDataset(trained.samples, vocabulary, spec, settings.seed, change, cache, sizes, settings.zoom)
+    training = _training_loader(settings, dataset, sizes, stream, ranks)
     in_order = plan_in_order(validated.sizes, VALIDATION_BATCH)
     validation = BatchLoader(
         FormulaDataset(validated.samples, vocabulary, spec, cache=cache), lambda epoch: in_order, WorkerPlan(0, 0)
