@@ -78,6 +78,7 @@ def prepare(
         _check_pipe(settings, index_channel, validation_channel, spec, ranks)
     sets = _read(settings, train_channel, index_channel, ranks)
     samples = _short_enough(settings, TRAIN, [sample for each in sets for sample in each.samples])
+    _check_names(samples)
     if validation_channel:
         held_out = _read_held_out(settings, validation_channel)
         split = Split(tuple(s.name for s in samples), tuple(s.name for s in held_out), settings.seed)
@@ -98,6 +99,7 @@ def prepare(
     bank = _bank(settings, vocabulary, samples) if settings.strips or settings.symbol_steps else None
     strips = _strips(settings, vocabulary, bank) if bank else []
     samples = [*samples, *written, *strips, *composed, *turned]
+    _check_names(samples)
     known = ranks.gather(known if ranks.is_main else None)[0]
     trained, validated = (
         _measure(settings, side, part, spec, cache, ranks, canvases)
@@ -290,6 +292,22 @@ def _strips(settings: Hyperparameters, vocabulary: Vocabulary, bank: GlyphBank) 
             name = f"strip/{number}"
             samples.append(Sample(name, tokens, picture, source="strip", dataset="strips", origin=name))
     return samples
+
+
+def _check_names(samples: Sequence[Sample]) -> None:
+    """A name says which side of a split a sample is on, and how large its canvas: no other may have it.
+
+    Raises:
+        DataError: what the job adds has a name of the data's.
+    """
+    first: dict[str, Sample] = {}
+    for sample in samples:
+        other = first.setdefault(sample.name, sample)
+        if other is not sample:
+            raise DataError(
+                f"two samples are called {sample.name!r}: that of {other.origin}, and one that the job adds; rename "
+                "the file or folder of the data"
+            )
 
 
 def _tell_skipped(side: str, skipped: Sequence[str]) -> None:
