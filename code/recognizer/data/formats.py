@@ -147,7 +147,7 @@ class _Reader:
     def read(self, label_file: Path) -> None:
         self.known = self._known_tokens(label_file.parent)
         make = _maker(label_file.name)(self, label_file)
-        for number, line in _read_lines(label_file):
+        for number, line in read_lines(label_file):
             origin = f"{self._relative(label_file)}:{number}"
             try:
                 sample = make.sample(line, number, origin)
@@ -236,8 +236,12 @@ def _check_header(path: Path, name: str) -> None:
         raise _BadSampleError(f"picture {name!r} is not a readable image ({error})") from error
 
 
-def _read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (line number, text) of the lines that aren't blank."""
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield (line number, text) of the lines that aren't blank, of a file that may be gzipped.
+
+    Raises:
+        DataError: it is damaged, or not UTF-8.
+    """
     number = 0
     try:
         with path.open("rb") as file, gzip.open(file) if path.suffix == ".gz" else file as lines:
@@ -292,7 +296,7 @@ def _read_attribute(path: Path, values: dict[str, str], expected: str) -> dict[s
     if not path.is_file():
         return {}
     attributes = {}
-    for number, line in _read_lines(path):
+    for number, line in read_lines(path):
         try:
             name, value = _split_pair(line, f"name<TAB>{expected}")
         except _BadSampleError as error:

@@ -109,3 +109,11 @@ def measure(
             if progress is not None:
                 progress(done, len(samples))
     return Measured(kept, np.array(sizes, dtype=np.int64).reshape(-1, 3), skipped)
+
+
+def enlarged(sizes: np.ndarray, factor: float, spec: inference.PreprocessSpec) -> np.ndarray:
+    """Sizes (N, 3) as of `Measured`, if pictures may be seen so much larger than they were measured."""
+    steps = np.array([spec.height_step, spec.width_step])
+    largest = inference.canvas_size(spec.max_height, spec.max_width, spec)
+    canvases = np.minimum(np.ceil(sizes[:, :2] * factor / steps) * steps, largest).astype(np.int64)
+    return np.concatenate([canvases, sizes[:, 2:]], axis=1)

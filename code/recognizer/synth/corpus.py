@@ -7,7 +7,6 @@ of its own, and a part of the pictures then looks photographed or scanned (`degr
 from __future__ import annotations
 
 import argparse
-import gzip
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from recognizer.data.formats import read_lines
 from recognizer.data.sample import DataError
 from recognizer.latex import normalize, problems, tokenize
 from recognizer.latex.synonyms import ARGUMENTS
@@ -28,7 +28,7 @@ from recognizer.synth.glyphs import HALF
 from recognizer.synth.layouts import LONGEST_LINE, SHORT, layout, pool
 from recognizer.synth.progress import Progress
 from recognizer.synth.repetition import PART, material, repetitive
-from recognizer.synth.tex import TYPEFACES, TexError, TexStyle, render_document
+from recognizer.synth.tex import TYPEFACES, TexError, TexStyle, check_installed, render_document
 from recognizer.synth.variations import ACCENTS, quantity, vary, words_of
 
 PER_DOCUMENT = 200
@@ -65,17 +65,15 @@ def read_formulas(path: Path, max_tokens: int = 150) -> Iterator[Formula]:
     """Formulas with a sound label of at most so many tokens.
 
     Raises:
-        DataError: a line without a tab.
+        DataError: a line without a tab, or the file is damaged.
     """
-    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
-        for number, ended in enumerate(lines, start=1):
-            line = ended.rstrip("\n")
-            corpus, tab, latex = line.partition("\t")
-            if not tab:
-                raise DataError(f"{path}:{number}: no tab in {line[:80]!r}; expected corpus<TAB>latex")
-            tokens = tuple(tokenize(normalize(latex)))
-            if 0 < len(tokens) <= max_tokens and not problems(tokens):
-                yield Formula(corpus, latex, tokens)
+    for number, line in read_lines(path):
+        corpus, tab, latex = line.partition("\t")
+        if not tab:
+            raise DataError(f"{path}:{number}: no tab in {line[:80]!r}; expected corpus<TAB>latex")
+        tokens = tuple(tokenize(normalize(latex)))
+        if 0 < len(tokens) <= max_tokens and not problems(tokens):
+            yield Formula(corpus, latex, tokens)
 
 
 def choose(
@@ -206,8 +204,9 @@ def write_corpus(
 
     Raises:
         FileExistsError: the folder holds something.
-        TexError: LaTeX isn't there.
+        TexError: LaTeX isn't there, or could draw none of them.
     """
+    check_installed()
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} holds other files; remove it or choose another folder")
     documents = _documents(formulas, seed, dpi, clean)
@@ -217,6 +216,8 @@ def write_corpus(
         for done, document in zip(drawn, documents, strict=True):
             rows += done
             shown.advance(len(document.formulas))
+        if not rows:
+            raise TexError(f"none of the {len(formulas)} formulas can be drawn")
         write_tables(unfinished, rows)
     return len(rows)
 

@@ -24,7 +24,7 @@ from recognizer.synth.style import random_style, render_any
 EM = 25.0  # pixels: height of an em in the bank's pictures
 GLYPH_HEIGHT = 16.0  # pixels: height of a typical glyph there
 PRINTED, WRITTEN = 24, 120  # pictures of one symbol, at most
-HALF = re.compile(r"\\(begin|end|left|right|middle)(?![A-Za-z])")  # what stands for nothing without its partner
+HALF = re.compile(r"\\(begin|end|left|right|middle|not)(?![A-Za-z])")  # what stands for nothing without its partner
 LARGEST = (5.0, 6.5)  # em: a picture that is higher or wider isn't one symbol
 
 Job = tuple[str, "Box", Strokes | None, int]  # symbol, its box, the strokes if it is written by hand, seed

@@ -104,7 +104,8 @@ def _at_relation(tokens: Sequence[str]) -> tuple[str, str, str]:
     for place, token in enumerate(tokens):
         depth += bool(token == "{" or _OPENS.match(token)) - bool(token == "}" or _CLOSES.match(token))
         if depth == 0 and token in RELATIONS:
-            return " ".join(tokens[:place]), token, " ".join(tokens[place + 1 :])
+            start = place - (place > 0 and tokens[place - 1] == r"\not")  # which strikes this relation out
+            return " ".join(tokens[:start]), " ".join(tokens[start : place + 1]), " ".join(tokens[place + 1 :])
     return "", "", " ".join(tokens)
 
 

@@ -25,8 +25,8 @@ _X_HEIGHT = {"cm": 0.431, "stix": 0.45, "stixsans": 0.45, "dejavusans": 0.547, "
 
 # What mathtext draws, but not as a book has it: arrows that don't grow over letters, a stroke beside its relation.
 _UNLIKE = re.compile(r"\\(?:overleftrightarrow|overrightarrow|overarc|not)(?![A-Za-z])")
-# Outside of Computer Modern, mathtext draws the shapes of \varepsilon, \preccurlyeq and \succcurlyeq here.
-_UNLIKE_BUT_CM = re.compile(r"\\(?:epsilon|preceq|succeq)(?![A-Za-z])")
+# Outside of Computer Modern, mathtext draws the shapes of \varepsilon, \varnothing, \preccurlyeq, \succcurlyeq here.
+_UNLIKE_BUT_CM = re.compile(r"\\(?:epsilon|emptyset|preceq|succeq)(?![A-Za-z])")
 
 _EM_POINTS = 10.0
 _AROUND_SCRIPTS = re.compile(r"(?<!\\)\s*([\^_{}])\s*")

@@ -16,8 +16,11 @@ ALPHABETS = {"tex": "", "bold": "\\boldsymbol", "sans": "\\mathsf", "upright": "
 
 # Formulas that choose an alphabet themselves keep it: inside bold, `\mathbf{x}` couldn't be told from `x`.
 OWN_ALPHABET = ("\\math", "\\operatorname", "\\text", "\\bold")
-# In a sans serif type, a small l, a capital I and a bar are one and the same.
-_SANS_TWINS = re.compile(r"(?<![A-Za-z\\])[lI](?![A-Za-z])")
+# What looks like another symbol in an alphabet: in sans serif, say, a small l, a capital I and a bar are the same.
+_TWINS = {
+    "sans": re.compile(r"(?<![A-Za-z\\])[lI](?![A-Za-z])"),
+    "bold": re.compile(r"\\(?:varnothing|smallsetminus)(?![A-Za-z])"),  # like \emptyset and \backslash
+}
 
 BLACK_INKS = ((0, 0, 0), (0, 0, 0), (20, 20, 20), (45, 45, 50), (70, 70, 70))
 COLOUR_INKS = ((20, 30, 120), (15, 60, 150), (10, 90, 60), (120, 20, 30), (90, 40, 110), (60, 80, 110))
@@ -96,7 +99,8 @@ def render(latex: str, style: Style) -> np.ndarray:
     """
     if style.renderer == "mathjax":
         alphabet = ALPHABETS[style.font]
-        if any(mark in latex for mark in OWN_ALPHABET) or (style.font == "sans" and _SANS_TWINS.search(latex)):
+        twins = _TWINS.get(style.font)
+        if any(mark in latex for mark in OWN_ALPHABET) or (twins and twins.search(latex)):
             alphabet = ""
         text = f"{alphabet}{{{latex}}}" if alphabet else latex
         ink = render_mathjax(text, style.x_height, style.display, style.stroke)

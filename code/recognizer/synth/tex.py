@@ -55,11 +55,12 @@ TYPEFACES = {
     "helvetica": AMS + r"\usepackage{helvet}\usepackage{sansmath}\sansmath",
 }
 
+# Lines are as long as TeX can make them: it would break what is wider, and the label knows nothing of that.
 _DOCUMENT = r"""\documentclass{article}\nonstopmode
 \usepackage[T1]{fontenc}\usepackage{amsmath}%(packages)s\usepackage{mathrsfs,stmaryrd,extarrows}
 \usepackage[active,tightpage]{preview}
 \tracinglostchars=1 \errorcontextlines=0
-\begin{document}%(setup)s
+\begin{document}\hsize=16000pt \linewidth=\hsize %(setup)s
 %(pages)s
 \end{document}
 """
@@ -83,6 +84,12 @@ def missing_programs() -> list[str]:
     return [program for program in PROGRAMS if shutil.which(program) is None]
 
 
+def check_installed() -> None:
+    """Raises TexError if LaTeX isn't there."""
+    if absent := missing_programs():
+        raise TexError(f"{' and '.join(absent)} not found; install LaTeX and dvipng, or draw with MathJax")
+
+
 def render_document(formulas: Sequence[str], style: TexStyle) -> list[np.ndarray | None]:
     """Draws all formulas in one style.
 
@@ -93,8 +100,7 @@ def render_document(formulas: Sequence[str], style: TexStyle) -> list[np.ndarray
     Raises:
         TexError: the programs or the typeface are not installed, or made no document.
     """
-    if absent := missing_programs():
-        raise TexError(f"{' and '.join(absent)} not found; install LaTeX and dvipng, or draw with MathJax")
+    check_installed()
     with tempfile.TemporaryDirectory(prefix="tex-") as name:
         folder = Path(name)
         pages = "\n".join(

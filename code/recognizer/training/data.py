@@ -19,7 +19,7 @@ from recognizer.data.dataset import FormulaDataset
 from recognizer.data.formats import Dataset, check_usable, read_dataset
 from recognizer.data.ink import Strokes
 from recognizer.data.loader import BatchLoader
-from recognizer.data.measure import Measured, PictureCache, measure
+from recognizer.data.measure import Measured, PictureCache, enlarged, measure
 from recognizer.data.sample import DataError, Sample
 from recognizer.data.split import Split, shared_groups, split_by_group
 from recognizer.data.stream import ShardStream, shards_in_pipe
@@ -27,7 +27,7 @@ from recognizer.data.turned import turned_samples
 from recognizer.data.workers import WorkerPlan, plan_workers
 from recognizer.latex import SPECIALS, UnknownTokenError, Vocabulary, normalize, tokenize
 from recognizer.synth.augment import augment
-from recognizer.synth.dataset import write_dataset
+from recognizer.synth.dataset import GENERATOR_VERSION, write_dataset
 from recognizer.synth.glyphs import GlyphBank, make_bank
 from recognizer.synth.handwriting import written_samples
 from recognizer.synth.rewriting import rewritten_samples
@@ -78,6 +78,7 @@ def prepare(
         _check_pipe(settings, index_channel, validation_channel, spec, ranks)
     sets = _read(settings, train_channel, index_channel, ranks)
     samples = _short_enough(settings, TRAIN, [sample for each in sets for sample in each.samples])
+    _check_names(samples)
     if validation_channel:
         held_out = _read_held_out(settings, validation_channel)
         split = Split(tuple(s.name for s in samples), tuple(s.name for s in held_out), settings.seed)
@@ -98,6 +99,7 @@ def prepare(
     bank = _bank(settings, vocabulary, samples) if settings.strips or settings.symbol_steps else None
     strips = _strips(settings, vocabulary, bank) if bank else []
     samples = [*samples, *written, *strips, *composed, *turned]
+    _check_names(samples)
     known = ranks.gather(known if ranks.is_main else None)[0]
     trained, validated = (
         _measure(settings, side, part, spec, cache, ranks, canvases)
@@ -106,10 +108,9 @@ def prepare(
     _report(trained, validated, vocabulary)
     stream = _stream(settings, trained, train_channel, index_channel)
     change = augment if settings.augment else None
-    dataset = FormulaDataset(
-        trained.samples, vocabulary, spec, settings.seed, change, cache, trained.sizes, settings.zoom
-    )
-    training = _training_loader(settings, dataset, trained.sizes, stream, ranks)
+    sizes = enlarged(trained.sizes, 1 + settings.zoom, spec) if change else trained.sizes
+    dataset = FormulaDataset(trained.samples, vocabulary, spec, settings.seed, change, cache, sizes, settings.zoom)
+    training = _training_loader(settings, dataset, sizes, stream, ranks)
     in_order = plan_in_order(validated.sizes, VALIDATION_BATCH)
     validation = BatchLoader(
         FormulaDataset(validated.samples, vocabulary, spec, cache=cache), lambda epoch: in_order, WorkerPlan(0, 0)
@@ -184,7 +185,7 @@ def _read(settings: Hyperparameters, channel: Path | None, index: Path | None, r
     sets = [read_dataset(folder, settings.on_bad_sample, in_pipe=index is not None)] if folder else []
     count = settings.synthetic if settings.synthetic is not None else (0 if channel else EMBEDDED_PICTURES)
     if count:
-        folder = Path(tempfile.gettempdir()) / f"embedded-{count}-{settings.seed}"
+        folder = Path(tempfile.gettempdir()) / f"embedded-v{GENERATOR_VERSION}-{count}-{settings.seed}"
         if ranks.local_rank == 0:
             print(f"making {count} embedded pictures in {folder}", flush=True)
             write_dataset(folder, count, settings.seed, workers=inference.default_threads())
@@ -291,6 +292,22 @@ def _strips(settings: Hyperparameters, vocabulary: Vocabulary, bank: GlyphBank) 
             name = f"strip/{number}"
             samples.append(Sample(name, tokens, picture, source="strip", dataset="strips", origin=name))
     return samples
+
+
+def _check_names(samples: Sequence[Sample]) -> None:
+    """A name says which side of a split a sample is on, and how large its canvas: no other may have it.
+
+    Raises:
+        DataError: what the job adds has a name of the data's.
+    """
+    first: dict[str, Sample] = {}
+    for sample in samples:
+        other = first.setdefault(sample.name, sample)
+        if other is not sample:
+            raise DataError(
+                f"two samples are called {sample.name!r}: that of {other.origin}, and one that the job adds; rename "
+                "the file or folder of the data"
+            )
 
 
 def _tell_skipped(side: str, skipped: Sequence[str]) -> None:

@@ -17,10 +17,14 @@ from recognizer.data.batching import BatchLimits, plan_epoch
 from recognizer.data.dataset import FormulaDataset
 from recognizer.data.formats import read_dataset
 from recognizer.data.loader import BatchLoader
-from recognizer.data.measure import PictureCache, measure
+from recognizer.data.measure import PictureCache, enlarged, measure
 from recognizer.data.sample import DataError
 from recognizer.data.workers import WorkerPlan, plan_workers
 from recognizer.latex import Vocabulary
+from recognizer.training.data import prepare
+from recognizer.training.distributed import Ranks
+from tests.support.tiny_dataset import write_tiny_dataset
+from tests.support.tiny_training import settings
 
 SPEC = inference.PreprocessSpec()
 LIMITS = BatchLimits(max_samples=4, max_pixels=10**7)
@@ -146,6 +150,27 @@ def test_an_augmented_picture_is_seen_in_other_sizes(competition):
     widths = [dataset[epoch, 3].image.shape[1] / plain for epoch in range(60)]
     assert 0.75 < min(widths) < 0.9 < 1.1 < max(widths) < 1.25
     assert dataset_of(competition, augment=lambda rgb, rng: rgb)[0, 3].image.shape[1] == plain
+
+
+def test_canvases_have_room_for_pictures_that_are_seen_larger(competition):
+    """A canvas of the measured size would undo what makes a long formula larger."""
+    sizes = measure(dataset_of(competition).samples, SPEC).sizes
+    room = enlarged(sizes, 1.2, SPEC)
+    assert np.array_equal(enlarged(sizes, 1.0, SPEC), sizes)
+    assert (room >= 1.2 * sizes)[:, :2].all() and (room[:, 2] == sizes[:, 2]).all()
+    assert (room[:, :2] % (SPEC.height_step, SPEC.width_step) == 0).all()
+    assert enlarged(np.array([[320, 1280, 7]]), 1.2, SPEC).tolist() == [[320, 1280, 7]]
+    for number in range(12):
+        free, bound = (
+            dataset_of(competition, augment=lambda rgb, rng: rgb, zoom=0.2, canvases=canvases)
+            for canvases in (None, room)
+        )
+        assert all(free[epoch, number].image.shape == bound[epoch, number].image.shape for epoch in range(20))
+
+
+def test_a_job_plans_with_that_room(tmp_path):
+    data = prepare(settings(augment=True, zoom=0.2), write_tiny_dataset(tmp_path), None, SPEC, None, Ranks())
+    assert np.array_equal(data.training.dataset.canvases, enlarged(data.measured[0].sizes, 1.2, SPEC))
 
 
 def test_an_augmented_picture_that_outgrew_its_canvas_is_shrunk_into_it(competition):

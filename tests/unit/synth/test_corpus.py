@@ -11,6 +11,7 @@ import pytest
 
 from recognizer.data.formats import read_dataset
 from recognizer.data.sample import DataError
+from recognizer.synth import corpus
 from recognizer.synth.corpus import Formula, _cut, choose, main, read_formulas, singles
 from recognizer.synth.tex import TYPEFACES, TexStyle, _faulty_pages, missing_programs, render_document
 
@@ -91,6 +92,18 @@ def test_latex_draws_what_it_can_and_leaves_out_the_rest() -> None:
 
 
 @needs_latex
+@pytest.mark.parametrize("sign", ["+", "=", r"\rightarrow", ",", r"\quad", r"\ "])
+def test_a_formula_wider_than_a_page_stays_in_one_line(sign: str) -> None:
+    style = TexStyle("computer-modern", 100)
+
+    short, long = render_document([f"x {sign} x", f" {sign} ".join("x" * 120)], style)
+
+    assert short is not None and long is not None
+    assert abs(long.shape[0] - short.shape[0]) <= 1
+    assert long.shape[1] > 30 * short.shape[1]
+
+
+@needs_latex
 @pytest.mark.parametrize(
     "upsetting", ["50%", r"50\%", r"\text{a", r"x\end{preview}\begin{preview}y", r"\end{document}"]
 )
@@ -134,6 +147,46 @@ def test_formulas_that_dont_do_are_named(
 
     assert re.search(named, capsys.readouterr().err)
     assert not (tmp_path / "out").exists()
+
+
+def test_without_latex_or_a_formula_that_it_draws_no_empty_data_set_is_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, out = tmp_path / "formulas.tsv", tmp_path / "out"
+    path.write_text("book\tx\n")
+    arguments = ["--formulas", str(path), "--out", str(out), "--rarest", "1"]
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(arguments) == 1
+    assert (
+        capsys.readouterr().err == "error: latex and dvipng not found; install LaTeX and dvipng, or draw with MathJax\n"
+    )
+
+    monkeypatch.setattr(corpus, "check_installed", lambda: None)  # as where LaTeX lacks each typeface
+    assert main([*arguments, "--workers", "1"]) == 1
+    assert "error: none of the 1 formulas can be drawn" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_formulas_as_windows_writes_them(tmp_path: Path) -> None:
+    path = tmp_path / "formulas.tsv"
+    path.write_bytes("\ufeffbook\tx\r\nbook\ty\r\n".encode())
+
+    assert list(read_formulas(path)) == [formula("book", "x"), formula("book", "y")]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "named"),
+    [
+        ("f.tsv", b"book\tx\nbook\t\xff\n", "f.tsv:2: not UTF-8 text"),
+        ("f.tsv.gz", gzip.compress(b"book\tx\n" * 50)[:-20], r"f.tsv.gz:\d+: damaged gzip file"),
+    ],
+)
+def test_a_damaged_file_of_formulas_is_named(tmp_path: Path, name: str, data: bytes, named: str) -> None:
+    (tmp_path / name).write_bytes(data)
+
+    with pytest.raises(DataError, match=named):
+        list(read_formulas(tmp_path / name))
 
 
 @pytest.mark.parametrize("dpi", [72, 100, 400])

@@ -57,6 +57,15 @@ def test_lines_break_at_the_first_relation_outside_of_groups(maker: layouts.Make
     assert rows >= 2 and read.count("\\leq") == rows and read.count("=") == 2 * rows
 
 
+@pytest.mark.parametrize("maker", [layouts._aligned, layouts._columns])
+def test_a_relation_that_is_struck_out_stays_so(maker: layouts.Maker) -> None:
+    only = Pool([tokenize(r"x\not\subset y")], [])
+    read = label(maker(only, np.random.default_rng(1)))
+
+    struck = [read[place + 1] for place, token in enumerate(read) if token == r"\not"]
+    assert len(struck) >= 2 and set(struck) == {r"\subset"}
+
+
 def test_aligned_lines_are_counted_as_lines() -> None:
     tokens = label(layouts._aligned(Pool([FORMULAS[0]], []), np.random.default_rng(0)))
 

@@ -27,6 +27,7 @@ def test_x_height_is_in_pixels(font_set):
         r"\overarc { A B }",
         r"\not \subset",
         r"\epsilon",
+        r"\emptyset",
         "\u4e2d",
         r"\$",
     ],

@@ -200,6 +200,15 @@ def test_a_job_rewrites_formulas_of_the_training_side_alone(tmp_path: Path) -> N
     assert not any(sample.dataset == "rewritten" for sample in data.validation_samples)
 
 
+def test_data_with_the_names_of_what_the_job_adds_are_refused(tmp_path: Path) -> None:
+    """Sizes and splits go by name: of two alike, the one would be shrunk into the other's canvas."""
+    folder = write_strokes(tmp_path / "data", known=True)
+    (folder / "ink.jsonl").rename(folder / "rewritten.jsonl")
+    job_data(folder)
+    with pytest.raises(DataError, match=r"'rewritten/\d+': .*rewritten.jsonl:\d+.* rename"):
+        job_data(folder, rewritten=20)
+
+
 @pytest.mark.parametrize("kind", ["written", "rewritten"])
 def test_strokes_without_their_symbols_are_refused(tmp_path: Path, kind: str) -> None:
     folder = write_strokes(tmp_path / "data", known=False)

@@ -11,7 +11,7 @@ from recognizer.synth.strips import StripPicture, draw_strip
 
 STROKE = np.array([[0, 0], [40, 60], [80, 0]], dtype=np.float32)
 STRUCTURE = frozenset("^_{}") | {"\\frac"}
-TOKENS = ("x", "\\sum", "-", "\\sin", "\\frac", "^", "{", "\\left(", "<pad>")
+TOKENS = ("x", "\\sum", "-", "\\sin", "\\frac", "^", "{", "\\left(", "\\not", "<pad>")
 
 
 @pytest.fixture(scope="module")

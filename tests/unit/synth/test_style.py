@@ -33,6 +33,16 @@ def test_sans_serif_is_not_used_where_l_and_i_would_look_alike():
     assert not np.array_equal(render(r"\lim a", Style(font="sans")), render(r"\lim a", Style()))
 
 
+@pytest.mark.parametrize(
+    ("font", "sign", "twin"), [("bold", "varnothing", "emptyset"), ("stix", "emptyset", "varnothing")]
+)
+def test_a_sign_that_a_font_draws_as_another_is_drawn_in_the_plain_one(font, sign, twin):
+    look = Style("mathjax" if font in ALPHABETS else "mathtext", font)
+    drawn, other = (render_any(f"\\{name}", look)[0] for name in (sign, twin))
+    assert np.array_equal(drawn, render(f"\\{sign}", Style()))
+    assert not np.array_equal(drawn, other)
+
+
 @pytest.mark.parametrize("slant", [-0.15, 0.15])
 def test_slant_shears_without_losing_ink(slant):
     upright, slanted = (render("H + H", Style(slant=value)) for value in (0.0, slant))
