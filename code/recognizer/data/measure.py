@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from recognizer.data.sample import DataError, FilePicture, Sample
 from recognizer.data.shards import ShardPicture
 
 Progress = Callable[[int, int], None]  # (samples done, samples in all)
+QUEUED = 4096  # samples that wait for a thread; a job of millions would hold gigabytes of them
 
 
 @dataclass
@@ -97,7 +99,9 @@ def measure(
         return *inference.canvas_size(height, width, spec), len(sample.tokens)
 
     with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
-        for done, (sample, size) in enumerate(zip(samples, pool.map(size_of, samples), strict=True), start=1):
+        parts = (samples[start : start + QUEUED] for start in range(0, len(samples), QUEUED))
+        measured = chain.from_iterable(pool.map(size_of, part) for part in parts)
+        for done, (sample, size) in enumerate(zip(samples, measured, strict=True), start=1):
             if isinstance(size, DataError):
                 if on_bad_sample == "error":
                     pool.shutdown(wait=False, cancel_futures=True)

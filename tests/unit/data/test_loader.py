@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import inference
+from recognizer.data import measure as measuring
 from recognizer.data.batching import BatchLimits, plan_epoch
 from recognizer.data.dataset import FormulaDataset
 from recognizer.data.formats import read_dataset
@@ -198,7 +199,8 @@ def test_augmentation_never_writes_into_the_cache(competition):
         dataset_of(competition, augment=spoil, cache=cache)[0, 0]
 
 
-def test_measure_gives_canvas_sizes_and_fills_the_cache(competition):
+def test_measure_gives_canvas_sizes_and_fills_the_cache(competition, monkeypatch):
+    monkeypatch.setattr(measuring, "QUEUED", 5)  # so that the twelve come in three parts
     samples = read_dataset(competition).samples
     cache, steps = PictureCache(budget=40 * 200 * 3 * 3), []
     measured = measure(samples, SPEC, cache=cache, workers=2, progress=lambda *step: steps.append(step))
