@@ -171,7 +171,8 @@ def test_canvases_have_room_for_pictures_that_are_seen_larger(competition):
 
 def test_a_job_plans_with_that_room(tmp_path):
     data = prepare(settings(augment=True, zoom=0.2), write_tiny_dataset(tmp_path), None, SPEC, None, Ranks())
-    assert np.array_equal(data.training.dataset.canvases, enlarged(data.measured[0].sizes, 1.2, SPEC))
+    canvases = data.training.dataset.canvases
+    assert canvases is not None and np.array_equal(canvases, enlarged(data.measured[0].sizes, 1.2, SPEC))
 
 
 def test_an_augmented_picture_that_outgrew_its_canvas_is_shrunk_into_it(competition):
