@@ -371,9 +371,8 @@ class _Parser:
     def table(self, name: str) -> Node:
         r"""An environment, its ``\begin`` already read."""
         starred, name = name.endswith("*"), name.rstrip("*")
-        placed = starred if name in table.MATRICES else name in table.STACKS | table.COLUMNS
-        if placed and self.tokens[self.position : self.position + 3] in _PLACEMENTS:
-            self.position += 3
+        if starred if name in table.MATRICES else name in table.WITH_OPTION:
+            self.option()
         columns: list[str] = []
         if name in table.WITH_ARGUMENT and self.peek() == "{":
             columns = self.raw_argument()
@@ -386,7 +385,6 @@ class _Parser:
         return node
 
 
-_PLACEMENTS = [["[", place, "]"] for place in "tcbrl"]
 _DELIMITER_STARTS = tuple("\\()[]|/.<>")
 
 

@@ -208,6 +208,8 @@ PLAIN_TABLES = {"matrix": "matrix", "pmatrix": "pmatrix", "cases": "cases", "eqa
 """Plain TeX's commands, with the table as their argument, and the environments that draw the same."""
 COLUMNS = frozenset(["array", "tabular", "darray"])
 WITH_ARGUMENT = COLUMNS | {"alignat", "alignedat", "subarray"}
+WITH_OPTION = COLUMNS | {"aligned", "alignedat", "gathered"}
+"""Where the first thing in brackets is how the whole is placed, and no ink."""
 
 # ------------------------------------------------------------------------------ symbols, which take no argument
 _SPELLINGS = frozenset(SYNONYMS.values()) | frozenset(NEGATIONS.values())
