@@ -214,6 +214,16 @@ def test_copies_without_the_clipboard_api_too(page, picture, latex):
     assert page.clipboard() == latex
 
 
+def test_says_so_where_nothing_can_be_copied(page, picture):
+    page.script("Object.defineProperty(navigator, 'clipboard', {value: undefined, configurable: true})")
+    page.script("document.execCommand = () => false")
+    page.give("paste", picture)
+    page.answer()
+    page.at("copy-latex").click()
+    page.wait(lambda: "select the LaTeX" in page.status())
+    page.script("delete navigator.clipboard; delete document.execCommand")
+
+
 def test_changed_latex_is_drawn_again_or_refused_in_words(page, picture):
     page.give("paste", picture)
     page.answer()

@@ -112,12 +112,13 @@ function percent(share) {
 }
 
 async function copy(text, name) {
+  let copied = true;
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    copySelected(text); // a page that came over plain HTTP from another machine has no clipboard of its own
+    copied = copySelected(text); // a page that came over plain HTTP from another machine has no clipboard of its own
   }
-  showStatus(`${name} copied.`);
+  showStatus(copied ? `${name} copied.` : "This browser doesn't let the page copy: select the LaTeX and copy it.", !copied);
 }
 
 function copySelected(text) {
@@ -126,9 +127,10 @@ function copySelected(text) {
   field.value = text;
   document.body.append(field);
   field.select();
-  document.execCommand("copy");
+  const copied = document.execCommand("copy");
   field.remove();
   before?.focus();
+  return copied;
 }
 
 at("latex").addEventListener("input", () => {
