@@ -791,7 +791,7 @@ class Options:
 
 
 MAX_BEAM = 8
-ZOOMS = (1.2, 0.9, 1.35)  # of the further views: of such threes the best for handwriting and for coarse print
+ZOOMS = (1.15, 0.85, 1.3)  # of the further views: larger ones are good for handwriting, smaller ones for print
 LIMITS = {"beam": MAX_BEAM, "n_best": MAX_BEAM, "views": 1 + len(ZOOMS)}
 CHOICES = {"turn": ("auto", "off")}
 
