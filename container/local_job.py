@@ -56,20 +56,27 @@ def parse_hyperparameters(pairs: Sequence[str]) -> dict[str, str]:
 
     Raises JobSetupError naming the pair that is malformed, given twice or longer than SageMaker takes.
     """
-    values: dict[str, str] = {}
-    for pair in pairs:
-        name, separator, value = pair.partition("=")
-        if not separator or not name.strip():
-            raise JobSetupError(f"--hp {pair!r}: expected name=value, for example --hp epochs=3")
-        if name in values:
-            raise JobSetupError(f"--hp {name}: given twice ({values[name]!r} and {value!r})")
+    values = parse_pairs("--hp", pairs, "epochs=3")
+    for name, value in values.items():
         if len(name) > MAX_NAME or len(value) > MAX_VALUE:
             raise JobSetupError(
                 f"--hp {name[:40]}: longer than SageMaker takes ({MAX_NAME} characters a name, {MAX_VALUE} a value)"
             )
-        values[name] = value
     if len(values) > MAX_HYPERPARAMETERS:
         raise JobSetupError(f"{len(values)} hyperparameters; SageMaker takes {MAX_HYPERPARAMETERS} at most")
+    return values
+
+
+def parse_pairs(option: str, pairs: Sequence[str], example: str) -> dict[str, str]:
+    """`["name=value", ...]` -> {"name": "value"}. Raises JobSetupError naming what is malformed or given twice."""
+    values: dict[str, str] = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator or not name.strip():
+            raise JobSetupError(f"{option} {pair!r}: expected name=value, for example {option} {example}")
+        if name in values:
+            raise JobSetupError(f"{option} {name}: given twice ({values[name]!r} and {value!r})")
+        values[name] = value
     return values
 
 

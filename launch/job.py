@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from container.local_job import JobSetupError, parse_hyperparameters
+from container.local_job import JobSetupError, parse_hyperparameters, parse_pairs
 
 CODE = Path(__file__).resolve().parents[1] / "code"
 ENTRY_POINT = "train.py"
@@ -52,14 +52,11 @@ def check_here(**places: str) -> None:
 
 
 def parse_variables(pairs: Sequence[str]) -> dict[str, str]:
-    """Environment variables of a serving container. Raises LaunchError naming the pair that is none."""
-    variables = {}
-    for pair in pairs:
-        name, separator, value = pair.partition("=")
-        if not separator or not name:
-            raise LaunchError(f"--env {pair!r}: expected NAME=VALUE, for example --env SERVE_PRECISION=int8")
-        variables[name] = value
-    return variables
+    """Environment variables of a serving container. Raises LaunchError naming what is none, or given twice."""
+    try:
+        return parse_pairs("--env", pairs, "SERVE_PRECISION=int8")
+    except JobSetupError as error:
+        raise LaunchError(str(error)) from error
 
 
 def add_role(parser: argparse.ArgumentParser) -> None:

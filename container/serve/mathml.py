@@ -116,7 +116,7 @@ def _place_limits(element: ElementTree.Element) -> None:
 
 def _stretch_arrow(element: ElementTree.Element) -> None:
     r"""`\xrightarrow{text}`: alone in a group the arrow isn't as long as the text, which sizes with a sign move."""
-    if element.tag in ("mover", "munder", "munderover") and element[0].tag == "mstyle" and len(element[0]) == 1:
+    if element.tag in _LIMITS.values() and element[0].tag == "mstyle" and len(element[0]) == 1:
         element[0] = element[0][0]
         element[0].set("stretchy", "true")
         for text in element[1:]:

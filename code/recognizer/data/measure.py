@@ -117,7 +117,6 @@ def measure(
 
 def enlarged(sizes: np.ndarray, factor: float, spec: inference.PreprocessSpec) -> np.ndarray:
     """Sizes (N, 3) as of `Measured`, if pictures may be seen so much larger than they were measured."""
-    steps = np.array([spec.height_step, spec.width_step])
-    largest = inference.canvas_size(spec.max_height, spec.max_width, spec)
-    canvases = np.minimum(np.ceil(sizes[:, :2] * factor / steps) * steps, largest).astype(np.int64)
-    return np.concatenate([canvases, sizes[:, 2:]], axis=1)
+    larger = np.minimum(np.ceil(sizes[:, :2] * factor), (spec.max_height, spec.max_width)).astype(np.int64)
+    canvases = [inference.canvas_size(height, width, spec) for height, width in larger.tolist()]
+    return np.column_stack([np.array(canvases, dtype=np.int64).reshape(-1, 2), sizes[:, 2:]])

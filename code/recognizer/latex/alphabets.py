@@ -47,7 +47,7 @@ def _inside(alphabet: str, core: list[Box]) -> list[Box]:
 
 def _has_its_own(box: Box, alphabet: str) -> bool:
     r"""Whether a box is in an alphabet already, of which the innermost counts; `\boldsymbol` adds to others."""
-    name = box.tokens[0] if box.tokens else ""
+    name = box.tokens[0]
     return name in table.ALPHABETS and r"\boldsymbol" not in (name, alphabet)
 
 
@@ -65,7 +65,7 @@ def _is_symbol(token: str) -> bool:
 def _scripts_in(alphabet: str, box: Box) -> tuple[list[str], list[str]] | None:
     """Subscript and superscript of a box as they are written outside of the alphabet; None if that can't be said."""
     grouped = box.has_script() and box.tokens[:1] == ["{"] and len(box.tokens) > 2
-    if not box.tokens or grouped or not all(map(_is_symbol, (*box.sub, *box.sup))):
+    if grouped or not all(map(_is_symbol, (*box.sub, *box.sup))):
         return None
     sub, sup = (
         emit(join(in_alphabet(alphabet, [Box(Kind.ATOM, [token]) for token in script])))
@@ -108,7 +108,7 @@ def _together(left: Box, right: Box, with_gap: bool) -> Box | None:
     """Two neighbours as one, which has the scripts of the second; None if they stay two."""
     if left.kind is not Kind.ATOM or right.kind is not Kind.ATOM or left.has_script():
         return None
-    names = [box.tokens[0] for box in (left, right) if len(box.tokens) > 3]  # a box of a script alone has no token
+    names = [box.tokens[0] for box in (left, right) if len(box.tokens) > 3]  # those that hold something
     if len(names) < 2:
         return None
     inside = [*left.tokens[2:-1], *([CONTROL_SPACE] if with_gap else []), *right.tokens[2:-1]]

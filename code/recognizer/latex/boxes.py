@@ -63,7 +63,7 @@ def emit(boxes: list[Box]) -> list[str]:
             tokens.append(CONTROL_SPACE)
             pending_gap = False
         prefix = FENCES.get(box.kind)
-        tokens += [prefix + box.tokens[0]] if prefix else box.tokens or ["{", "}"]
+        tokens += [prefix + box.tokens[0]] if prefix else box.tokens
         if box.sub:
             tokens += ["_", "{", *box.sub, "}"]
         if box.sup:

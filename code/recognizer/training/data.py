@@ -108,7 +108,7 @@ def prepare(
     _report(trained, validated, vocabulary)
     stream = _stream(settings, trained, train_channel, index_channel)
     change = augment if settings.augment else None
-    sizes = enlarged(trained.sizes, 1 + settings.zoom, spec) if change else trained.sizes
+    sizes = enlarged(trained.sizes, 1 + settings.zoom, spec) if change and settings.zoom else trained.sizes
     dataset = FormulaDataset(trained.samples, vocabulary, spec, settings.seed, change, cache, sizes, settings.zoom)
     training = _training_loader(settings, dataset, sizes, stream, ranks)
     in_order = plan_in_order(validated.sizes, VALIDATION_BATCH)
