@@ -2,8 +2,9 @@
 
 Two spellings of a formula that draw the same picture have equal skeletons. Deliberately not told apart: the size of
 delimiters, widths of spaces, how columns are aligned, limits beside or below their operator, and a script on
-`{ab}` or on `b` alone (the same place, as long as nothing in the group is higher than a line). What stands above or
-below anything but an operator is no script: an arrow over `a` isn't one beside it, a bar over `ab` not one over `b`.
+`{ab}` or on `b` alone (the same place, as long as nothing in the group is higher than a line). An accent, and
+what stands above or below anything but an operator, is no script: an arrow over `a` isn't one beside it, a bar over
+`ab` not one over `b`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ _TRANSPARENT = frozenset(["math", "mrow", "mstyle", "mpadded", "TeXAtom", "seman
 _INVISIBLE = frozenset(["mspace", "mphantom", "annotation", "maligngroup", "malignmark"])
 _SCRIPTS = frozenset(["msub", "msup", "msubsup"])
 _STACKS = frozenset(["munder", "mover", "munderover"])
+_MARKS = frozenset("―^~¯ˇ˘´`˙¨\u20db˚→←↔⏞⏟⏜⏝⌢")  # accents, which no operator has for limits
 _SLANTS = frozenset(["normal", "italic"])  # which signs and digits hardly have
 _SAME_GLYPH = {"∣": "|", "∥": "‖", "⟂": "⊥", "∖": "\\", "∗": "*", "″": "′′", "‴": "′′′", "⁗": "′′′′", "≔": ":=",
                "∶": ":", "◻": "□", "⌢": "⏜"}  # fmt: skip
@@ -64,7 +66,7 @@ def _parts(element: ElementTree.Element) -> Skeleton:
     if tag in ("mi", "mn", "mo", "mtext", "ms"):
         return _glyphs(element, tag)
     children = [_parts(child) for child in element]
-    if tag in _SCRIPTS or (tag in _STACKS and _is_operator(element[0])):
+    if tag in _SCRIPTS or (tag in _STACKS and _has_limits(element)):
         return _scripted(*_around(tag, children))
     if tag in _STACKS:
         return (("stack", *_around(tag, children)),)
@@ -109,10 +111,15 @@ def _is_stackrel(element: ElementTree.Element) -> bool:
     return element.get("data-mjx-texclass") == "REL" and [_tag(child) for child in element] == ["mover"]
 
 
-def _is_operator(element: ElementTree.Element) -> bool:
-    """Whether its limits may stand beside it: a sum, or a name."""
-    name = "".join(element.itertext()).strip()
-    return element.get("data-mjx-texclass") == "OP" or (_tag(element) == "mi" and len(name) > 1)
+def _has_limits(stack: ElementTree.Element) -> bool:
+    """Whether what stands above and below may stand beside as well: around a sum or a name, if it is no accent."""
+    base, *around = stack
+    operator = base.get("data-mjx-texclass") == "OP" or (_tag(base) == "mi" and len(_text(base)) > 1)
+    return operator and not any(_text(mark) in _MARKS for mark in around)
+
+
+def _text(element: ElementTree.Element) -> str:
+    return "".join(element.itertext()).strip()
 
 
 def _scripted(base: Skeleton, sub: Skeleton, sup: Skeleton) -> Skeleton:

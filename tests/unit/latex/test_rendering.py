@@ -96,6 +96,7 @@ def test_any_formula_keeps_its_picture(latex: str) -> None:
         (r"\mathbb{1}", r"1"),
         (r"\boldsymbol{+}", r"+"),
         (r"\mathcal{A}", r"\mathscr{A}"),
+        (r"\overline{\operatorname{rank}}", r"\operatorname{ran\overline{k}}"),
     ],
 )
 def test_the_comparison_tells_pictures_apart(one: str, other: str) -> None:
@@ -109,6 +110,9 @@ def test_the_comparison_tells_pictures_apart(one: str, other: str) -> None:
         (r"\underset{x}{\max}", r"\max\nolimits_{x}"),
         (r"\operatorname*{argmax}_x", r"\operatorname{argmax}_x"),
         (r"\overset{*}{=}", r"\stackrel{*}{=}"),
+        (r"\overline{\operatorname{rank}}", r"\overline{\mathrm{rank}}"),
+        (r"\widehat{\operatorname{rank}}", r"\widehat{\mathrm{rank}}"),
+        (r"\underbrace{\operatorname{rank}}_n", r"\underbrace{\mathrm{rank}}_n"),
         (r"{ab}^{2}", r"ab^2"),
         (r"\mathit{a}", r"a"),
     ],
