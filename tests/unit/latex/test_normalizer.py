@@ -103,6 +103,8 @@ SAME = [
     (r"a > b", [r"a\raise.3ex\hbox{$>$}b", r"a\lower 1ex\hbox{$>$}b"]),
     ("a \\  b", [r"a\hskip 2em plus 1fil minus 3pt b"]),
     (r"\begin{matrix} a \\ { } [ b ] \end{matrix}", [r"\begin{matrix}a\\{}[b]\end{matrix}", r"a\\ [b]"]),
+    (r"\begin{matrix} a \\ { } [ \pi ] \end{matrix}", [r"\begin{matrix}a\\ [\pi]\end{matrix}"]),
+    (r"\begin{matrix} a \\ x \end{matrix}", [r"a\\[\baselineskip]x", r"a\\[.5\jot]x", r"a\\*[2pt plus 1fil]x"]),
     (r"\begin{matrix} a \\ b \end{matrix}", [r"\begin{aligned}[t]a\\b\end{aligned}"]),
     (r"\begin{matrix} a \\ c \end{matrix}", [r"\begin{gathered}[x]a\\c\end{gathered}"]),
     (r"\begin{matrix} [ x ] a \\ b \end{matrix}", [r"\begin{align*}[x]a\\b\end{align*}"]),
