@@ -19,19 +19,31 @@ ALPHABETS = {"\\mathbf": 6, "\\mathrm": 1, "\\mathsf": 1, "\\mathcal": 2, "\\mat
 RELATIONS = r"""= < > \leq \geq \neq \approx \equiv \sim \simeq \cong \propto \ll \gg \leqslant \geqslant \leqq \geqq
     \lesssim \gtrsim \prec \succ \preceq \succeq \subset \supset \subseteq \supseteq \subsetneq \supsetneq \nsubseteq
     \sqsubseteq \sqsupseteq \in \ni \notin \asymp \doteq \vdash \dashv \vDash \Vdash \trianglelefteq \nmid \therefore
-    \because \bowtie \smile \frown"""
+    \because \bowtie \smile \frown \preccurlyeq \succcurlyeq \nleq \ngeq \nless \ngtr \nprec \nsucc \lessgtr \gtrless
+    \triangleq \circeq \approxeq \trianglerighteq \triangleleft \triangleright \subseteqq \nsupseteq \Subset \lll \ggg
+    \nsim \ncong \nparallel \precsim \succsim \lessapprox \gtrapprox \nvdash \nvDash \sqsubset \sqsupset \multimap
+    \between"""
 ARROWS = r"""\rightarrow \leftarrow \Rightarrow \Leftarrow \Leftrightarrow \leftrightarrow \mapsto \longrightarrow
     \longleftarrow \longleftrightarrow \Longrightarrow \Longleftrightarrow \longmapsto \hookrightarrow \hookleftarrow
     \twoheadrightarrow \rightharpoonup \rightharpoondown \rightleftharpoons \rightleftarrows \rightsquigarrow
-    \uparrow \downarrow \updownarrow \Uparrow \Downarrow \nearrow \searrow \swarrow \nwarrow"""
+    \uparrow \downarrow \updownarrow \Uparrow \Downarrow \nearrow \searrow \swarrow \nwarrow \nrightarrow \nleftarrow
+    \nleftrightarrow \nRightarrow \nLeftarrow \nLeftrightarrow \Longleftarrow \rightrightarrows \leftleftarrows
+    \leftrightarrows \leftrightharpoons \leftharpoonup \leftharpoondown \twoheadleftarrow \rightarrowtail \Updownarrow
+    \curvearrowright \curvearrowleft \circlearrowright \circlearrowleft \looparrowright \looparrowleft
+    \upharpoonright \downharpoonright \upuparrows \leftrightsquigarrow"""
 BETWEEN = r"""+ - \times \cdot \pm \mp \div * / \circ \bullet \star \oplus \ominus \otimes \odot \cup \cap \uplus
-    \wedge \vee \setminus \sqcup \sqcap \dagger \ddagger \amalg \diamond \rtimes \ltimes \wr \boxtimes \boxplus"""
+    \wedge \vee \setminus \sqcup \sqcap \dagger \ddagger \amalg \diamond \rtimes \ltimes \wr \boxtimes \boxplus
+    \boxminus \boxdot \oslash \circledast \circledcirc \barwedge \curlywedge \curlyvee \Cap \Cup \dotplus \intercal"""
 SINGLE = r"""\infty \partial \nabla \emptyset \varnothing \forall \exists \nexists \neg \hbar \ell \Re \Im \aleph \wp
     \angle \top \perp \square \Diamond \lozenge \bigstar \blacksquare \triangle \sharp \flat \natural \complement
-    \checkmark ! ? \% \# \& \$"""
+    \checkmark ! ? \% \# \& \$ \S \heartsuit \diamondsuit \clubsuit \spadesuit \measuredangle \sphericalangle \mho \eth
+    \beth \gimel \blacktriangle \triangledown \imath \jmath"""
+OVER = r"""\overline \underline \widehat \widetilde \overrightarrow \overleftarrow \overleftrightarrow \overbrace
+    \underbrace"""
+MARKS = r"\tilde \hat \bar \dot \ddot \vec \overline \check \breve \acute \grave \mathring \dddot"
 # Each sign is replaced by one of its row. Of signs that look alike (\models, \vDash) a row has one.
 SIGNS = (
-    *(tuple(row.split()) for row in (SINGLE, RELATIONS, ARROWS, BETWEEN)),
+    *(tuple(row.split()) for row in (SINGLE, RELATIONS, ARROWS, BETWEEN, OVER)),
     *(tuple(sorted(commands)) for commands in (BIG_OPERATORS, OPERATORS)),
 )
 THINGS = SIGNS[0]
@@ -39,7 +51,7 @@ BRACKETS = {"(": ")", "[": "]", r"\{": r"\}", r"\langle": r"\rangle", r"\lfloor"
 GROWING = {r"\left" + opening: r"\right" + closing for opening, closing in BRACKETS.items()}
 PAIRS = BRACKETS | GROWING
 OF_CAPITALS = ("\\mathcal", "\\mathbb")
-ACCENTS = ("\\tilde", "\\hat", "\\bar", "\\dot", "\\ddot", "\\vec", "\\overline")
+ACCENTS = tuple(MARKS.split())
 WORDY = ("\\mathrm", "\\text", "\\mathit", "\\mathsf", "\\mathbf", "\\texttt")
 UNITS = "m s kg N J K Pa mol W V A Hz C T g cm mm km ms L eV rad dB bar h lm cd F S"
 
