@@ -53,6 +53,8 @@ WHITES = (1.0, 255.0, 4095.0, 65535.0)  # of pictures of more than 8 bits: the l
 MAX_REQUEST_PIXELS = 128_000_000  # of one request's pictures as they are read: they stand in memory together
 WORKING_SIDE = 1600  # larger pictures are reduced to this many pixels a side when they are read
 DRAWN = 0.5  # share of pixels exactly alike, of which no photograph has so many
+SPECK = 0.02  # of the typical component's area: what has less isn't ink
+MANY = 8  # glyphs, of 5 pixels or more, beside which components that are thrice as large are not typical
 FAINTEST_ON_WHITE = 240  # gray above which nothing is seen on white: light ink on a transparent ground
 FAINTEST_INK = 0.05  # less everywhere is the grain of blank paper; writing of 15 gray levels, with noise, reaches 0.1
 LONGEST_CYCLE, LOOP_REPEATS, LOOP_TOKENS = 8, 6, 32  # in 70,000 real formulas: at most 8 repeats, 32 tokens in all
@@ -313,19 +315,50 @@ def measure_ink(ink: np.ndarray) -> tuple[tuple[int, int, int, int], float]:
         boxes = boxes[inside | (between & (at_left ^ at_right) & in_line)]
     if not len(boxes):
         return (0, height, 0, width), float(height) / 2
-    area = boxes[:, cv2.CC_STAT_AREA]
-    typical = typical_area(area)
-    boxes = boxes[area >= 0.02 * typical]
+    glyphs = _without_giants(boxes)
+    boxes = boxes[boxes[:, cv2.CC_STAT_AREA] >= SPECK * typical_area(glyphs[:, cv2.CC_STAT_AREA])]
     left, top, wide, high, area = boxes.T
     box = int(top.min()), int((top + high).max()), int(left.min()), int((left + wide).max())
     if len(boxes) <= 3 and (area >= 0.6 * wide * high).all():  # bars and dots: a sign alone, `-`, `=`, `\ldots`, `:`
         return box, float(max(wide.max(), (box[3] - box[2]) / 1.5, box[1] - box[0]))
-    is_glyph = (wide <= 4 * high) & (high <= 6 * wide) & (area >= 0.1 * typical)
+    return box, _glyph_height(glyphs)
+
+
+def _glyph_height(boxes: np.ndarray) -> float:
+    """The typical one of components (N, 5), one at least."""
+    _, _, wide, high, area = boxes.T
+    is_glyph = _have_shape_of_glyphs(boxes)
     if not is_glyph.any():
-        return box, max(float(high.max()), float(wide.max()) / 4)
+        is_ink = area >= SPECK * typical_area(area)
+        return max(float(high[is_ink].max()), float(wide[is_ink].max()) / 4)
     order = np.argsort(high[is_glyph])
     weights = area[is_glyph][order].cumsum()
-    return box, float(high[is_glyph][order][np.searchsorted(weights, weights[-1] / 2)])
+    return float(high[is_glyph][order][np.searchsorted(weights, weights[-1] / 2)])
+
+
+def _have_shape_of_glyphs(boxes: np.ndarray) -> np.ndarray:
+    """(N, 5) -> (N,) bool: neither bars nor specks."""
+    _, _, wide, high, area = boxes.T
+    return (wide <= 4 * high) & (high <= 6 * wide) & (area >= 0.1 * typical_area(area))
+
+
+def _without_giants(boxes: np.ndarray) -> np.ndarray:
+    """Components (N, 5) without one to three, if they are far larger than many others: frames, rules, tall brackets.
+
+    They often have more ink than all others together, and would be taken for the typical glyphs.
+    """
+    _, _, wide, high, area = boxes.T
+    is_dot = (area >= 0.6 * wide * high) & (np.maximum(wide, high) <= 1.5 * np.minimum(wide, high))
+    size = np.maximum(high, wide / 4)
+    by_size = np.argsort(-size, kind="stable")
+    for count in (1, 2, 3):
+        giants, others = by_size[:count], np.sort(by_size[count:])
+        share = area[giants].sum() / area.sum()
+        if not 0.4 < share < 0.85 or (_have_shape_of_glyphs(boxes[others]) & ~is_dot[others]).sum() < MANY:
+            continue
+        if size[giants].min() >= 3 * _glyph_height(boxes[others]) >= 15:
+            return boxes[others]
+    return boxes
 
 
 def resize(image: np.ndarray, factor: float, interpolation: int) -> np.ndarray:

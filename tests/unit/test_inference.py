@@ -265,6 +265,31 @@ def test_a_line_cut_off_in_a_photograph_and_a_ruling_are_left_out() -> None:
     assert 8 < left < 16 and photo.shape[1] - 16 < right < photo.shape[1] - 8
 
 
+def glyph_of(rgb: np.ndarray) -> float:
+    return inference.find_ink(rgb).glyph
+
+
+@pytest.mark.parametrize("thickness", [1, 2, 4])
+@pytest.mark.parametrize("cell", [False, True], ids=["frame", "table"])
+def test_a_frame_or_rules_around_a_formula_are_not_its_glyphs(thickness: int, cell: bool) -> None:
+    """Lines of `\\boxed` and of a table's cells may have most of the ink; the glyphs came out as specks beside them."""
+    plain = render("a x^{2}+b x+c=0,d\\neq e f g", Style(x_height=16.0))
+    framed = cv2.copyMakeBorder(cropped(plain), 20, 20, 20, 20, cv2.BORDER_CONSTANT, value=(255,) * 3)
+    cv2.rectangle(framed, (8, 8), (framed.shape[1] - 9, framed.shape[0] - 9), (0, 0, 0), thickness)
+    if cell:
+        cv2.line(framed, (8, 16), (framed.shape[1] - 9, 16), (0, 0, 0), thickness)
+    assert glyph_of(framed) == pytest.approx(glyph_of(plain), rel=0.1)
+    top, bottom, left, _ = inference.find_ink(framed).box
+    assert max(top, left) <= 12 and bottom > framed.shape[0] - 12, "the frame is a part of the formula"
+
+
+def test_a_large_sign_among_few_others_stays_typical() -> None:
+    for latex in (r"M=4", r"A,\ldots,B", r"\int_{0}^{1}xdx", r"\sum_{i=0}^{10}x_{i}"):
+        rgb = render(latex, Style(x_height=16.0))
+        boxes = inference.ink_boxes(inference.find_ink(rgb).values)
+        assert len(inference._without_giants(boxes)) == len(boxes), latex
+
+
 @pytest.mark.parametrize("latex", ["-", "=", "\\ldots", "\\div", ":", "\\equiv", "\\vdots"])
 @pytest.mark.parametrize("x_height", [8.0, 20.0])
 def test_a_flat_sign_alone_is_about_as_large_as_in_a_formula(latex: str, x_height: float) -> None:
