@@ -25,7 +25,7 @@ from collections.abc import Iterable
 from . import synonyms as table
 from .alphabets import in_alphabet, join
 from .boxes import FENCES, Box, gap, is_tall, trim
-from .delimiters import emit_stretched, fence_around, unstretch
+from .delimiters import emit_stretched, fence_around, stretch, unstretch
 from .parser import Kind, Node, TooDeepError, parse
 from .tokenizer import CONTROL_SPACE, characters, tokenize
 
@@ -80,6 +80,8 @@ def _with_scripts(base: list[Box], sub: list[str], sup: list[str]) -> list[Box]:
     base = trim(base)
     if not base:
         base = [Box(Kind.ATOM, ["{", "}"])]
+    if len(base) > 1:
+        base = stretch(base)  # what ends with half of a pair needs no braces: `{|\frac a b|}^2`
     last = base[-1]
     whole = len(trim(base, leading=True)) == 1 or last.kind is Kind.RIGHT or last.is_plain(table.CLOSING)
     if last.has_script() or not (whole or not is_tall(base)):

@@ -33,6 +33,7 @@ def test_any_string_gets_one_spelling(latex: str) -> None:
 
 
 @settings(max_examples=300)
+@example(r"|{|\frac ab|}^2|+{x\|\frac ab\|}_2")  # a script on bars that a fraction stretches
 @given(formulas())
 def test_a_formula_gets_one_spelling(latex: str) -> None:
     _assert_canonical(normalize(latex))
