@@ -155,10 +155,9 @@ _PUNCTUATION = frozenset(",.:;!?()")
 _SAME_IN_TEXT = _PUNCTUATION | frozenset("[]/")
 _IN_TEXT = {"_": r"\_", "&": r"\&", "$": r"\$"}
 """What a character with a meaning in formulas is called where it stands for itself."""
-_TEXT_SWITCHES = {"\\" + name: name for name in table.TEXT_FONTS} | {
+_TEXT_SWITCHES = {
     r"\rm": "textrm", r"\bf": "textbf", r"\it": "textit", r"\sf": "textsf", r"\tt": "texttt", r"\sl": "textit"
 }  # fmt: skip
-
 
 _NO_TEXT = frozenset(["{", "}", "^"]).union(
     table.ARGUMENTS,
