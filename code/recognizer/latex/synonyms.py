@@ -121,7 +121,7 @@ NO_INK = _commands(
     displaylimits protect relax allowbreak nobreak break strut mathstrut noindent null left right middle begin end roman
     IEEEnonumber IEEEyesnumber tiny scriptsize footnotesize small normalsize large Large LARGE huge Huge ( ) [ ] - @"""
 )
-VANISHING = _commands("label tag vphantom vspace color index cline")
+VANISHING = _commands("label tag vphantom vspace color index cline leftroot uproot")
 """Commands that vanish with their one argument."""
 UNWRAPPED = {
     **dict.fromkeys(_commands("mathop mathbin mathrel mathord mathopen mathclose mathpunct mathinner"), 0),
