@@ -269,7 +269,10 @@ def _call(item: Input) -> Call:
             raise ServeError(400, "file_not_found", f"{item.path} is no file")
         if item.path.stat().st_size > MAX_FILE_MB * 1024 * 1024:
             raise ServeError(413, "payload_too_large", f"{item.path} is over {MAX_FILE_MB} MB")
-        return Call(item.path.read_bytes(), "application/octet-stream", JSON)
+        data = item.path.read_bytes()
+        if not data:
+            raise ServeError(400, "unreadable_file", f"{item.path} is empty")
+        return Call(data, "application/octet-stream", JSON)
     except (OSError, ValueError) as error:
         raise ServeError(400, "unreadable_file", f"{item.path} can't be read: {error}") from error
 

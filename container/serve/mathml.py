@@ -19,6 +19,9 @@ from container.serve.errors import ServeError
 
 # \sim would come out as the tilde of a keyboard.
 _RESPELLED = {
+    "AA": "Å",
+    "O": "Ø",
+    "P": "¶",
     "arg": r"\operatorname{arg}",
     "csch": r"\operatorname{csch}",
     "mathrm": r"\mathrm ",  # without the blank one letter is italic
@@ -31,6 +34,7 @@ _WORD = re.compile(r"\\(\\|[A-Za-z]+)")  # with the line break, so that `\\sim` 
 _BRACKET_FIRST = re.compile(r"(\\begin\{(?:\w?matrix|smallmatrix|cases)\})\s*\[")
 # The first `}` ends the text for it, also that of a group within.
 _GROUP_IN_TEXT = re.compile(r"(\\text(?:it|bf|tt|sf|sc)?\{(?:\\.|[^}\\])*)\{((?:\\.|[^{}\\])*)\}")
+_ESCAPED = re.compile(r"\\([\xa0%&#$_])")  # characters of text, a blank among them, that it leaves with a backslash
 _NO_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")  # characters that XML forbids
 _ACTIVE = frozenset(["href", "style", "class", "id"])  # what \href, \style and their like set
 _FACE = re.compile("((?:BOLD|ITALIC|SCRIPT|FRAKTUR|BLACK-LETTER|DOUBLE-STRUCK|SANS-SERIF|MONOSPACE| )+) ")
@@ -77,6 +81,8 @@ def _tidy(element: ElementTree.Element) -> None:
     for name in _ACTIVE & element.attrib.keys():
         del element.attrib[name]
     text = _NO_XML.sub("", html.unescape(element.text or ""))  # it has `&#x003B1;` as nine characters
+    if element.tag == "mtext":
+        text = _ESCAPED.sub(r"\1", text)
     face = element.attrib.pop("mathvariant", "")
     element.text = "".join(_faces().get((face, letter), letter) for letter in text)
     if face == "normal" or (element.tag == "mi" and "Α" <= text <= "Ω" and not face):  # capital Greek is upright in TeX

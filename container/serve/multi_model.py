@@ -229,7 +229,9 @@ class MultiModel:
         except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL, a circle of links
             raise ServeError(400, "invalid_url", f"{url!r} is no path: {error}") from None
         if not Path(url).is_absolute() or not path.is_relative_to(base):
-            raise ServeError(400, "invalid_url", f"{url!r}: an absolute path below {base} was expected")
+            raise ServeError(
+                400, "invalid_url", f"{url!r}: an absolute path below {base} was expected, and no link out of it"
+            )
         if not exists:
             raise ServeError(404, "model_not_found", f"{url} does not exist")
         return path

@@ -14,8 +14,10 @@ A folder may also hold several such folders (a training channel with sub-sets): 
 from __future__ import annotations
 
 import gzip
+import html
 import json
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -35,7 +37,7 @@ from recognizer.data.shards import (
     check_all_there,
     read_head,
 )
-from recognizer.latex import Vocabulary, VocabularyError, normalize, normalize_transcript, tokenize
+from recognizer.latex import Vocabulary, VocabularyError, normalize, normalize_transcript, problems, tokenize
 
 PAIR_FILES = ("gt.txt", "labels.tsv")
 JSON_SUFFIXES = (".jsonl", ".jsonl.gz")
@@ -43,16 +45,19 @@ PICTURE_FOLDERS = ("", "images", "train_images")
 SOURCES = {"0": "printed", "1": "handwritten"}
 LEVELS = {str(level): str(level) for level in range(1, 6)}
 UNKNOWN = "unknown"
+_ENTITY = re.compile(r"&(?:lt|gt|amp|quot|nbsp|#\d+|#x[0-9A-Fa-f]+);")
 UNKNOWN_WRITER = "(unknown)"  # how the group of such records ends
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a folder holds: its samples in file order, its own vocabulary if it states one, what was left out."""
+    """What a folder holds: its samples in file order, its own vocabulary if it states one, what was left out, and
+    which labels are no LaTeX (a brace or an argument is missing), so that nobody knows if they were read as meant."""
 
     samples: list[Sample]
     vocabulary: Vocabulary | None = None
     skipped: list[str] = field(default_factory=list)
+    doubtful: list[str] = field(default_factory=list)
 
 
 class _BadSampleError(Exception):
@@ -140,6 +145,8 @@ class _Reader:
         self.in_pipe = in_pipe
         self.samples: list[Sample] = []
         self.bad: list[str] = []
+        self.doubtful: list[str] = []
+        self.doubts: list[str] = []  # of the label that was read last
         self.first_seen: dict[str, str] = {}  # name -> origin
         self.token_files: dict[Path, _KnownTokens] = {}
         self.known: _KnownTokens | None = None  # what the labels being read may hold
@@ -149,17 +156,20 @@ class _Reader:
         make = _maker(label_file.name)(self, label_file)
         for number, line in read_lines(label_file):
             origin = f"{self._relative(label_file)}:{number}"
+            self.doubts = []
             try:
                 sample = make.sample(line, number, origin)
                 if sample is not None:
                     self._check_name(sample)
                     self.samples.append(sample)
+                    self.doubtful += [f"{origin}: {doubt}" for doubt in self.doubts[:1]]
             except _BadSampleError as error:
                 self.bad.append(f"{origin}: {error}")
 
     def result(self, on_bad_sample: OnBadSample) -> Dataset:
         check_usable(self.folder, self.samples, self.bad, on_bad_sample)
-        return Dataset(self.samples, self._own_vocabulary() if self.vocabulary is None else self.vocabulary, self.bad)
+        vocabulary = self._own_vocabulary() if self.vocabulary is None else self.vocabulary
+        return Dataset(self.samples, vocabulary, self.bad, self.doubtful)
 
     def _own_vocabulary(self) -> Vocabulary | None:
         """All tokens.txt together, and what the labels hold beyond them."""
@@ -185,7 +195,13 @@ class _Reader:
 
     def label_tokens(self, label: str, spelling: Callable[[str], str] = normalize) -> tuple[str, ...]:
         """Bring a label to its canonical `spelling` and check its tokens."""
+        if entity := _ENTITY.search(label):
+            raise _BadSampleError(
+                f"the label holds {entity[0]!r}, which is HTML; expected LaTeX, as {html.unescape(entity[0])!r}"
+            )
         tokens = tuple(tokenize(spelling(label)))
+        if spelling is normalize:  # which mends what it can
+            self.doubts = problems(tokenize(label))
         if not tokens:
             raise _BadSampleError("the label is empty; expected LaTeX")
         if self.known is not None:
@@ -222,7 +238,10 @@ def check_usable(folder: Path, samples: Sequence[Sample], bad: Sequence[str], on
     """
     if bad and on_bad_sample == "error":
         more = f"\n({len(bad) - 1} more bad lines follow)" if len(bad) > 1 else ""
-        raise DataError(f"{folder}: {bad[0]}. Mend it, or set on_bad_sample=skip to leave out bad lines{more}")
+        raise DataError(
+            f"{folder}: {bad[0]}. Mend it, or set on_bad_sample=skip (of a command: --on-bad-sample skip) to leave out "
+            f"bad lines{more}"
+        )
     if not samples:
         first = f"; the first of {len(bad)} bad lines: {bad[0]}" if bad else ""
         raise DataError(f"{folder}: the data set is empty, no usable sample in it{first}")

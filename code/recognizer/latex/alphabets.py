@@ -55,7 +55,14 @@ def _is_the_same(alphabet: str, box: Box) -> bool:
     """Whether a box looks the same outside, and can stand there."""
     if box.kind is not Kind.ATOM or box.tokens == ["{", "}"] or _has_its_own(box, alphabet):
         return True
-    return len(box.tokens) == 1 and _is_symbol(box.tokens[0]) and box.tokens[0] not in table.CHANGED_IN[alphabet]
+    token = box.tokens[0]
+    return len(box.tokens) == 1 and _is_symbol(token) and not _is_changed(alphabet, token)
+
+
+def _is_changed(alphabet: str, token: str) -> bool:
+    """`ü` and `я` slant in a formula, as letters of ASCII do; what has no two cases (`中`) doesn't."""
+    foreign = len(token) == 1 and not token.isascii() and token.lower() != token.upper()
+    return foreign or token in table.CHANGED_IN[alphabet]
 
 
 def _is_symbol(token: str) -> bool:

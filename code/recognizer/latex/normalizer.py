@@ -25,7 +25,7 @@ from collections.abc import Iterable
 from . import synonyms as table
 from .alphabets import in_alphabet, join
 from .boxes import FENCES, Box, gap, is_tall, trim
-from .delimiters import emit_stretched, fence_around, unstretch
+from .delimiters import emit_stretched, fence_around, stretch, unstretch
 from .parser import Kind, Node, TooDeepError, parse
 from .tokenizer import CONTROL_SPACE, characters, tokenize
 
@@ -80,6 +80,8 @@ def _with_scripts(base: list[Box], sub: list[str], sup: list[str]) -> list[Box]:
     base = trim(base)
     if not base:
         base = [Box(Kind.ATOM, ["{", "}"])]
+    if len(base) > 1:
+        base = stretch(base)  # what ends with half of a pair needs no braces: `{|\frac a b|}^2`
     last = base[-1]
     whole = len(trim(base, leading=True)) == 1 or last.kind is Kind.RIGHT or last.is_plain(table.CLOSING)
     if last.has_script() or not (whole or not is_tall(base)):
@@ -153,10 +155,9 @@ _PUNCTUATION = frozenset(",.:;!?()")
 _SAME_IN_TEXT = _PUNCTUATION | frozenset("[]/")
 _IN_TEXT = {"_": r"\_", "&": r"\&", "$": r"\$"}
 """What a character with a meaning in formulas is called where it stands for itself."""
-_TEXT_SWITCHES = {"\\" + name: name for name in table.TEXT_FONTS} | {
+_TEXT_SWITCHES = {
     r"\rm": "textrm", r"\bf": "textbf", r"\it": "textit", r"\sf": "textsf", r"\tt": "texttt", r"\sl": "textit"
 }  # fmt: skip
-
 
 _NO_TEXT = frozenset(["{", "}", "^"]).union(
     table.ARGUMENTS,

@@ -81,9 +81,14 @@ _SYMBOLS = {
     **dict.fromkeys(table.SWITCHES, Kind.SWITCH),
     "&": Kind.CELL,
 }
+_OUTER_FONT = frozenset(["text", "mbox", "hbox"])  # within other text these have the font of that
 _FORMULA_ENDS = {"$": "$", r"\(": r"\)"}
 _NOT_IN_TEXT = frozenset(["^", r"\|", r"\dots"]).union(
-    (token for token in table.SYMBOLS - {r"\AA"} if len(token) > 2), table.LENGTHS, table.VANISHING
+    (token for token in table.SYMBOLS - {r"\AA"} if len(token) > 2),
+    table.ARGUMENTS.keys() - {r"\underline"},
+    table.TEXT_SCRIPTS,
+    table.LENGTHS,
+    table.VANISHING,
 )
 """In text these are what they are in a formula; two characters of text have names of two: ``\\%``, ``\\S``."""
 
@@ -277,6 +282,21 @@ class _Parser:
             nodes.append(Node(Kind.COMMAND, r"\frac", self.argument(), self.argument()))
         elif token == r"\buildrel":
             nodes += self.built_relation()
+        elif token == r"\root":
+            nodes += self.plain_root()
+        elif token == r"\above":
+            self.is_wide_length(token)  # the thickness of the rule
+            nodes.append(Node(Kind.INFIX, r"\over"))
+        elif token in table.TEXT_SCRIPTS:
+            base = _base(nodes)
+            (base.sup if token == r"\textsuperscript" else base.sub).append(self.text("text"))
+        elif token == r"\fbox":
+            nodes.append(Node(Kind.COMMAND, r"\boxed", [self.text("text")]))
+        elif token == r"\raisebox":
+            self.raw_argument()
+            self.option()
+            self.option()
+            nodes.append(self.text("text"))
         elif name in table.PLAIN_TABLES and self.peek() == "{":
             nodes.append(Node(Kind.TABLE, table.PLAIN_TABLES[name], self.argument()))
         else:
@@ -298,6 +318,16 @@ class _Parser:
             return above
         self.position += 1
         return [Node(Kind.COMMAND, r"\stackrel", above, self.argument())]
+
+    def plain_root(self) -> list[Node]:
+        r"""``\root index \of radicand``."""
+        index = self.row(r"\of")
+        if self.peek() != r"\of":
+            return index
+        self.position += 1
+        node = Node(Kind.COMMAND, r"\sqrt", self.argument())
+        node.option = index
+        return [node]
 
     def unknown(self, token: str) -> Node:
         """A command of which nothing is known: the groups behind it may be its arguments, so they stay."""
@@ -350,20 +380,32 @@ class _Parser:
         inner.depth, inner.dollar_is_ink = self.depth, self.dollar_is_ink
         inner.descend()
         nodes: list[Node] = []
+        bold = False
         while token := inner.peek():
             if token in _FORMULA_ENDS and not (token == "$" and self.dollar_is_ink):
                 inner.position += 1
-                nodes.append(Node(Kind.GROUP, "", inner.row(_FORMULA_ENDS[token])))
+                formula = inner.row(_FORMULA_ENDS[token])
+                nodes.append(Node(Kind.ALPHABET, r"\boldsymbol", formula) if bold else Node(Kind.GROUP, "", formula))
                 inner.skip(_FORMULA_ENDS[token])
-            elif token in _NOT_IN_TEXT:
+            elif token in (r"\boldmath", r"\unboldmath"):
+                inner.position += 1
+                bold = token == r"\boldmath"
+            elif token in _NOT_IN_TEXT or inner.tokens[inner.position : inner.position + 2] == ["_", "{"]:
                 if token == "^" and nodes and nodes[-1].words[-1:] in ([CONTROL_SPACE], ["~"]):
                     nodes.append(Node(Kind.ATOM))  # or the gap before it would go: `25 °`
                 inner.node(nodes)
             elif token in table.UNWRAPPED:
                 inner.position += 1
                 inner.hidden_arguments(token)
+            elif token[:1] == "\\" and token[1:] in table.TEXT_FONTS:
+                inner.position += 1
+                if token[1:] not in _OUTER_FONT and table.TEXT_FONTS[token[1:]] != table.TEXT_FONTS[name]:
+                    nodes.append(inner.text(token[1:]))
+            elif token == r"\underline":
+                inner.position += 1
+                nodes.append(Node(Kind.COMMAND, token, [inner.text(name)]))
             else:
-                if not nodes or nodes[-1].kind is not Kind.TEXT or nodes[-1].sup:
+                if not nodes or nodes[-1].kind is not Kind.TEXT or nodes[-1].sup or nodes[-1].sub:
                     nodes.append(Node(Kind.TEXT, name))
                 nodes[-1].words.append(token)
                 inner.position += 1

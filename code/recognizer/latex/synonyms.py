@@ -24,6 +24,10 @@ def _characters(characters: str, tokens: str) -> dict[str, str]:
     return dict(zip(characters, tokens.split(), strict=True))
 
 
+def _scripts(mark: str, characters: str, plain: str) -> dict[str, list[str]]:
+    return {character: [mark, "{", own, "}"] for character, own in zip(characters, plain, strict=True)}
+
+
 def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
@@ -46,7 +50,7 @@ SYNONYMS: dict[str, str] = {
     # \dfrac and \tfrac choose a size, as a picture's resolution does: the fraction read from it is the same
     **_table(
         r"""dfrac=frac tfrac=frac dbinom=binom tbinom=binom overset=stackrel bm=boldsymbol
-        pmb=boldsymbol Bbb=mathbb frak=mathfrak mathup=mathrm
+        pmb=boldsymbol Bbb=mathbb mathbbm=mathbb mathds=mathbb frak=mathfrak mathup=mathrm
         sb=_ sp=^ bgroup={ egroup=} cr=\\ shortstack=substack crcr=\\
         newline=\\ tabularnewline=\\ hdashline=hline overparen=overarc wideparen=overarc"""
     ),
@@ -55,26 +59,47 @@ SYNONYMS: dict[str, str] = {
     # characters that a keyboard has or a word processor makes
     "%": r"\%",
     "#": r"\#",
-    **_characters("′’‘−–∗∣‖⟨⟩", r"' ' ' - - * | \| \langle \rangle"),
-    **_characters("·⋅×÷±∓√≤≥≠", r"\cdot \cdot \times \div \pm \mp \surd \leq \geq \neq"),
-    **_characters("≈≡∼≅∝", r"\approx \equiv \sim \cong \propto"),
+    **_characters("′’‘−–∗∣‖∥⟨⟩〈〉", r"' ' ' - - * | \| \| \langle \rangle \langle \rangle"),
+    **_characters("⌊⌋⌈⌉∕⁄∶", r"\lfloor \rfloor \lceil \rceil / / :"),
+    **_characters("·⋅×÷±∓√≤≥≠⩽⩾", r"\cdot \cdot \times \div \pm \mp \surd \leq \geq \neq \leqslant \geqslant"),
+    **_characters("≈≡∼≅≃∝≪≫≺≻⊥⟂∤", r"\approx \equiv \sim \cong \simeq \propto \ll \gg \prec \succ \perp \perp \nmid"),
+    **_characters("⊕⊖⊗⊙∘◦•∙⋆∖", r"\oplus \ominus \otimes \odot \circ \circ \bullet \bullet \star \backslash"),
+    **_characters("¬∧∨⊢⊨⊤∴∵†‡", r"\neg \wedge \vee \vdash \models \top \therefore \because \dagger \ddagger"),
     **_characters("→←⇒⇔↦↔", r"\rightarrow \leftarrow \Rightarrow \Leftrightarrow \mapsto \leftrightarrow"),
-    **_characters("∈∉⊂⊆∪∩∅∀∃", r"\in \notin \subset \subseteq \cup \cap \emptyset \forall \exists"),
-    **_characters("∞∂∇∑∏∫…⋯", r"\infty \partial \nabla \sum \prod \int \ldots \cdots"),
+    **_characters("⟶⟵⟹⟺↑↓", r"\longrightarrow \longleftarrow \Longrightarrow \Longleftrightarrow \uparrow \downarrow"),
+    **_characters("⇐↪⇌↗↘", r"\Leftarrow \hookrightarrow \rightleftharpoons \nearrow \searrow"),
+    **_characters("∈∉∋⊂⊆⊃⊇∪∩", r"\in \notin \ni \subset \subseteq \supset \supseteq \cup \cap"),
+    **_characters(
+        "∅∀∃∄∞∂∇…⋯⋮⋱", r"\emptyset \forall \exists \nexists \infty \partial \nabla \ldots \cdots \vdots \ddots"
+    ),
+    **_characters("∑∏∫∬∭∮", r"\sum \prod \int \iint \iiint \oint"),
+    **_characters("∠△□ℏℓℵℜℑ℘", r"\angle \triangle \square \hbar \ell \aleph \Re \Im \wp"),
     **_characters("αβγδεζηθικλμ", r"\alpha \beta \gamma \delta \varepsilon \zeta \eta \theta \iota \kappa \lambda \mu"),
     **_characters("νξπρςστυφχψω", r"\nu \xi \pi \rho \varsigma \sigma \tau \upsilon \varphi \chi \psi \omega"),
     **_characters("ΓΔΘΛΞΠΣΦΨΩ", r"\Gamma \Delta \Theta \Lambda \Xi \Pi \Sigma \Phi \Psi \Omega"),
-    **_characters("ϵϕ", r"\epsilon \phi"),
+    **_characters("ϵϕϑϱϖµ∆Ω", r"\epsilon \phi \vartheta \varrho \varpi \mu \Delta \Omega"),
+    # those of a Chinese or Japanese keyboard
+    **_characters("（）［］｛｝＋－＝＜＞／｜！？，．：；％", r"( ) [ ] \{ \} + - = < > / | ! ? , . : ; \%"),
+    **_characters("０１２３４５６７８９", "0 1 2 3 4 5 6 7 8 9"),
 }
 
 # -------------------------------------------------------------------------------------- one token for several
+_DEGREE = ["^", "{", r"\circ", "}"]
 EXPANSIONS: dict[str, list[str]] = {
     r"\coloneqq": [":", "="],
+    "≔": [":", "="],
     r"\coloneq": [":", "-"],
     r"\eqqcolon": ["=", ":"],
-    "°": ["^", "{", r"\circ", "}"],
-    "²": ["^", "{", "2", "}"],
-    "³": ["^", "{", "3", "}"],
+    "°": _DEGREE,
+    r"\degree": _DEGREE,
+    r"\textdegree": _DEGREE,
+    "℃": [*_DEGREE, r"\mathrm", "{", "C", "}"],
+    **_scripts("^", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱ", "0123456789+-=()ni"),
+    **_scripts("_", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑₒₓₕₖₗₘₙₚₛₜᵢⱼ", "0123456789+-=()aeoxhklmnpstij"),
+    "″": ["'", "'"],
+    "‴": ["'", "'", "'"],
+    **{each: [r"\mathbb", "{", own, "}"] for each, own in zip("ℂℕℙℚℝℤ", "CNPQRZ", strict=True)},
+    **{each: [r"\frac", "{", own[0], "}", "{", own[1], "}"] for each, own in {"½": "12", "¼": "14", "¾": "34"}.items()},
     r"\bmod": [r"\mathrm", "{", "m", "o", "d", "}"],
     r"\mod": ["\\ ", r"\mathrm", "{", "m", "o", "d", "}"],
 }
@@ -94,9 +119,9 @@ WIDE = _commands("quad qquad enspace enskip space hfill hfil nobreakspace") | {"
 NO_INK = _commands(
     r"""displaystyle textstyle scriptstyle scriptscriptstyle limits nolimits nonumber notag
     displaylimits protect relax allowbreak nobreak break strut mathstrut noindent null left right middle begin end roman
-    tiny scriptsize footnotesize small normalsize large Large LARGE huge Huge ( ) [ ] - @"""
+    IEEEnonumber IEEEyesnumber tiny scriptsize footnotesize small normalsize large Large LARGE huge Huge ( ) [ ] - @"""
 )
-VANISHING = _commands("label tag vphantom vspace color index cline")
+VANISHING = _commands("label tag vphantom vspace color index cline leftroot uproot")
 """Commands that vanish with their one argument."""
 UNWRAPPED = {
     **dict.fromkeys(_commands("mathop mathbin mathrel mathord mathopen mathclose mathpunct mathinner"), 0),
@@ -135,7 +160,8 @@ TEXT_FONTS = {
 """Text commands: what they are called, and the alphabet for a single word, which looks the same."""
 VERBATIM = _commands("ce cee")
 """Chemistry (mhchem) has a grammar of its own, in which blanks count: what it holds stays as it is."""
-TEXT_COMMANDS = (*TEXT_FONTS, "ce", "cee")
+TEXT_SCRIPTS = _commands("textsuperscript textsubscript")
+TEXT_COMMANDS = (*TEXT_FONTS, *(name[1:] for name in TEXT_SCRIPTS), "fbox", "ce", "cee")
 """Commands in whose argument blanks count."""
 ARGUMENTS: dict[str, int] = {
     **dict.fromkeys(ALPHABETS, 1),
@@ -195,11 +221,17 @@ MATRICES = {
     "cases": (r"\{", "."),
     "dcases": (r"\{", "."),
     "rcases": (".", r"\}"),
+    "drcases": (".", r"\}"),
+    "psmallmatrix": ("(", ")"),
+    "bsmallmatrix": ("[", "]"),
+    "Bsmallmatrix": (r"\{", r"\}"),
+    "vsmallmatrix": ("|", "|"),
+    "Vsmallmatrix": (r"\|", r"\|"),
 }
 """Tables of cells and the delimiters that they come with."""
 STACKS = frozenset(
     _words("""align aligned alignat alignedat flalign split gather gathered multline eqnarray equation displaymath math
-    subarray""")
+    subarray subequations IEEEeqnarray""")
 )
 """Lines one below the other; the marks that align them leave no ink."""
 PAIRED = frozenset(_words("align aligned alignat alignedat flalign"))
@@ -207,7 +239,7 @@ PAIRED = frozenset(_words("align aligned alignat alignedat flalign"))
 PLAIN_TABLES = {"matrix": "matrix", "pmatrix": "pmatrix", "cases": "cases", "eqalign": "aligned"}
 """Plain TeX's commands, with the table as their argument, and the environments that draw the same."""
 COLUMNS = frozenset(["array", "tabular", "darray"])
-WITH_ARGUMENT = COLUMNS | {"alignat", "alignedat", "subarray"}
+WITH_ARGUMENT = COLUMNS | {"alignat", "alignedat", "subarray", "IEEEeqnarray"}
 WITH_OPTION = COLUMNS | {"aligned", "alignedat", "gathered"}
 """Where the first thing in brackets is how the whole is placed, and no ink."""
 

@@ -37,6 +37,7 @@ from recognizer.training.distributed import Ranks
 
 EMBEDDED_PICTURES = 6000  # when the job has no data of its own
 CACHE_BYTES = 1 << 30
+DOUBTS_SHOWN = 5
 TRAIN, VALIDATION = SIDES
 MADE_OF_OTHERS = (*KINDS, "turned")  # hyperparameters: how many pictures to make of those of the data
 LONGEST_STRIP = 8  # symbols
@@ -197,6 +198,7 @@ def _read(settings: Hyperparameters, channel: Path | None, index: Path | None, r
         raise DataError("the job has no data: give a train channel, or set synthetic above 0")
     for each in sets:
         _tell_skipped(TRAIN, each.skipped)
+        _tell_doubtful(TRAIN, each.doubtful)
     return sets
 
 
@@ -204,6 +206,7 @@ def _read_held_out(settings: Hyperparameters, channel: Path) -> list[Sample]:
     """The samples of the validation channel."""
     dataset = read_dataset(channel, settings.on_bad_sample)
     _tell_skipped(VALIDATION, dataset.skipped)
+    _tell_doubtful(VALIDATION, dataset.doubtful)
     return _short_enough(settings, VALIDATION, dataset.samples)
 
 
@@ -313,6 +316,16 @@ def _check_names(samples: Sequence[Sample]) -> None:
 def _tell_skipped(side: str, skipped: Sequence[str]) -> None:
     if skipped:
         print(f"{side}: skipped {len(skipped)} bad samples:\n  " + "\n  ".join(skipped), flush=True)
+
+
+def _tell_doubtful(side: str, doubtful: Sequence[str]) -> None:
+    if doubtful:
+        shown = "\n  ".join(doubtful[:DOUBTS_SHOWN])
+        print(
+            f"{side}: {len(doubtful)} labels are no LaTeX and are read as they most likely mean; "
+            f"the first of them:\n  {shown}",
+            flush=True,
+        )
 
 
 def _tell_shared(samples: Sequence[Sample], held_out: Sequence[Sample]) -> None:

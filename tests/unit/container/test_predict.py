@@ -102,6 +102,14 @@ def test_a_file_of_another_kind_is_no_list(tiny_base_dir, tmp_path, capsys, name
     assert not (tmp_path / "answers.jsonl").exists()
 
 
+def test_an_empty_file_is_called_so(tiny_base_dir, folder, tmp_path):
+    """Its error spoke of a request without a body."""
+    (folder / "00.PNG").write_bytes(b"")
+    assert run(tiny_base_dir, folder / "00.PNG", tmp_path / "answers.jsonl") == 0
+    error = rows_of(tmp_path / "answers.jsonl")[0]["error"]
+    assert error["code"] == "unreadable_file" and error["message"].endswith("00.PNG is empty")
+
+
 def test_a_file_that_is_too_large_is_not_read(tiny_base_dir, folder, tmp_path):
     with (folder / "00.PNG").open("ab") as file:
         file.truncate(predict.MAX_FILE_MB * 1024 * 1024 + 1)

@@ -129,6 +129,7 @@ BAD_LINES = {
     "../gt.txt\ta": "must be a path inside",
     "/etc/hostname\ta": "must be a path inside",
     "spare.jpg\t": "the label is empty",
+    "spare.jpg\ta &lt; b": "'&lt;', which is HTML; expected LaTeX, as '<'",
     "a + " * 99 + "a\tspare.jpg": "is missing",  # columns swapped: a name longer than any file's
 }
 
@@ -147,6 +148,18 @@ def test_bad_line_is_named_or_skipped(competition, line):
     dataset = read_dataset(competition, on_bad_sample="skip")
     assert len(dataset.samples) == 12
     assert len(dataset.skipped) == 1 and BAD_LINES[line] in dataset.skipped[0]
+
+
+def test_labels_that_had_to_be_mended_are_told(competition):
+    """A cut-off label taught its missing half as empty, and nobody heard of it."""
+    images = competition / "train_images"
+    (images / "spare.jpg").write_bytes((images / "train_00000.jpg").read_bytes())
+    assert read_dataset(competition).doubtful == []
+    with (competition / "gt.txt").open("a") as file:
+        file.write("spare.jpg\ta ^ { 2\n")
+    dataset = read_dataset(competition)
+    assert dataset.samples[-1].tokens == ("a", "^", "{", "2", "}")
+    assert dataset.doubtful == ["gt.txt:13: token 3: { is never closed"]
 
 
 BAD_RECORDS = {

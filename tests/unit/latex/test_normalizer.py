@@ -33,6 +33,7 @@ def test_any_string_gets_one_spelling(latex: str) -> None:
 
 
 @settings(max_examples=300)
+@example(r"|{|\frac ab|}^2|+{x\|\frac ab\|}_2")  # a script on bars that a fraction stretches
 @given(formulas())
 def test_a_formula_gets_one_spelling(latex: str) -> None:
     _assert_canonical(normalize(latex))
@@ -135,7 +136,32 @@ SAME = [
     (r"a \cdots b", [r"a\cdots b", r"a\dotsb b"]),
     (r"a \preceq \cdots \preceq b", [r"a\preceq\dots\preceq b"]),
     (r"a \sqcup \cdots \sqcup b", [r"a\sqcup\dots\sqcup b"]),
-    (r"\sqrt [ 3 ] { x }", [r"\sqrt[3]x", r"\sqrt[{3}]{x}"]),
+    (r"\sqrt [ 3 ] { x }", [r"\sqrt[3]x", r"\sqrt[{3}]{x}", r"\sqrt[\leftroot{-1}\uproot{2}3]{x}"]),
+    (r"\sqrt [ 3 ] { x }", [r"\root 3 \of x", r"\root 3\of{x}"]),
+    (r"\frac { a } { b }", [r"{a \above 1pt b}", r"a\above.4ptb"]),
+    (r"x _ { 1 } ^ { - 1 0 }", ["x₁⁻¹⁰", r"x_1^{-10}"]),
+    (r"f ^ { \prime \prime }", ["f″", r"f''"]),
+    (r"A \oplus B \Longrightarrow \neg C", ["A⊕B⟹¬C", r"A\oplus B\implies\lnot C"]),
+    (r"\left\lfloor \frac { a } { b } \right\rfloor", [r"⌊\frac ab⌋", r"\left⌊\frac ab\right⌋"]),
+    (r"( x + 1 ) \in \mathbb { R } ^ { n }", ["（x＋１）∈ℝⁿ", r"(x+1)\in\mathbb R^n"]),
+    (r"\mathbb { 1 } _ { A }", [r"\mathbb{1}_A", r"\mathbbm{1}_A", r"\mathds 1_A"]),
+    (r"4 5 ^ { \circ }", ["45°", r"45\degree", r"45^\circ"]),
+    (r"2 5 ^ { \circ } \mathrm { C }", ["25℃", r"25^\circ\mathrm C"]),
+    (
+        r"\begin{matrix} a = b \\ c = d \end{matrix}",
+        [r"\begin{IEEEeqnarray}{rCl}a&=&b\\c&=&d\IEEEnonumber\end{IEEEeqnarray}"],
+    ),
+    (r"\left( \begin{matrix} a \\ b \end{matrix} \right)", [r"\begin{psmallmatrix}a\\b\end{psmallmatrix}"]),
+    (r"\boldsymbol { \alpha } x", [r"\mbox{\boldmath$\alpha$}x", r"\mbox{\boldmath $\alpha$\unboldmath$x$}"]),
+    (r"\boxed { x = 1 }", [r"\boxed{x=1}", r"\fbox{$x=1$}"]),
+    (r"a > b", [r"a\raisebox{2pt}{$>$}b", r"a\raisebox{2pt}[0pt][0pt]{$>$}b"]),
+    ("\\mathrm { a } \\  \\mathbf { b } \\  c", [r"\text{a \textbf{b} }c", r"\mathrm a\ \mathbf b\ c"]),
+    ("\\textbf { a \\  b }", [r"\textbf{a \text{b}}"]),
+    (r"\mathrm { H } _ { 2 } \mathrm { O }", [r"\text{H₂O}", r"\text{H\textsubscript{2}O}"]),
+    (r"1 0 ^ { \mathrm { t h } }", [r"10\textsuperscript{th}", r"\text{10\textsuperscript{th}}"]),
+    ("\\mathrm { x } \\  \\in \\  \\mathbb { R }", [r"\text{x ∈ ℝ}", r"\text{x $\in$ $\mathbb{R}$}"]),
+    (r"\underline { \mathrm { a b } } \hat { c }", [r"\text{\underline{ab}\hat c}"]),
+    ("\\text { f ü r \\  я }", [r"\text{für}\ \text{я}", r"\text{für я}", r"\mathrm{für\ я}"]),
     (r"\sqrt [ { [ 3 ] } ] { x }", [r"\sqrt[{[3]}]{x}"]),
 ]  # fmt: skip
 

@@ -116,6 +116,15 @@ def test_an_answer_is_well_formed_and_passive(latex):
             assert not {"href", "style", "class", "id"} & element.attrib.keys()
 
 
+def test_text_shows_no_backslashes():
+    r"""`\text{for\ all}` was shown as `for\ all`."""
+    shown = [
+        "".join(ElementTree.fromstring(to_mathml(latex)).itertext())
+        for latex in (r"\text{for\ all\ 5\%}x", r"\text{\ a\_b\&\#\$}", r"\textit{a\ b}", r"5\AA+\O\P+\text{\O}")
+    ]
+    assert shown == ["for\xa0all\xa05%x", "\xa0a_b&#$", "𝑎\xa0𝑏", "5Å+Ø¶+Ø"]
+
+
 def test_markup_in_text_stays_text():
     (text,) = ElementTree.fromstring(to_mathml(r"\text{<img>&amp;}")).iter("{http://www.w3.org/1998/Math/MathML}mtext")
     assert text.text is not None and text.text.startswith("<img>") and not list(text)

@@ -40,6 +40,15 @@ def test_a_bad_line_left_out_is_told(channels: tuple[Path, Path], capsys: pytest
     assert "validation: skipped 1 bad samples:\n  gt.txt:7: picture 'missing.png'" in capsys.readouterr().out
 
 
+def test_labels_that_are_no_latex_are_told(channels: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    relabel(channels[0], "1 + {2", 1)
+    relabel(channels[1], "1 ^", 2)
+    assert len(prepared(channels).validation_samples) == 6
+    told = capsys.readouterr().out
+    assert "train: 1 labels are no LaTeX" in told and "\n  gt.txt:1: token 3: { is never closed\n" in told
+    assert "validation: 2 labels are no LaTeX" in told and "gt.txt:2: token 2: ^ lacks an argument" in told
+
+
 def test_a_token_that_training_does_not_have_is_refused_or_left_out(
     channels: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
