@@ -32,6 +32,7 @@ from recognizer.training.events import Events
 from recognizer.training.loop import Trainer
 from recognizer.training.precision import Precision
 from recognizer.training.stop import StopSignal
+from recognizer.training.symbols import CHECKPOINT as LESSONS
 from recognizer.training.symbols import CLIP_NORM, SymbolLessons
 from recognizer.training.warmstart import Start, follow, read_start, start_path, take_over, token_axes
 
@@ -125,6 +126,8 @@ def run(settings: Hyperparameters, folders: Folders, stop: StopSignal) -> None:
         trainer = _trainer(job, model, Teacher(taught, data.vocabulary, ranks.device) if taught else None)
         if start:
             trainer.progress.init = start.version
+        if learned and ranks.is_main:
+            _keep_lessons(folders, trainer)
         finished = learned and trainer.run(stop)
         trainer.events.close()
         if ranks.is_main:
@@ -183,6 +186,14 @@ def _learn_symbols(job: _Job, model: FormulaRecognizer, stop: StopSignal) -> boo
         )
         finished = lessons.run(settings.symbol_steps, folders.checkpoints, stop, settings.checkpoint_minutes)
     return ranks.sum(float(not finished))[0] == 0
+
+
+def _keep_lessons(folders: Folders, trainer: Trainer) -> None:
+    """Saves the run with what the lessons taught before their own checkpoint goes: a kill finds one of the two."""
+    lessons = folders.checkpoints / LESSONS
+    if lessons.is_file():
+        trainer.save()
+        lessons.unlink()
 
 
 def _trainer(job: _Job, model: FormulaRecognizer, teacher: Teacher | None) -> Trainer:
