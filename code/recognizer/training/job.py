@@ -56,17 +56,18 @@ class Folders:
     @classmethod
     def from_environment(cls) -> Folders:
         base = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
-        names = ("train", "validation", "model", "index")
+        names = ("train", "training", "validation", "model", "index")
         channels = {name: os.environ.get(f"SM_CHANNEL_{name.upper()}") for name in names}
+        train = channels["train"] or channels["training"]  # the SDK's name for that of `fit("s3://...")`
         return cls(
             model=Path(os.environ.get("SM_MODEL_DIR", base / "model")),
             output=Path(os.environ.get("SM_OUTPUT_DATA_DIR", base / "output" / "data")),
             checkpoints=base / "checkpoints",
-            train=Path(channels["train"]) if channels["train"] else None,
+            train=Path(train) if train else None,
             validation=Path(channels["validation"]) if channels["validation"] else None,
             start=Path(channels["model"]) if channels["model"] else None,
             tensorboard=base / "output" / "tensorboard",
-            index=Path(channels["index"]) if channels["index"] and _is_pipe(channels["train"]) else None,
+            index=Path(channels["index"]) if channels["index"] and _is_pipe(train) else None,
         )
 
 
