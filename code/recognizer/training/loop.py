@@ -276,7 +276,7 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.average.model.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.precision.scaler.load_state_dict(state["scaler"])
+        self.precision.resume(state["scaler"])
         self.progress = Progress(**state["progress"])
         self.history = state["history"]
         return True

@@ -171,6 +171,6 @@ class SymbolLessons:
         self.model.load_state_dict(state["model"])
         self.head.load_state_dict(state["head"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.precision.scaler.load_state_dict(state["scaler"])
+        self.precision.resume(state["scaler"])
         self.step = state["step"]
         print(f"resumed the symbols at step {self.step}", flush=True)
