@@ -79,7 +79,7 @@ def _evaluate(model: Path, options: argparse.Namespace) -> None:
     facts = {
         "model": f"{options.model.resolve().name}, version {recognizer.version}",
         "data": f"{options.data.resolve().name}: {len(recognized.results)} samples measured, {len(skipped)} left out",
-        "speed": f"{1 / recognized.seconds_per_picture:.2g} pictures a second, {inference.default_threads()} cores",
+        "speed": f"{1 / recognized.seconds_per_picture:.1f} pictures a second, {inference.default_threads()} cores",
         "options": options.options or "a request's defaults",
         "precision": options.precision,
         "confidence": "calibrated" if recognizer.calibration else "the network's own, not calibrated",

@@ -23,6 +23,9 @@ from recognizer.training.stop import StopSignal
 def main() -> int:
     stop = StopSignal().listen()  # first of all: torch and the others take seconds to import
     forget_reason()
+    from recognizer.training.cores import share_cores
+
+    share_cores()
     from recognizer.config import ConfigError, Hyperparameters, parse_arguments
     from recognizer.data.sample import DataError
     from recognizer.training.checkpoint import CheckpointError

@@ -81,7 +81,7 @@ class Hyperparameters(BaseModel):
     seed: int = Field(0, ge=0)
     deterministic: bool = Field(False, description="the same bits each time, on a GPU too, where it is slower")
     workers: int | None = Field(None, ge=0, description="processes that prepare pictures; by default as many as fit")
-    threads: int | None = Field(None, ge=1, description="threads of the network; by default the container's cores")
+    threads: int | None = Field(None, ge=1, description="threads of the network; by default this process's cores")
     tensorboard: bool = Field(False, description="curves for TensorBoard, also written if output/tensorboard exists")
     checkpoint_minutes: float = Field(5, gt=0, description="longest time between two checkpoints")
 

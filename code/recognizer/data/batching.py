@@ -2,7 +2,8 @@
 
 A plan for an epoch is a pure function of the sizes, the seed and the epoch's number. So it is the same for any number
 of workers and of processes, and can be entered anywhere: the position of a resumed run is two integers, (epoch,
-batches done), also when it goes on with another number of processes.
+batches done), also when it goes on with another number of processes. Only where samples are read in a row
+(`plan_stream`) does each number of processes have a plan of its own.
 """
 
 from __future__ import annotations

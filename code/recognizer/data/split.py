@@ -15,6 +15,7 @@ import numpy as np
 
 from recognizer.data.formats import UNKNOWN_WRITER
 from recognizer.data.sample import DataError, Sample
+from recognizer.data.shards import write_whole
 
 MANIFEST_VERSION = 1
 
@@ -28,9 +29,9 @@ class Split:
     seed: int
 
     def write(self, path: Path) -> None:
-        """Write as a JSON manifest."""
+        """Write as a JSON manifest, whole or not at all: a run that is killed here must find it again."""
         manifest = {"format_version": MANIFEST_VERSION, **asdict(self)}
-        path.write_text(json.dumps(manifest, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
+        write_whole(path, json.dumps(manifest, ensure_ascii=False, indent=0) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> Split:

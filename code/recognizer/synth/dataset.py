@@ -94,13 +94,17 @@ def write_dataset(
         return folder
     indices = range(part - 1, count, parts)
     batches = [indices[start : start + BATCH] for start in range(0, len(indices), BATCH)]
-    with whole_or_nothing(folder) as unfinished, Progress(len(indices), "synth", progress) as shown:
-        rows = []
-        for done in in_processes(partial(_write_batch, unfinished / "images", seed), batches, workers):
-            rows += done
-            shown.advance(len(done))
-        write_tables(unfinished, rows)
-        (unfinished / MANIFEST).write_text(json.dumps(manifest) + "\n", encoding="utf-8")
+    try:
+        with whole_or_nothing(folder) as unfinished, Progress(len(indices), "synth", progress) as shown:
+            rows = []
+            for done in in_processes(partial(_write_batch, unfinished / "images", seed), batches, workers):
+                rows += done
+                shown.advance(len(done))
+            write_tables(unfinished, rows)
+            (unfinished / MANIFEST).write_text(json.dumps(manifest) + "\n", encoding="utf-8")
+    except OSError:
+        if not _is_written(folder, manifest):  # by another job meanwhile
+            raise
     return folder
 
 

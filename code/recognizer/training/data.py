@@ -401,8 +401,7 @@ def _measure(
 
     unknown = [sample for sample in samples if sample.name not in known]
     share = unknown[ranks.rank :: ranks.world_size]
-    workers = max(1, inference.default_threads() // ranks.world_size)
-    own = measure(share, spec, settings.on_bad_sample, cache, workers, progress)
+    own = measure(share, spec, settings.on_bad_sample, cache, inference.default_threads(), progress)
     sizes = {each.name: np.array([*known[each.name], len(each.tokens)]) for each in samples if each.name in known}
     skipped: list[str] = []
     for names, rows, messages in ranks.gather(([sample.name for sample in own.samples], own.sizes, own.skipped)):

@@ -32,6 +32,7 @@ from recognizer.training.events import Events
 from recognizer.training.loop import Trainer
 from recognizer.training.precision import Precision
 from recognizer.training.stop import StopSignal
+from recognizer.training.symbols import CHECKPOINT as LESSONS
 from recognizer.training.symbols import CLIP_NORM, SymbolLessons
 from recognizer.training.warmstart import Start, follow, read_start, start_path, take_over, token_axes
 
@@ -55,17 +56,18 @@ class Folders:
     @classmethod
     def from_environment(cls) -> Folders:
         base = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
-        names = ("train", "validation", "model", "index")
+        names = ("train", "training", "validation", "model", "index")
         channels = {name: os.environ.get(f"SM_CHANNEL_{name.upper()}") for name in names}
+        train = channels["train"] or channels["training"]  # the SDK's name for that of `fit("s3://...")`
         return cls(
             model=Path(os.environ.get("SM_MODEL_DIR", base / "model")),
             output=Path(os.environ.get("SM_OUTPUT_DATA_DIR", base / "output" / "data")),
             checkpoints=base / "checkpoints",
-            train=Path(channels["train"]) if channels["train"] else None,
+            train=Path(train) if train else None,
             validation=Path(channels["validation"]) if channels["validation"] else None,
             start=Path(channels["model"]) if channels["model"] else None,
             tensorboard=base / "output" / "tensorboard",
-            index=Path(channels["index"]) if channels["index"] and _is_pipe(channels["train"]) else None,
+            index=Path(channels["index"]) if channels["index"] and _is_pipe(train) else None,
         )
 
 
@@ -125,6 +127,8 @@ def run(settings: Hyperparameters, folders: Folders, stop: StopSignal) -> None:
         trainer = _trainer(job, model, Teacher(taught, data.vocabulary, ranks.device) if taught else None)
         if start:
             trainer.progress.init = start.version
+        if learned and ranks.is_main:
+            _keep_lessons(folders, trainer)
         finished = learned and trainer.run(stop)
         trainer.events.close()
         if ranks.is_main:
@@ -183,6 +187,14 @@ def _learn_symbols(job: _Job, model: FormulaRecognizer, stop: StopSignal) -> boo
         )
         finished = lessons.run(settings.symbol_steps, folders.checkpoints, stop, settings.checkpoint_minutes)
     return ranks.sum(float(not finished))[0] == 0
+
+
+def _keep_lessons(folders: Folders, trainer: Trainer) -> None:
+    """Saves the run with what the lessons taught before their own checkpoint goes: a kill finds one of the two."""
+    lessons = folders.checkpoints / LESSONS
+    if lessons.is_file():
+        trainer.save()
+        lessons.unlink()
 
 
 def _trainer(job: _Job, model: FormulaRecognizer, teacher: Teacher | None) -> Trainer:

@@ -103,6 +103,7 @@ class Trainer:
     def _train_epoch(self, stop: StopSignal) -> bool:
         """Trains on what is left of the epoch; False if it was stopped."""
         self.network.train()
+        self._meter.reset()  # what came before, validation above all, isn't the time of its first batches
         saved = time.monotonic()
         for batch in self.training.epoch(self.progress.epoch, self.progress.position):
             loss, tokens, stopping = self._train_batch(batch.to(self.device, non_blocking=True), bool(stop))
@@ -275,7 +276,7 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.average.model.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.precision.scaler.load_state_dict(state["scaler"])
+        self.precision.resume(state["scaler"])
         self.progress = Progress(**state["progress"])
         self.history = state["history"]
         return True
@@ -290,9 +291,9 @@ class _Meter:
 
     def __init__(self) -> None:
         self._wait_before = 0.0
-        self._reset()
+        self.reset()
 
-    def _reset(self) -> None:
+    def reset(self) -> None:
         self._since, self._loss, self._tokens, self.images = time.monotonic(), 0.0, 0, 0
 
     def seconds(self) -> float:
@@ -308,7 +309,7 @@ class _Meter:
         seconds = max(self.seconds(), 1e-9)
         values = self.images / seconds, self._loss / max(1, self._tokens), (wait_seconds - self._wait_before) / seconds
         self._wait_before = wait_seconds
-        self._reset()
+        self.reset()
         return values
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +38,11 @@ class Precision:
 
     def autocast(self) -> AbstractContextManager[None]:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
+    def resume(self, scaler: dict[str, Any]) -> None:
+        """Goes on with the scaler's state of a run before; one in another format has none."""
+        if scaler:
+            self.scaler.load_state_dict(scaler)
 
     def step(
         self, loss: Tensor, model: nn.Module, optimizer: torch.optim.Optimizer, explain: Callable[[], str]

@@ -64,7 +64,8 @@ class SymbolLessons:
         self.step = 0
 
     def run(self, steps: int, checkpoints: Path, stop: StopSignal, checkpoint_minutes: float) -> bool:
-        """Trains up to `steps` and returns True; when asked to stop, saves and returns False. Saves now and then.
+        """Trains up to `steps` and returns True; when asked to stop, returns False. Saves now and then, and at the end:
+        the checkpoint is for the caller to remove, when the model is saved elsewhere.
 
         Raises:
             checkpoint.CheckpointError: there is a checkpoint of other sizes, another vocabulary or other pictures.
@@ -90,10 +91,10 @@ class SymbolLessons:
                     f"left={left:.0f} s;",
                     flush=True,
                 )
+        checkpoint.write(checkpoints, CHECKPOINT, self._state())
         with torch.no_grad():
             self.head.bias[self.vocabulary.pad] = 0  # it stood for cells without a symbol, which are many
         self.model.adopt_symbols(self.head)
-        (checkpoints / CHECKPOINT).unlink(missing_ok=True)
         return True
 
     def _train_batch(self, share_done: float) -> tuple[float, float]:
@@ -170,6 +171,6 @@ class SymbolLessons:
         self.model.load_state_dict(state["model"])
         self.head.load_state_dict(state["head"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.precision.scaler.load_state_dict(state["scaler"])
+        self.precision.resume(state["scaler"])
         self.step = state["step"]
         print(f"resumed the symbols at step {self.step}", flush=True)

@@ -1,6 +1,7 @@
 """Groups never cross the split, and a manifest brings it back."""
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -56,6 +57,19 @@ def test_manifest_round_trip(tmp_path):
     split = split_by_group(samples, 0.3, 7)
     split.write(tmp_path / "split.json")
     assert Split.read(tmp_path / "split.json") == split
+
+
+def test_a_manifest_that_cannot_be_finished_leaves_the_one_before(tmp_path, monkeypatch):
+    path, split = tmp_path / "split.json", split_by_group(samples_of(range(9)), 0.3, 7)
+    split.write(path)
+
+    def fail(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="no space"):
+        split_by_group(samples_of(range(5)), 0.3, 7).write(path)
+    assert Split.read(path) == split
 
 
 def test_manifest_of_other_data_is_refused():

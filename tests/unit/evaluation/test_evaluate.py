@@ -2,6 +2,7 @@
 
 import json
 import tarfile
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -74,6 +75,14 @@ def test_measures_and_reports(model, data, tmp_path, capsys):
     assert "3.png" in (tmp_path / "out" / "report.html").read_text()
     sheet = cv2.imread(str(tmp_path / "out" / "answers.png"))
     assert sheet is not None and sheet.shape[1] == 3 * CELL_WIDTH, "three pictures in a row, the answers below them"
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0.008, "125.0 pictures"), (2.5, "0.4 pictures")])
+def test_the_speed_is_a_plain_number(model, data, tmp_path, monkeypatch, seconds, told):
+    measure = evaluate.recognize
+    monkeypatch.setattr(evaluate, "recognize", lambda *a, **k: replace(measure(*a, **k), seconds_per_picture=seconds))
+    assert run(model, data, tmp_path / "out") == 0
+    assert told in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_accuracy_is_told_by_size(model, data, tmp_path):

@@ -1,6 +1,7 @@
 """The embedded data set on disk: format, same bytes whoever makes it, whole or not at all."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -83,6 +84,19 @@ def test_a_folder_with_something_else_is_refused(written, tmp_path):
     with pytest.raises(FileExistsError, match="holds other files"):
         write_dataset(tmp_path, COUNT, seed=3, progress=False)
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_two_jobs_at_a_time_make_one_set(written, tmp_path, monkeypatch):
+    write_tables = dataset.write_tables
+
+    def outrun(folder, rows):
+        shutil.copytree(written, tmp_path / "both")  # the other job's, which was faster
+        write_tables(folder, rows)
+
+    monkeypatch.setattr(dataset, "write_tables", outrun)
+    write_dataset(tmp_path / "both", COUNT, seed=3, progress=False)
+    assert _files(tmp_path / "both") == _files(written)
+    assert [path.name for path in tmp_path.iterdir()] == ["both"]
 
 
 def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch):

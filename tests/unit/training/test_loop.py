@@ -117,6 +117,30 @@ def test_the_share_of_waiting_for_pictures_is_told(
     assert len(told) > 2 and set(told) == {share}
 
 
+def test_a_validation_is_no_part_of_the_rate(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By a clock on which a picture takes a second, and a validation a hundred."""
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    made = trainer(settings(epochs=2), folder, tmp_path)
+    train_batch, validate_all = made._train_batch, made._validate
+
+    def compute(batch: Batch, stop: bool) -> tuple[float, int, bool]:
+        clock.now += len(batch)
+        return train_batch(batch, stop)
+
+    def validate_slowly() -> None:
+        clock.now += 100
+        validate_all()
+
+    monkeypatch.setattr(made, "_train_batch", compute)
+    monkeypatch.setattr(made, "_validate", validate_slowly)
+    assert made.run(StopSignal())
+    told = re.findall(r"train:images_per_second=([0-9.]+);", capsys.readouterr().out)
+    assert len(told) > 2 and set(told) == {"1.0"}
+
+
 class _OnGpu(Ranks):
     """A rank that has a GPU, as far as its data is concerned."""
 

@@ -120,6 +120,14 @@ def recorded(chosen: Hyperparameters, folder: Path, checkpoints: Path) -> Record
     return made
 
 
+@pytest.mark.parametrize(("before", "after"), [("fp32", "fp16"), ("fp16", "fp32")])
+def test_a_run_may_go_on_in_another_precision(folder: Path, tmp_path: Path, before: str, after: str) -> None:
+    assert not trainer(settings(precision=before), folder, tmp_path).run(StopAfter(3))
+    resumed = trainer(settings(precision=after), folder, tmp_path)
+    assert resumed.progress.step == 3
+    assert not resumed.run(StopAfter(1))
+
+
 @pytest.mark.parametrize("schedule", get_args(Schedule))
 def test_the_curve_of_a_resumed_run_has_no_step(folder: Path, tmp_path: Path, schedule: str) -> None:
     """Stopped within the fourth epoch, when `plateau` has already cut the rate.

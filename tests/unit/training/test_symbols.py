@@ -13,11 +13,13 @@ from recognizer.latex import Vocabulary
 from recognizer.models import build
 from recognizer.models.fast import FastRecognizer
 from recognizer.synth.glyphs import GlyphBank, make_bank
+from recognizer.training import job
 from recognizer.training.checkpoint import CheckpointError
 from recognizer.training.precision import MAX_SKIPPED, NotFiniteError, Precision
 from recognizer.training.stop import StopSignal
 from recognizer.training.symbols import CHECKPOINT, CLIP_NORM, SymbolLessons
 from tests.support.tiny_recognizer import SMALL
+from tests.support.tiny_training import settings, write_pictures
 from tests.unit.training.test_resume import StopAfter
 
 SPEC = inference.PreprocessSpec(glyph_height=14)
@@ -59,7 +61,6 @@ def test_symbols_are_learned(bank: GlyphBank, tmp_path: Path, capsys: pytest.Cap
     assert made.run(150, tmp_path, StopSignal(), MINUTES)
     last = [line for line in capsys.readouterr().out.splitlines() if "symbols:accuracy" in line][-1]
     assert float(last.split("symbols:accuracy=")[1].split(";")[0]) > 0.75, last
-    assert not (tmp_path / CHECKPOINT).exists()
 
 
 @torch.no_grad()
@@ -116,6 +117,22 @@ def test_a_killed_lesson_goes_on_from_its_last_checkpoint(
     assert resumed.run(6, tmp_path, StopSignal(), MINUTES)
     assert "resumed the symbols at step 2" in capsys.readouterr().out
     assert torch.equal(weights(whole), weights(resumed))
+
+
+def test_a_job_killed_before_its_first_checkpoint_keeps_its_lessons(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the first step on formulas: the next checkpoint would be minutes away."""
+    data, checkpoints = tmp_path / "data", tmp_path / "checkpoints"
+    data.mkdir()
+    folders = job.Folders(tmp_path / "model", tmp_path / "output", checkpoints, write_pictures(data), None)
+    with pytest.raises(KeyboardInterrupt):
+        job.run(settings(symbol_steps=3), folders, KilledAfter(4))
+    assert not (checkpoints / CHECKPOINT).exists()
+    capsys.readouterr()
+    job.run(settings(symbol_steps=3), folders, StopAfter(1))
+    told = capsys.readouterr().out
+    assert "resumed at epoch 1, batch 0, step 0" in told and "symbols, step" not in told
 
 
 @pytest.mark.parametrize(
