@@ -32,7 +32,7 @@ from email.parser import BytesParser
 from email.policy import HTTP
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -46,6 +46,19 @@ NETWORKS = {  # by precision: encoder and decoder
     "fp32": ("encoder.onnx", "decoder.onnx"),
     "int8": ("encoder.int8.onnx", "decoder.int8.onnx"),
 }
+PICTURE_TYPES = {  # by Pillow's name: what is read. Of what else it knows, EPS would run Ghostscript for a stranger
+    "PNG": "image/png",
+    "JPEG": "image/jpeg",
+    "WEBP": "image/webp",
+    "GIF": "image/gif",
+    "BMP": "image/bmp",
+    "TIFF": "image/tiff",
+    "AVIF": "image/avif",
+    "JPEG2000": "image/jp2",
+    "PPM": "image/x-portable-anymap",
+}
+Image.init()
+PICTURE_FORMATS = [name for name in PICTURE_TYPES if name in Image.OPEN]  # an older Pillow has no AVIF
 MAX_SOURCE_PIXELS = 50_000_000  # a larger picture is refused before it is decoded
 MAX_JPEG_PIXELS = 120_000_000  # of which no more detail is decoded than is used
 JPEG_FORMATS = ("JPEG", "MPO")  # MPO: a phone's JPEG with a second picture behind the first
@@ -80,8 +93,13 @@ class ModelError(Exception):
 # ---------------------------------------------------------------------------------------------- picture files
 
 
+def open_picture(file: Path | IO[bytes]) -> Image.Image:
+    """A picture of PICTURE_TYPES, of which no more than the head is read. Raises whatever a damaged file leads to."""
+    return Image.open(file, formats=PICTURE_FORMATS)
+
+
 def read_image(data: bytes) -> np.ndarray:
-    """Any picture file -> (H, W, 3) uint8 RGB of at most WORKING_SIDE pixels a side.
+    """A picture file of PICTURE_TYPES -> (H, W, 3) uint8 RGB of at most WORKING_SIDE pixels a side.
 
     It is turned upright by EXIF, alpha is laid on white (on black, where white would hide it), 16 bits are scaled to 8.
 
@@ -89,7 +107,7 @@ def read_image(data: bytes) -> np.ndarray:
         RequestError: 400 `undecodable_image`, or 413 `too_many_pixels`.
     """
     try:
-        picture = Image.open(io.BytesIO(data))
+        picture = open_picture(io.BytesIO(data))
         limit = MAX_JPEG_PIXELS if picture.format in JPEG_FORMATS else MAX_SOURCE_PIXELS
         if picture.width * picture.height > limit:
             raise _too_many_pixels(f"the picture has {picture.width} x {picture.height} pixels; at most {limit} in all")
@@ -101,7 +119,8 @@ def read_image(data: bytes) -> np.ndarray:
     except Image.DecompressionBombError as error:
         raise _too_many_pixels(f"the picture has too many pixels; at most {MAX_SOURCE_PIXELS} in all") from error
     except UnidentifiedImageError as error:
-        raise RequestError(400, "undecodable_image", "the bytes are no picture that can be decoded") from error
+        kinds = ", ".join(PICTURE_FORMATS)
+        raise RequestError(400, "undecodable_image", f"the bytes are no picture of these kinds: {kinds}") from error
     except Exception as error:  # Pillow's plugins raise whatever a damaged file leads them to
         raise RequestError(400, "undecodable_image", f"the picture can't be decoded: {error}") from error
 
@@ -1472,8 +1491,8 @@ def input_fn(body: bytes | str, content_type: str, context: Any = None) -> Reque
     raise RequestError(
         415,
         "unsupported_content_type",
-        f"content type {content_type!r}: send image/png, image/jpeg, application/x-image, application/json "
-        "(base64), application/jsonlines, text/csv or multipart/form-data",
+        f"content type {content_type!r}: send image/*, application/x-image, application/octet-stream, "
+        "application/json (base64), application/jsonlines, text/csv or multipart/form-data",
     )
 
 

@@ -284,7 +284,7 @@ def _invocations(settings: Settings) -> dict[str, Any]:
     base64 = {"type": "array", "items": {}, "minItems": 1}
     bodies: dict[str, Any] = {
         kind: {"schema": {"type": "string", "format": "binary", "maxLength": settings.max_payload_mb * 1024 * 1024}}
-        for kind in ("image/png", "image/jpeg", "application/x-image", "application/octet-stream")
+        for kind in (*builtin().PICTURE_TYPES.values(), "application/x-image", "application/octet-stream")
     }
     bodies["application/json"] = {"schema": {"anyOf": [*map(_ref, ("Picture", "Pictures", "Instances")), base64]}}
     # No type: whatever a line is, it gets a row.

@@ -159,6 +159,21 @@ def test_whatever_pillow_raises_is_the_pictures_fault(monkeypatch: pytest.Monkey
     assert (refused.value.status, refused.value.code) == (400, "undecodable_image")
 
 
+@pytest.mark.parametrize("kind", inference.PICTURE_FORMATS)
+def test_a_picture_of_each_type_is_read(kind: str) -> None:
+    shape = inference.read_image(encoded(Image.fromarray(formula()), kind)).shape
+    assert shape == formula().shape
+
+
+@pytest.mark.parametrize("kind", ["EPS", "ICO", "PDF", "TGA"])
+def test_other_files_are_no_pictures_whatever_pillow_makes_of_them(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EPS would start Ghostscript, where that is installed, and a loop in it would never end."""
+    monkeypatch.setattr("subprocess.check_call", lambda *_, **__: pytest.fail("a program was started"))
+    with pytest.raises(RequestError, match="PNG, JPEG") as refused:
+        inference.read_image(encoded(Image.fromarray(formula()), kind))
+    assert (refused.value.status, refused.value.code) == (400, "undecodable_image")
+
+
 def test_too_many_pixels_are_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inference, "MAX_SOURCE_PIXELS", 1000)
     with pytest.raises(RequestError, match="440 x 120") as refused:
