@@ -140,7 +140,7 @@ REFUSALS: dict[int, tuple[str, ...]] = {  # of pictures: what is wrong, and the 
     406: ("`Accept` names no type that can be given.", "not_acceptable"),
     413: (
         "The body, or the picture in it, is too large.",
-        *("payload_too_large", "record_too_large", "too_many_pixels"),
+        *("payload_too_large", "record_too_large", "too_many_pictures", "too_many_pixels"),
     ),
     415: ("A body of this type isn't taken.", "unsupported_content_type"),
     500: ("The model failed for every picture, or the server did.", "internal_error", "recognition_failed"),
@@ -290,8 +290,8 @@ def _invocations(settings: Settings) -> dict[str, Any]:
     # No type: whatever a line is, it gets a row.
     bodies["application/jsonlines"] = {"schema": {"description": f'{{"image": BASE64}} on each line. {LINES}'}}
     bodies["text/csv"] = {"schema": {"description": f"A column of base64, no header. {LINES}"}}
-    files = {"type": "object", "required": ["image"], "properties": {"image": {"type": "string", "format": "binary"}}}
-    bodies["multipart/form-data"] = {"schema": files}
+    fields = {"image": {"type": "string", "format": "binary"}, **_options()}
+    bodies["multipart/form-data"] = {"schema": {"type": "object", "required": ["image"], "properties": fields}}
     answers = {
         "application/json": {"schema": {"anyOf": [_ref("Prediction"), _ref("Predictions")]}},
         **{kind: {"schema": {"type": "string"}} for kind in ("application/jsonlines", "text/csv", "text/plain")},
