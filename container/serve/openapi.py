@@ -41,7 +41,7 @@ OPTIONS = {  # of inference.py, which has their defaults and bounds
     "turn": "auto also tries a picture that seems to lie on its side, by its shape or a poor answer",
     "views": "sizes at which a picture is read whose first reading isn't sure",
 }
-IN_JSON = {"boolean": ["boolean", "integer", "string"], "integer": ["integer", "string"]}  # 1, "1" and "true" will do
+IN_BODY = {"boolean": ["boolean", "integer", "string"], "integer": ["integer", "string"]}  # 1, "1" and "true" will do
 
 
 class Token(BaseModel):
@@ -152,7 +152,7 @@ def document(settings: Settings) -> dict[str, Any]:
     """The document of a server with these settings."""
     _, schemas = models_json_schema([(model, "serialization") for model in MODELS], ref_template=REF)
     for name in ("Picture", "Pictures", "Instances"):  # options stand beside pictures
-        schemas["$defs"][name]["properties"].update(_options(IN_JSON))
+        schemas["$defs"][name]["properties"].update(_options(IN_BODY))
     paths: dict[str, Any] = {
         "/ping": {"get": {**_get("Whether every request will be answered", {"description": "Yes."}), "security": []}},
         **(_multi_model_paths(settings) if settings.multi_model else _single_model_paths(settings)),
@@ -290,7 +290,7 @@ def _invocations(settings: Settings) -> dict[str, Any]:
     # No type: whatever a line is, it gets a row.
     bodies["application/jsonlines"] = {"schema": {"description": f'{{"image": BASE64}} on each line. {LINES}'}}
     bodies["text/csv"] = {"schema": {"description": f"A column of base64, no header. {LINES}"}}
-    fields = {"image": {"type": "string", "format": "binary"}, **_options()}
+    fields = {"image": {"type": "string", "format": "binary"}, **_options(IN_BODY)}
     bodies["multipart/form-data"] = {"schema": {"type": "object", "required": ["image"], "properties": fields}}
     answers = {
         "application/json": {"schema": {"anyOf": [_ref("Prediction"), _ref("Predictions")]}},
