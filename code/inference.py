@@ -28,11 +28,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from difflib import SequenceMatcher
+from email.message import EmailMessage
 from email.parser import BytesParser
 from email.policy import HTTP
+from email.utils import collapse_rfc2231_value
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -46,11 +48,25 @@ NETWORKS = {  # by precision: encoder and decoder
     "fp32": ("encoder.onnx", "decoder.onnx"),
     "int8": ("encoder.int8.onnx", "decoder.int8.onnx"),
 }
+PICTURE_TYPES = {  # by Pillow's name: what is read. Of what else it knows, EPS would run Ghostscript for a stranger
+    "PNG": "image/png",
+    "JPEG": "image/jpeg",
+    "WEBP": "image/webp",
+    "GIF": "image/gif",
+    "BMP": "image/bmp",
+    "TIFF": "image/tiff",
+    "AVIF": "image/avif",
+    "JPEG2000": "image/jp2",
+    "PPM": "image/x-portable-anymap",
+}
+Image.init()
+PICTURE_FORMATS = [name for name in PICTURE_TYPES if name in Image.OPEN]  # an older Pillow has no AVIF
 MAX_SOURCE_PIXELS = 50_000_000  # a larger picture is refused before it is decoded
 MAX_JPEG_PIXELS = 120_000_000  # of which no more detail is decoded than is used
 JPEG_FORMATS = ("JPEG", "MPO")  # MPO: a phone's JPEG with a second picture behind the first
 WHITES = (1.0, 255.0, 4095.0, 65535.0)  # of pictures of more than 8 bits: the lowest that isn't exceeded
 MAX_REQUEST_PIXELS = 128_000_000  # of one request's pictures as they are read: they stand in memory together
+MAX_REQUEST_PICTURES = 10_000  # of a list or a form: each takes memory, be it no picture
 WORKING_SIDE = 1600  # larger pictures are reduced to this many pixels a side when they are read
 DRAWN = 0.5  # share of pixels exactly alike, of which no photograph has so many
 SPECK = 0.02  # of the typical component's area: what has less isn't ink
@@ -82,8 +98,13 @@ class ModelError(Exception):
 # ---------------------------------------------------------------------------------------------- picture files
 
 
+def open_picture(file: Path | IO[bytes]) -> Image.Image:
+    """A picture of PICTURE_TYPES, of which no more than the head is read. Raises whatever a damaged file leads to."""
+    return Image.open(file, formats=PICTURE_FORMATS)
+
+
 def read_image(data: bytes) -> np.ndarray:
-    """Any picture file -> (H, W, 3) uint8 RGB of at most WORKING_SIDE pixels a side.
+    """A picture file of PICTURE_TYPES -> (H, W, 3) uint8 RGB of at most WORKING_SIDE pixels a side.
 
     It is turned upright by EXIF, alpha is laid on white (on black, where white would hide it), 16 bits are scaled to 8.
 
@@ -91,7 +112,7 @@ def read_image(data: bytes) -> np.ndarray:
         RequestError: 400 `undecodable_image`, or 413 `too_many_pixels`.
     """
     try:
-        picture = Image.open(io.BytesIO(data))
+        picture = open_picture(io.BytesIO(data))
         limit = MAX_JPEG_PIXELS if picture.format in JPEG_FORMATS else MAX_SOURCE_PIXELS
         if picture.width * picture.height > limit:
             raise _too_many_pixels(f"the picture has {picture.width} x {picture.height} pixels; at most {limit} in all")
@@ -103,13 +124,19 @@ def read_image(data: bytes) -> np.ndarray:
     except Image.DecompressionBombError as error:
         raise _too_many_pixels(f"the picture has too many pixels; at most {MAX_SOURCE_PIXELS} in all") from error
     except UnidentifiedImageError as error:
-        raise RequestError(400, "undecodable_image", "the bytes are no picture that can be decoded") from error
+        kinds = ", ".join(PICTURE_FORMATS)
+        raise RequestError(400, "undecodable_image", f"the bytes are no picture of these kinds: {kinds}") from error
     except Exception as error:  # Pillow's plugins raise whatever a damaged file leads them to
         raise RequestError(400, "undecodable_image", f"the picture can't be decoded: {error}") from error
 
 
 def _too_many_pixels(message: str) -> RequestError:
     return RequestError(413, "too_many_pixels", message)
+
+
+def _too_many_pictures() -> RequestError:
+    limit = f"the request has more than {MAX_REQUEST_PICTURES} pictures or fields"
+    return RequestError(413, "too_many_pictures", f"{limit}: send the others in another request, or as JSON Lines")
 
 
 def _halved(picture: Image.Image) -> Image.Image:
@@ -1484,8 +1511,8 @@ def input_fn(body: bytes | str, content_type: str, context: Any = None) -> Reque
 
     Takes a picture's bytes (image/*, application/x-image, application/octet-stream), JSON with base64 pictures
     (`{"image": ...}`, `{"images": [...]}`, `{"instances": [...]}`; further fields are `Options`), JSON Lines, CSV of
-    base64 (one column, no header), or a form. Each line that isn't empty is a record, and gets a row of the answer or
-    an error in its place.
+    base64 (one column, no header), or a form with files (further fields are `Options`). Each line that isn't empty is a
+    record, and gets a row of the answer or an error in its place.
 
     Raises:
         RequestError: 400, 413 or 415 where nothing of the request can be answered.
@@ -1505,8 +1532,8 @@ def input_fn(body: bytes | str, content_type: str, context: Any = None) -> Reque
     raise RequestError(
         415,
         "unsupported_content_type",
-        f"content type {content_type!r}: send image/png, image/jpeg, application/x-image, application/json "
-        "(base64), application/jsonlines, text/csv or multipart/form-data",
+        f"content type {content_type!r}: send image/*, application/x-image, application/octet-stream, "
+        "application/json (base64), application/jsonlines, text/csv or multipart/form-data",
     )
 
 
@@ -1588,20 +1615,64 @@ def _many(rows: Any) -> Request:
         raise RequestError(
             400, "invalid_json", 'expected {"image": BASE64}, {"images": [BASE64, ...]} or a list of those'
         )
+    if len(rows) > MAX_REQUEST_PICTURES:
+        raise _too_many_pictures()
     return Request(_all(_picture, rows), "many")
 
 
+class FormField(NamedTuple):
+    """One part of a form; a field in which no file was chosen has an empty file name."""
+
+    name: str
+    filename: str | None
+    is_image: bool
+    content: bytes
+
+
 def _form_request(data: bytes, content_type: str) -> Request:
-    message = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + data)
-    parts = list(message.iter_parts()) if message.is_multipart() else []
+    """A form's files are pictures; its other fields are options."""
     try:
-        named = [part for part in parts if part.get_filename() or part.get_content_maintype() == "image"]
+        fields = [_form_field(part) for part in _form_parts(data, content_type)]
     except (RecursionError, ValueError, LookupError):  # Python's parser of a damaged header
         raise RequestError(400, "invalid_form", "a header in the form is damaged") from None
-    files = [body for body in (part.get_payload(decode=True) for part in named) if isinstance(body, bytes)]
+    files = [field.content for field in fields if field.filename or field.is_image]
     if not files:
         raise RequestError(400, "no_picture", "the form has no file; send one with -F image=@formula.png")
-    return _one(files[0]) if len(files) == 1 else Request(_all(read_image, files), "many")
+    request = _one(files[0]) if len(files) == 1 else Request(_all(read_image, files), "many")
+    others = [field for field in fields if field.filename is None and not field.is_image]
+    return request.with_options({field.name: field.content.decode(errors="replace") for field in others})
+
+
+def _form_parts(data: bytes, content_type: str) -> list[bytes]:
+    """What is between the lines with the boundary. Python's parser, which makes objects of lines, sees heads only."""
+    boundary = _parse_head(b"Content-Type: " + content_type.encode()).get_boundary()
+    if not boundary:
+        raise RequestError(400, "invalid_form", "the content type of the form names no boundary")
+    parts: list[bytes] = []
+    start = None
+    for line in re.finditer(rb"(?:\A|\r?\n)--" + re.escape(boundary.encode()) + rb"(--)?[ \t]*(?=\r?\n|\Z)", data):
+        if start is not None:
+            parts.append(data[start : line.start()])
+        if line[1]:
+            return parts
+        if len(parts) == MAX_REQUEST_PICTURES:
+            raise _too_many_pictures()
+        start = line.end()
+    raise RequestError(400, "invalid_form", f"the form has no end, a line --{boundary}--")
+
+
+def _form_field(part: bytes) -> FormField:
+    head, *content = re.split(rb"\r?\n\r?\n", part, maxsplit=1)
+    field = _parse_head(head.lstrip())
+    field.set_payload(b"".join(content).decode("ascii", "surrogateescape"))
+    name = collapse_rfc2231_value(field.get_param("name", "", "content-disposition"))
+    decoded = field.get_payload(decode=True)  # by its Content-Transfer-Encoding
+    assert isinstance(decoded, bytes)  # as it has no parts
+    return FormField(name, field.get_filename(), field.get_content_maintype() == "image", decoded)
+
+
+def _parse_head(head: bytes) -> EmailMessage:
+    return BytesParser(EmailMessage, policy=HTTP).parsebytes(head, headersonly=True)
 
 
 def _picture(row: Any) -> np.ndarray:
@@ -1640,8 +1711,8 @@ def _all(read: Callable[[Any], np.ndarray], values: Sequence[Any]) -> tuple[np.n
             picture = read(value)
             room -= picture.shape[0] * picture.shape[1]
             pictures.append(picture)
-        except RequestError as error:
-            pictures.append(error)
+        except RequestError as error:  # anew, as that which was raised holds what was decoded
+            pictures.append(RequestError(error.status, error.code, error.message))
     return tuple(pictures)
 
 

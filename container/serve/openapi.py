@@ -41,7 +41,7 @@ OPTIONS = {  # of inference.py, which has their defaults and bounds
     "turn": "auto also tries a picture that seems to lie on its side, by its shape or a poor answer",
     "views": "sizes at which a picture is read whose first reading isn't sure",
 }
-IN_JSON = {"boolean": ["boolean", "integer", "string"], "integer": ["integer", "string"]}  # 1, "1" and "true" will do
+IN_BODY = {"boolean": ["boolean", "integer", "string"], "integer": ["integer", "string"]}  # 1, "1" and "true" will do
 
 
 class Token(BaseModel):
@@ -140,7 +140,7 @@ REFUSALS: dict[int, tuple[str, ...]] = {  # of pictures: what is wrong, and the 
     406: ("`Accept` names no type that can be given.", "not_acceptable"),
     413: (
         "The body, or the picture in it, is too large.",
-        *("payload_too_large", "record_too_large", "too_many_pixels"),
+        *("payload_too_large", "record_too_large", "too_many_pictures", "too_many_pixels"),
     ),
     415: ("A body of this type isn't taken.", "unsupported_content_type"),
     500: ("The model failed for every picture, or the server did.", "internal_error", "recognition_failed"),
@@ -152,7 +152,7 @@ def document(settings: Settings) -> dict[str, Any]:
     """The document of a server with these settings."""
     _, schemas = models_json_schema([(model, "serialization") for model in MODELS], ref_template=REF)
     for name in ("Picture", "Pictures", "Instances"):  # options stand beside pictures
-        schemas["$defs"][name]["properties"].update(_options(IN_JSON))
+        schemas["$defs"][name]["properties"].update(_options(IN_BODY))
     paths: dict[str, Any] = {
         "/ping": {"get": {**_get("Whether every request will be answered", {"description": "Yes."}), "security": []}},
         **(_multi_model_paths(settings) if settings.multi_model else _single_model_paths(settings)),
@@ -284,14 +284,14 @@ def _invocations(settings: Settings) -> dict[str, Any]:
     base64 = {"type": "array", "items": {}, "minItems": 1}
     bodies: dict[str, Any] = {
         kind: {"schema": {"type": "string", "format": "binary", "maxLength": settings.max_payload_mb * 1024 * 1024}}
-        for kind in ("image/png", "image/jpeg", "application/x-image", "application/octet-stream")
+        for kind in (*builtin().PICTURE_TYPES.values(), "application/x-image", "application/octet-stream")
     }
     bodies["application/json"] = {"schema": {"anyOf": [*map(_ref, ("Picture", "Pictures", "Instances")), base64]}}
     # No type: whatever a line is, it gets a row.
     bodies["application/jsonlines"] = {"schema": {"description": f'{{"image": BASE64}} on each line. {LINES}'}}
     bodies["text/csv"] = {"schema": {"description": f"A column of base64, no header. {LINES}"}}
-    files = {"type": "object", "required": ["image"], "properties": {"image": {"type": "string", "format": "binary"}}}
-    bodies["multipart/form-data"] = {"schema": files}
+    fields = {"image": {"type": "string", "format": "binary"}, **_options(IN_BODY)}
+    bodies["multipart/form-data"] = {"schema": {"type": "object", "required": ["image"], "properties": fields}}
     answers = {
         "application/json": {"schema": {"anyOf": [_ref("Prediction"), _ref("Predictions")]}},
         **{kind: {"schema": {"type": "string"}} for kind in ("application/jsonlines", "text/csv", "text/plain")},

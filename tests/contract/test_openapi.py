@@ -6,12 +6,14 @@ What it can't see, as it sends no picture by chance: the options and the answers
 from __future__ import annotations
 
 import ast
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import inference
 from container.serve import openapi
@@ -85,6 +87,16 @@ def test_every_option_is_there_with_its_bounds_and_default(tiny_server):
     assert schemas["turn"]["enum"] == ["auto", "off"]
     for model in ("Picture", "Pictures", "Instances"):
         assert schemas.keys() < described["components"]["schemas"][model]["properties"].keys()
+
+
+def test_every_type_of_picture_is_there_and_taken(tiny_server):
+    operation = tiny_server.request("GET", "/openapi.json").json()["paths"]["/invocations"]["post"]
+    described = {kind for kind in operation["requestBody"]["content"] if kind.startswith("image/")}
+    assert described == set(inference.PICTURE_TYPES.values()) > {"image/png", "image/jpeg", "image/webp", "image/tiff"}
+    for name, kind in inference.PICTURE_TYPES.items():
+        picture = io.BytesIO()
+        Image.fromarray(formula_picture()).save(picture, name)
+        assert tiny_server.invoke(picture.getvalue(), kind).status == 200
 
 
 @pytest.mark.parametrize(

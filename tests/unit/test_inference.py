@@ -159,6 +159,21 @@ def test_whatever_pillow_raises_is_the_pictures_fault(monkeypatch: pytest.Monkey
     assert (refused.value.status, refused.value.code) == (400, "undecodable_image")
 
 
+@pytest.mark.parametrize("kind", inference.PICTURE_FORMATS)
+def test_a_picture_of_each_type_is_read(kind: str) -> None:
+    shape = inference.read_image(encoded(Image.fromarray(formula()), kind)).shape
+    assert shape == formula().shape
+
+
+@pytest.mark.parametrize("kind", ["EPS", "ICO", "PDF", "TGA"])
+def test_other_files_are_no_pictures_whatever_pillow_makes_of_them(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EPS would start Ghostscript, where that is installed, and a loop in it would never end."""
+    monkeypatch.setattr("subprocess.check_call", lambda *_, **__: pytest.fail("a program was started"))
+    with pytest.raises(RequestError, match="PNG, JPEG") as refused:
+        inference.read_image(encoded(Image.fromarray(formula()), kind))
+    assert (refused.value.status, refused.value.code) == (400, "undecodable_image")
+
+
 def test_too_many_pixels_are_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inference, "MAX_SOURCE_PIXELS", 1000)
     with pytest.raises(RequestError, match="440 x 120") as refused:
@@ -422,6 +437,61 @@ def test_a_form_as_curl_sends_it() -> None:
     assert isinstance(picture, np.ndarray) and np.array_equal(picture, formula())
 
 
+def form(*fields: tuple[str, bytes], end: bytes = b"\r\n") -> bytes:
+    """A form of fields, each with the parameters of its head and its content."""
+    parts = [f"Content-Disposition: form-data; {head}".encode() + end * 2 + content + end for head, content in fields]
+    return b"".join(b"--x" + end + part for part in parts) + b"--x--" + end
+
+
+FORM = "multipart/form-data; boundary=x"
+FILE = ('name="image"; filename="f.png"', png())
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+def test_other_fields_of_a_form_are_options(end: bytes) -> None:
+    body = form(('name="n_best"', b"3"), FILE, ("name=tokens", b"true"), ('name="photo"; filename=""', b""), end=end)
+    request = inference.input_fn(body, FORM)
+    assert request.options == Options(n_best=3, tokens=True)
+    assert [isinstance(picture, np.ndarray) for picture in request.pictures] == [True]
+
+
+@pytest.mark.parametrize(
+    ("head", "code", "named"),
+    [('name="bem"', "unknown_option", "'bem'"), ('name="beam"', "invalid_option", "beam is '9'")],
+)
+def test_a_field_of_a_form_that_is_no_option_is_refused(head: str, code: str, named: str) -> None:
+    with pytest.raises(RequestError, match=named) as refused:
+        inference.input_fn(form(FILE, (head, b"9")), FORM)
+    assert (refused.value.status, refused.value.code) == (400, code)
+
+
+@given(st.binary(max_size=200).map(lambda data: data.replace(b"--", b"\r\n")))
+def test_a_file_in_a_form_is_whole(content: bytes) -> None:
+    assert [inference._form_field(part).content for part in inference._form_parts(form(("name=f", content)), FORM)] == [
+        content
+    ]
+
+
+@pytest.mark.parametrize("body", [b'{"images": [0, 0, 0]}', b"[0, 0, 0]", form(FILE, FILE, FILE)])
+def test_the_pictures_of_a_list_or_form_are_counted_before_they_take_memory(
+    body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = FORM if body.startswith(b"--") else "application/json"
+    assert len(inference.input_fn(body, kind).pictures) == 3
+    monkeypatch.setattr(inference, "MAX_REQUEST_PICTURES", 2)
+    with pytest.raises(RequestError, match="JSON Lines") as refused:
+        inference.input_fn(body, kind)
+    assert (refused.value.status, refused.value.code) == (413, "too_many_pictures")
+
+
+def test_a_picture_that_fails_leaves_nothing_but_its_error() -> None:
+    """A traceback would hold what was decoded until the request is answered: of one in 60 KB, 49 million pixels."""
+    broken = base64.b64encode(png()[:-100]).decode()
+    (error,) = inference.input_fn(json.dumps([broken]), "application/json").pictures
+    assert isinstance(error, RequestError) and error.code == "undecodable_image"
+    assert (error.__traceback__, error.__cause__, error.__context__) == (None, None, None)
+
+
 def test_a_bad_record_keeps_its_place_among_the_good() -> None:
     lines = "\n".join(
         [json.dumps({"image": base64_png()}), "{", json.dumps({"image": "%%%"}), json.dumps(base64_png())]
@@ -467,6 +537,8 @@ def test_a_byte_order_mark_belongs_to_no_record() -> None:
         (b"[" * 100_000, "application/json", 400, "invalid_json"),
         (b'{"image": "%"}', "application/json", 400, "invalid_base64"),
         (b"--x--", "multipart/form-data; boundary=x", 400, "no_picture"),
+        (b"--x\r\n\r\nhello", "multipart/form-data; boundary=x", 400, "invalid_form"),
+        (b"--x--", "multipart/form-data", 400, "invalid_form"),
         (b"<svg/>", "text/html", 415, "unsupported_content_type"),
         (b"x", "", 415, "unsupported_content_type"),
     ],

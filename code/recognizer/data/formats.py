@@ -25,8 +25,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+import inference
 from recognizer.data.ink import InkPicture
 from recognizer.data.sample import DataError, FilePicture, Picture, Sample
 from recognizer.data.shards import (
@@ -249,7 +249,7 @@ def check_usable(folder: Path, samples: Sequence[Sample], bad: Sequence[str], on
 
 def _check_header(path: Path, name: str) -> None:
     try:
-        with Image.open(path):
+        with inference.open_picture(path):
             pass
     except Exception as error:  # Pillow's plugins raise many kinds
         raise _BadSampleError(f"picture {name!r} is not a readable image ({error})") from error
