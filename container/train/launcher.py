@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from sagemaker_training.environment import Environment
 
 DEFAULT_PROGRAM = "train.py"
+DATA_CHANNELS = {"train", "training"}
+OTHER_CHANNELS = {"validation", "model", "index", "code", "sm_drivers"}  # the last two are ModelTrainer's (T4)
+MODEL_OPTIONS = ("init", "teacher")  # hyperparameters that may name the folder of any channel
 HOST_TIMEOUT = 300.0  # seconds; hosts of one job start within a few minutes of each other
 TORCH_DISTRIBUTED = "sagemaker_torch_distributed_enabled"
 TORCHRUN_ADDRESS = "PET_LOCAL_ADDR"  # torchrun's option --local_addr as a variable
@@ -73,6 +76,7 @@ def _settle_program(env: Environment) -> str:
 
     if not env.user_entry_point:  # T2: the job names none
         _refuse_pipes(env.input_data_config)
+        _refuse_unread(env.channel_input_dirs, env.hyperparameters)
         environment.code_dir = str(default_code_dir())
         return DEFAULT_PROGRAM  # its requirements are baked into the image: nothing to install
     if env.module_dir != environment.code_dir:
@@ -100,6 +104,20 @@ def _refuse_pipes(channels: dict[str, dict[str, str]]) -> None:
                 f"channel {name!r} has input mode Pipe, and pictures are read as files: use input mode File or "
                 "FastFile. Shards come through a pipe `train` if their folder index/ is a channel `index` in File mode"
             )
+
+
+def _refuse_unread(channels: dict[str, str], hyperparameters: dict[str, Any]) -> None:
+    """T4: without a channel of data the embedded pictures are trained on; who brings one of another name means that."""
+    from sagemaker_training import errors
+
+    models = [str(hyperparameters.get(name, "")) for name in MODEL_OPTIONS]
+    strange = {name: path for name, path in channels.items() if name not in DATA_CHANNELS | OTHER_CHANNELS}
+    unread = [name for name, path in strange.items() if not any(path in model for model in models)]
+    if unread and not channels.keys() & DATA_CHANNELS:
+        raise errors.ClientError(
+            f"the job has no channel `train` (or `training`), and nothing reads its channel `{unread[0]}`: give the "
+            "data the name `train`; without that channel a job trains on the embedded pictures"
+        )
 
 
 def _fetch_code(uri: str) -> None:

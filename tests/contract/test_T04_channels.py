@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from recognizer.training.job import Folders
+from tests.support.training_job import TrainingJob
 
 
 @pytest.mark.parametrize("name", ["train", "training"])
@@ -16,3 +17,22 @@ def test_T4_data_comes_by_the_name_that_the_sdk_gives_it_too(name: str, monkeypa
     assert Folders.from_environment().train is None
     monkeypatch.setenv(f"SM_CHANNEL_{name.upper()}", "/opt/ml/input/data/here")
     assert Folders.from_environment().train == Path("/opt/ml/input/data/here")
+
+
+def test_T4_data_under_a_name_that_nothing_reads_is_refused(tmp_path: Path) -> None:
+    """The job would train on the embedded pictures instead, and say nothing."""
+    job = TrainingJob(tmp_path / "job")
+    job.channel("pictures")
+    result = job.run()
+    assert result.code == 1
+    assert result.failure is not None
+    assert "`train`" in result.failure and "`pictures`" in result.failure, result
+
+
+def test_T4_a_channel_that_holds_a_model_to_learn_from_is_read(tmp_path: Path) -> None:
+    job = TrainingJob(tmp_path / "job")
+    folder = job.channel("experts")
+    job.hyperparameters = {"teacher": str(folder)}
+    result = job.run()
+    assert result.failure is not None
+    assert result.failure.startswith("teacher:") and "neither model.json" in result.failure, "there is no model in it, which is looked for"
