@@ -35,4 +35,6 @@ def test_T4_a_channel_that_holds_a_model_to_learn_from_is_read(tmp_path: Path) -
     job.hyperparameters = {"teacher": str(folder)}
     result = job.run()
     assert result.failure is not None
-    assert result.failure.startswith("teacher:") and "neither model.json" in result.failure, "there is no model in it, which is looked for"
+    assert result.failure.startswith("teacher:") and "neither model.json" in result.failure, (
+        "there is no model in it, which is looked for"
+    )
