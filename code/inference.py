@@ -64,6 +64,7 @@ PICTURE_FORMATS = [name for name in PICTURE_TYPES if name in Image.OPEN]  # an o
 MAX_SOURCE_PIXELS = 50_000_000  # a larger picture is refused before it is decoded
 MAX_JPEG_PIXELS = 120_000_000  # of which no more detail is decoded than is used
 JPEG_FORMATS = ("JPEG", "MPO")  # MPO: a phone's JPEG with a second picture behind the first
+REDUCIBLE = ("L", "LA", "RGB", "RGBA", "I", "F")  # modes that Pillow can reduce; of I;16, P and others it can't
 WHITES = (1.0, 255.0, 4095.0, 65535.0)  # of pictures of more than 8 bits: the lowest that isn't exceeded
 MAX_REQUEST_PIXELS = 128_000_000  # of one request's pictures as they are read: they stand in memory together
 MAX_REQUEST_PICTURES = 10_000  # of a list or a form: each takes memory, be it no picture
@@ -140,11 +141,17 @@ def _too_many_pictures() -> RequestError:
 
 
 def _halved(picture: Image.Image) -> Image.Image:
-    """A large picture with a whole fraction of its pixels, more than are used, so that conversions copy little."""
+    """A large picture with a whole fraction of its pixels, more than are used, so that what follows copies little."""
     factor = max(picture.size) // (2 * WORKING_SIDE)
-    if factor < 2 or picture.mode not in ("L", "RGB", "RGBA") or "transparency" in picture.info:
+    if factor < 2:
         return picture
+    if picture.mode not in REDUCIBLE or "transparency" in picture.info:
+        picture = picture.convert("RGBA" if _has_alpha(picture) else "I" if picture.mode.startswith("I") else "RGB")
     return picture.reduce(factor)
+
+
+def _has_alpha(picture: Image.Image) -> bool:
+    return picture.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in picture.info
 
 
 def _reduced(rgb: np.ndarray) -> np.ndarray:
@@ -160,7 +167,7 @@ def _to_rgb(picture: Image.Image) -> np.ndarray:
         white = next((each for each in WHITES if highest <= each), highest)
         gray = np.rint(np.clip(values * (255.0 / white), 0, 255)).astype(np.uint8)
         return np.repeat(gray[:, :, None], 3, axis=2)
-    if picture.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in picture.info:
+    if _has_alpha(picture):
         picture = picture.convert("RGBA")
         on_white = _laid_on("white", picture)
         is_seen = np.asarray(on_white.convert("L")).min() < FAINTEST_ON_WHITE

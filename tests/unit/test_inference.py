@@ -208,7 +208,7 @@ def test_pictures_of_one_request_are_bounded_together(form: str, monkeypatch: py
         assert isinstance(refused, RequestError) and (refused.status, refused.code) == (413, "too_many_pixels")
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "I;16"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "I;16"])
 def test_a_large_picture_of_any_mode_is_read_as_a_small_one(mode: str) -> None:
     """What is reduced early looks as what is reduced at the end."""
     large = Image.fromarray(formula(16)).convert("L")
