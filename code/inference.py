@@ -35,6 +35,7 @@ from email.utils import collapse_rfc2231_value
 from itertools import groupby
 from pathlib import Path
 from typing import IO, Any, NamedTuple
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -985,6 +986,16 @@ def length_share(length: int) -> float:
     return math.log(min(max(length, 1), LONG)) / math.log(LONG)
 
 
+class GoldenSample(NamedTuple):
+    """A picture that a model directory keeps, and what became of it at export."""
+
+    name: str
+    picture: np.ndarray  # (H, W, 3) uint8
+    pixels: np.ndarray  # the network's input
+    latex: str
+    confidence: float
+
+
 class Recognizer:
     """A model directory, loaded: `predict` turns RGB pictures into LaTeX. Safe to call from several threads.
 
@@ -1294,31 +1305,39 @@ class Recognizer:
             ModelError: naming the first sample whose input, LaTeX or confidence isn't what it was at export:
                 the model would answer wrongly here.
         """
-        folder = self.model_dir / "golden"
-        try:
-            expected = json.loads((folder / "golden.json").read_text(encoding="utf-8"))
-            with np.load(folder / "inputs.npz", allow_pickle=False) as arrays:
-                inputs = {name: arrays[name] for name in arrays.files}
-        except (OSError, ValueError) as error:
-            raise ModelError(f"the golden samples in {folder} can't be read: {error}") from error
-        for sample in expected:
-            name = sample["file"]
-            seen = self.prepare(read_image((folder / name).read_bytes()))
-            difference = _input_difference(self.pixels(seen), inputs[name])
+        samples = self._golden_samples(self.model_dir / "golden")
+        for name, picture, pixels, latex, confidence in samples:
+            seen = self.prepare(picture)
+            difference = _input_difference(self.pixels(seen), pixels)
             if difference > 0.02:
                 raise ModelError(
                     f"golden sample {name}: the prepared input differs from the one at export (by {difference:.3f} "
                     "on average): preprocessing (mean, colours, resize filter, library) isn't what was trained with"
                 )
-            answer, stored = self.recognize([seen])[0], sample if self.precision == "fp32" else sample[self.precision]
-            if answer.latex != stored["latex"] or abs(answer.confidence - stored["confidence"]) > 0.05:
+            answer = self.recognize([seen])[0]
+            if answer.latex != latex or abs(answer.confidence - confidence) > 0.05:
                 raise ModelError(
-                    f"golden sample {name}: expected {stored['latex']!r} ({stored['confidence']:.3f}), "
+                    f"golden sample {name}: expected {latex!r} ({confidence:.3f}), "
                     f"got {answer.latex!r} ({answer.confidence:.3f})"
                 )
-        if not expected:
+        return len(samples)
+
+    def _golden_samples(self, folder: Path) -> list[GoldenSample]:
+        samples = []
+        try:
+            with np.load(folder / "inputs.npz", allow_pickle=False) as inputs:
+                for stored in json.loads((folder / "golden.json").read_text(encoding="utf-8")):
+                    answer = stored if self.precision == "fp32" else stored[self.precision]
+                    name = str(stored["file"])
+                    picture = read_image((folder / name).read_bytes())
+                    samples.append(
+                        GoldenSample(name, picture, inputs[name], answer["latex"], float(answer["confidence"]))
+                    )
+        except (OSError, ValueError, KeyError, TypeError, BadZipFile, RequestError) as error:
+            raise ModelError(f"the golden samples in {folder} can't be read: {error!r}") from error
+        if not samples:
             raise ModelError(f"{folder / 'golden.json'} lists no sample")
-        return len(expected)
+        return samples
 
 
 class Ensemble(Recognizer):

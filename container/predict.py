@@ -31,7 +31,7 @@ from container.serve.model_location import ModelNotFoundError, find_model
 
 CHUNK = 16  # pictures in memory at a time
 MAX_FILE_MB = 100
-PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp"}
+PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".jfif", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".jp2", ".ppm"}
 ROW_START = b'{"image": '
 SECONDS_BETWEEN_LINES = 5.0
 JSON = "application/json"

@@ -155,6 +155,16 @@ def test_other_weights_are_refused(exported: tuple[Trained, Path], tmp_path: Pat
         inference.model_fn(str(model))
 
 
+@pytest.mark.parametrize(
+    "stored", ["{", "[]", '[{"file": "00.png"}]', '[{"file": "none.png", "latex": "x", "confidence": 1}]', '["00.png"]']
+)
+def test_damaged_golden_samples_are_told(exported: tuple[Trained, Path], tmp_path: Path, stored: str) -> None:
+    model = Path(shutil.copytree(exported[1], tmp_path / "model"))
+    (model / "golden" / "golden.json").write_text(stored)
+    with pytest.raises(inference.ModelError, match="golden"):
+        inference.model_fn(str(model))
+
+
 def test_pictures_are_encoded_alone_on_a_cpu_and_together_on_a_gpu_with_the_same_answers(
     exported: tuple[Trained, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
