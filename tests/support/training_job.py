@@ -103,12 +103,23 @@ class TrainingJob:
 
     def wait_for(self, *names: str, timeout: float = 60) -> None:
         """Wait until the files (relative to the job folder) are there."""
-        assert self.process is not None
         end = time.monotonic() + timeout
         while not all((self.base / name).exists() for name in names):
-            assert self.process.poll() is None, self.finish()
-            assert time.monotonic() < end, f"no {names} after {timeout} s"
-            time.sleep(0.05)
+            self._wait_a_little(end, f"no {names} after {timeout} s")
+
+    def wait_for_another(self, name: str, timeout: float = 60) -> None:
+        """Wait until the file is there, and has then been replaced by another."""
+        self.wait_for(name, timeout=timeout)
+        path, end = self.base / name, time.monotonic() + timeout
+        first = path.stat().st_mtime_ns
+        while path.stat().st_mtime_ns == first:
+            self._wait_a_little(end, f"no other {name} after {timeout} s")
+
+    def _wait_a_little(self, end: float, complaint: str) -> None:
+        assert self.process is not None
+        assert self.process.poll() is None, self.finish()
+        assert time.monotonic() < end, complaint
+        time.sleep(0.01)
 
     def failure(self) -> str | None:
         path = self.base / "output/failure"

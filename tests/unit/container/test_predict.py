@@ -93,12 +93,12 @@ def test_one_picture_is_a_list_of_one(tiny_base_dir, folder, tmp_path):
     assert [row["image"] for row in rows_of(tmp_path / "answers.jsonl")] == ["00.PNG"]
 
 
-@pytest.mark.parametrize(("name", "content"), [("scan.pdf", b"%PDF-1.4\nabc\n"), ("photo.jfif", b"\xff\xd8\xff\0\n")])
+@pytest.mark.parametrize(("name", "content"), [("scan.pdf", b"%PDF-1.4\nabc\n"), ("photo.heic", b"ftypheic\0\xff\n")])
 def test_a_file_of_another_kind_is_no_list(tiny_base_dir, tmp_path, capsys, name, content):
     """Each of its lines was taken for a path and got a row, with exit code 0."""
     (tmp_path / name).write_bytes(content)
     assert run(tiny_base_dir, tmp_path / name, tmp_path / "answers.jsonl") == 2
-    assert f"{name} is neither a list of paths nor named as a picture (.bmp" in capsys.readouterr().err
+    assert f"{name} is neither a list of paths nor named as a picture (.avif .bmp" in capsys.readouterr().err
     assert not (tmp_path / "answers.jsonl").exists()
 
 
