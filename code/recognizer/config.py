@@ -95,6 +95,12 @@ class Hyperparameters(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _zoom_augments(self) -> Hyperparameters:
+        if self.zoom and not self.augment:
+            raise ValueError(f"zoom={self.zoom:g} with augment=false: augment makes that change; leave one of them out")
+        return self
+
+    @model_validator(mode="after")
     def _forcing_can_fall(self) -> Hyperparameters:
         if self.teacher_forcing < 1 and self.recognizer not in RECURRENT:
             raise ValueError(

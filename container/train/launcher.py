@@ -107,12 +107,18 @@ def _refuse_pipes(channels: dict[str, dict[str, str]]) -> None:
 
 
 def _refuse_unread(channels: dict[str, str], hyperparameters: dict[str, Any]) -> None:
-    """T4: without a channel of data the embedded pictures are trained on; who brings one of another name means that."""
+    """T4: no data are ignored. Without a channel of data the embedded pictures are trained on; who brings one of
+    another name means that."""
     from sagemaker_training import errors
 
     models = [str(hyperparameters.get(name, "")) for name in MODEL_OPTIONS]
     strange = {name: path for name, path in channels.items() if name not in DATA_CHANNELS | OTHER_CHANNELS}
     unread = [name for name, path in strange.items() if not any(path in model for model in models)]
+    if channels.keys() >= DATA_CHANNELS:
+        raise errors.ClientError(
+            "the job has both a channel `train` and one `training`, of which only one would be read: bring all "
+            "training data in one channel `train`; data to validate with are a channel `validation`"
+        )
     if unread and not channels.keys() & DATA_CHANNELS:
         raise errors.ClientError(
             f"the job has no channel `train` (or `training`), and nothing reads its channel `{unread[0]}`: give the "

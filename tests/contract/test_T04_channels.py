@@ -29,6 +29,16 @@ def test_T4_data_under_a_name_that_nothing_reads_is_refused(tmp_path: Path) -> N
     assert "`train`" in result.failure and "`pictures`" in result.failure, result
 
 
+def test_T4_data_under_both_names_is_refused(tmp_path: Path) -> None:
+    """One half of the data would be left out, without a word."""
+    job = TrainingJob(tmp_path / "job")
+    job.channel("train")
+    job.channel("training")
+    result = job.run()
+    assert result.code == 1
+    assert result.failure is not None and "both a channel `train` and one `training`" in result.failure, result
+
+
 def test_T4_a_channel_that_holds_a_model_to_learn_from_is_read(tmp_path: Path) -> None:
     job = TrainingJob(tmp_path / "job")
     folder = job.channel("experts")

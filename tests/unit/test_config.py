@@ -45,6 +45,7 @@ def test_an_empty_value_means_the_default() -> None:
         (["--precision", "int8"], r"precision='int8': .*'auto', 'fp32', 'bf16' or 'fp16'"),
         (["--recognizer", "resnet"], r"recognizer='resnet': expected one of"),
         (["--width", "50"], "width 50 must be a multiple of heads"),
+        (["--zoom", "0.2", "--augment", "false"], r"zoom=0.2 with augment=false: .*leave one of them out"),
         (["--deterministic", "--max-minutes", "4"], r"deterministic=true with max_minutes: .*set epochs instead"),
         (["--schedule", "linear"], r"schedule='linear': .*'cosine', 'step', 'plateau', 'one_cycle' or 'constant'"),
         (["--teacher-forcing", "0.5"], r"teacher_forcing=0.5: recognizer 'fast' sees .* set recognizer=attention"),

@@ -17,6 +17,7 @@ _NAMES = r"= < > \leq \geq \neq \in \subset \subseteq \sim \simeq \cong \equiv \
 RELATIONS = frozenset(_NAMES.split())
 _OPENS, _CLOSES = re.compile(r"\\left(?![a-zA-Z])"), re.compile(r"\\right(?![a-zA-Z])")
 _LAYOUT = frozenset(["&", "\\\\", "\\quad", "\\qquad"])
+_ARGUMENT = ("[", "*")  # a line break takes them for its own, and may then never end
 CONDITIONS = ("if", "for", "when", "otherwise", "else", "and")
 FENCES = (("(", ")"), ("[", "]"), ("|", "|"), ("\\{", "\\}"))
 MOST_LINES, MOST_CELLS = 6, 5
@@ -110,7 +111,8 @@ def _at_relation(tokens: Sequence[str]) -> tuple[str, str, str]:
 
 
 def _environment(name: str, lines: Sequence[str], columns: str = "") -> str:
-    return rf"\begin{{{name}}}{columns} " + r" \\ ".join(lines) + rf" \end{{{name}}}"
+    rows = (rf"\relax {line}" if line.lstrip().startswith(_ARGUMENT) else line for line in lines)
+    return rf"\begin{{{name}}}{columns} " + r" \\ ".join(rows) + rf" \end{{{name}}}"
 
 
 def _has_layout(tokens: Sequence[str]) -> bool:

@@ -46,6 +46,16 @@ def test_formulas_with_lines_or_gaps_of_their_own_are_no_lines_and_long_ones_no_
     assert pool(FORMULAS) == Pool(FORMULAS[:4], [FORMULAS[0], FORMULAS[2], FORMULAS[3]])
 
 
+@pytest.mark.parametrize("start", ["[", "*"])
+@pytest.mark.parametrize("maker", [layouts._aligned, layouts._columns, layouts._cases, layouts._table])
+def test_a_line_that_begins_with_a_bracket_is_no_argument_of_the_line_break(maker: layouts.Maker, start: str) -> None:
+    """LaTeX read `\\\\ [ x ]` as a length, and ran until it was stopped; two hundred formulas went with it."""
+    only = Pool([[start, "x", "]"]], [[start, "x", "]"]])
+    for seed in range(20):
+        latex = maker(only, np.random.default_rng(seed))
+        assert f"\\\\ {start}" not in " ".join(latex.split())
+
+
 @pytest.mark.parametrize("maker", [layouts._aligned, layouts._columns])
 def test_lines_break_at_the_first_relation_outside_of_groups(maker: layouts.Maker) -> None:
     only = Pool([FORMULAS[1]], [])
