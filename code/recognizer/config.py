@@ -122,6 +122,11 @@ class Hyperparameters(BaseModel):
             known = ", ".join(sorted(REGISTRY))
             raise ConfigError(f"hyperparameter recognizer={recognizer!r}: expected one of {known}")
         size_model = REGISTRY[recognizer][1]
+        if hidden := own & size_model.model_fields.keys():
+            raise ConfigError(
+                f"recognizer {recognizer!r}: its size {min(hidden)!r} is the name of a hyperparameter of every job; "
+                "rename it in its file in recognizer/models"
+            )
         fields: dict[str, Any] = {}
         sizes: dict[str, Any] = {}
         for name, text in values.items():

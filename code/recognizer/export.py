@@ -46,7 +46,7 @@ HISTORY = "history.jsonl"  # a training job adds it: what was validated, epoch b
 
 
 class ExportError(Exception):
-    """The exported model isn't the trained one: which part differs, and by how much."""
+    """The model can't be exported, or what was isn't the trained one: which part, and why or by how much."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def export(trained: Trained, pictures: Sequence[np.ndarray], target: Path) -> in
         pictures: a few RGB pictures to make golden samples of, typical of the training data.
 
     Raises:
-        ExportError: ONNX doesn't equal torch.
+        ExportError: there is no way to ONNX, or ONNX doesn't equal torch.
         inference.ModelError: the golden samples don't reproduce.
     """
     target.mkdir(parents=True, exist_ok=True)
@@ -154,21 +154,30 @@ def _differing(one: Tensor, other: Tensor, mark: Any) -> dict[int, Any]:
 def write_onnx(
     module: nn.Module, example: tuple[Any, ...], path: Path, inputs: list[str], outputs: list[str], dynamic: Any
 ) -> None:
-    """Writes a module of tensors as ONNX; `dynamic` has the dimensions of each input that may vary (torch.export)."""
+    """Writes a module of tensors as ONNX; `dynamic` has the dimensions of each input that may vary (torch.export).
+
+    Raises:
+        ExportError: the module does something that ONNX, or torch's way to it, hasn't.
+    """
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.export(
-            module.eval(),
-            example,
-            path,
-            input_names=inputs,
-            output_names=outputs,
-            dynamic_shapes=dynamic,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
+        try:
+            torch.onnx.export(
+                module.eval(),
+                example,
+                path,
+                input_names=inputs,
+                output_names=outputs,
+                dynamic_shapes=dynamic,
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+        except Exception as error:  # what it asks for is a report to PyTorch; what it stumbled over, its cause says
+            said = [line for line in str(error.__cause__ or error).splitlines() if line.strip()]
+            place = [line.partition("(args")[0] for line in said[1:] if line.startswith("While executing")]
+            raise ExportError(f"torch can't write {path.name}: {' '.join([*said[:1], *place[:1]])}") from error
     network = onnx.load(str(path))
     strip_traces(network)
     # torch takes a row of the past for there from the second step on; a shape noted so fails at the first, without one.
@@ -237,7 +246,8 @@ def write_code(folder: Path) -> None:
 
 @torch.no_grad()
 def _verify(trained: Trained, picture: np.ndarray, folder: Path) -> None:
-    """Compares torch and ONNX on a picture alone and beside a wider one, encoded with it and without, over some steps.
+    """Compares torch and ONNX on a picture alone and beside a wider one, encoded with it and without, over some steps;
+    and the steps, which are served, with `decode`, which was trained.
 
     Raises:
         ExportError: they differ.
@@ -263,15 +273,20 @@ def _verify(trained: Trained, picture: np.ndarray, folder: Path) -> None:
         pasts = {way: arrays.pop(inference.PREFIX).swapaxes(0, 1) for way, arrays in ways.items()}
         past = model.prefix(memory)
         _compare("the encoder's prefix", past, pasts[""])
-        tokens = torch.full((len(inputs),), vocabulary.bos)
+        tokens, fed, said = torch.full((len(inputs),), vocabulary.bos), [], []
         for _ in range(4):
             logits, present = model.step(tokens, past, memory)
+            fed.append(tokens)
+            said.append(logits)
             for way, arrays in ways.items():
                 given = {"tokens": tokens.numpy(), "past": pasts[way], **arrays}
                 answer, row = decoder.run(["logits", "present"], given)
                 _compare(f"the decoder's logits{way}", logits, answer)
                 pasts[way] = np.concatenate([pasts[way], row[None]])
             past, tokens = torch.cat([past, present[None]]), logits.argmax(dim=1)
+        difference = float((model.decode(memory, torch.stack(fed, dim=1)) - torch.stack(said, dim=1)).abs().max())
+        if not difference < TOLERANCE:
+            raise ExportError(f"what is served isn't what was trained: step differs from decode by {difference:.2e}")
 
 
 def _compare(what: str, expected: Tensor, seen: np.ndarray) -> None:

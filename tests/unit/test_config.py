@@ -7,8 +7,10 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from recognizer.config import ConfigError, Hyperparameters, parse_arguments, unquote
+from recognizer.models import REGISTRY, FormulaRecognizer
 
 
 def settings(*arguments: str) -> Hyperparameters:
@@ -56,6 +58,17 @@ def test_an_empty_value_means_the_default() -> None:
 def test_a_mistake_is_refused_by_name(arguments: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         settings(*arguments)
+
+
+def test_a_size_that_hides_behind_a_hyperparameter_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It could never be set: the job's own of that name would be."""
+
+    class Sizes(BaseModel):
+        scale: int = 2
+
+    monkeypatch.setitem(REGISTRY, "mine", (FormulaRecognizer, Sizes))
+    with pytest.raises(ConfigError, match="recognizer 'mine': its size 'scale' is the name of a hyperparameter"):
+        settings("--recognizer", "mine")
 
 
 @given(st.text(), st.integers(0, 3))

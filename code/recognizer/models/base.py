@@ -1,4 +1,4 @@
-"""What a recognizer is: the four methods that training, export and serving rely on, whatever is inside."""
+"""What a recognizer is: the methods that training, export and serving rely on, whatever is inside."""
 
 from __future__ import annotations
 

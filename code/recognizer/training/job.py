@@ -21,7 +21,7 @@ from recognizer.evaluation.attention import read_attention
 from recognizer.evaluation.metrics import compute_metrics
 from recognizer.evaluation.recognize import recognize
 from recognizer.evaluation.report import write_report
-from recognizer.export import HISTORY, Trained, amend, export
+from recognizer.export import HISTORY, ExportError, Trained, amend, export
 from recognizer.models import FormulaRecognizer, build
 from recognizer.training import checkpoint
 from recognizer.training.data import MADE_OF_OTHERS, JobData, prepare
@@ -265,7 +265,13 @@ def _finish(job: _Job, trainer: Trainer) -> None:
         },
     )
     print("exporting the model and checking that ONNX equals torch", flush=True)
-    recognizer = export(trained, _golden_pictures(data.validation_samples), folders.model)
+    try:
+        recognizer = export(trained, _golden_pictures(data.validation_samples), folders.model)
+    except ExportError as error:  # of a recognizer that nobody has exported before
+        raise ExportError(
+            f"recognizer {settings.recognizer}: {error}. What it has learned is in {folders.checkpoints}: mend its "
+            "file in models, and the same job goes on to the export. tests/unit/test_export.py exports without training"
+        ) from error
     data.split.write(folders.model / SPLIT)
     print(f"model {recognizer.version} is in {folders.model}; its golden samples reproduce", flush=True)
     folders.output.mkdir(parents=True, exist_ok=True)

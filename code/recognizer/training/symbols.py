@@ -51,14 +51,24 @@ class SymbolLessons:
         precision: Precision,
         identity: dict[str, Any],
     ) -> None:
-        """`identity` is what a checkpoint must share with the run that resumes from it, beside the recognizer."""
+        """`identity` is what a checkpoint must share with the run that resumes from it, beside the recognizer.
+
+        Raises:
+            ValueError: the recognizer's features aren't those of its stride.
+        """
         self.model, self.recognizer, self.vocabulary, self.bank = model, recognizer, vocabulary, bank
         self.spec, self.seed, self.precision, self.device = spec, seed, precision, precision.device
         self.identity = identity
         self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.head = nn.LazyLinear(len(vocabulary)).to(self.device)
         with torch.no_grad():
-            self._logits(*self._batch(0)[:2])  # gives the head its width
+            images, sizes, labels = self._batch(0)
+            cells = self._logits(images, sizes).shape[:3]  # the call gives the head its width
+        if cells != labels.shape:
+            raise ValueError(
+                f"{type(model).__name__}.features: cells {tuple(cells)} of images {tuple(images.shape)}; "
+                f"by its stride {model.stride} they are {tuple(labels.shape)} and D"
+            )
         self.trained = nn.ModuleDict({"model": self.model, "head": self.head})
         self.optimizer = make_optimizer(self.trained.parameters(), LEARNING_RATE, WEIGHT_DECAY)
         self.step = 0

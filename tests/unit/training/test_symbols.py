@@ -56,6 +56,12 @@ def test_a_labelled_cell_has_ink_and_the_share_of_labels_is_right(bank: GlyphBan
     assert inked.float().mean() > 0.85, "a ring or a bracket may be empty in the middle"
 
 
+def test_features_of_another_stride_are_refused(bank: GlyphBank, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FastRecognizer, "stride", (8, 8))
+    with pytest.raises(ValueError, match=r"FastRecognizer.features: cells \(8, 4, 24\) .* they are \(8, 8, 24\) and D"):
+        lessons(bank)
+
+
 def test_symbols_are_learned(bank: GlyphBank, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = lessons(bank)
     assert made.run(150, tmp_path, StopSignal(), MINUTES)
