@@ -1179,8 +1179,8 @@ class Recognizer:
             with self._timed("decoder"):
                 while search.alive:
                     search.advance()
-                    for hypothesis in search.alive:
-                        yield self.tokens[hypothesis.ids[-1]]
+                    newest = (hypothesis.ids[-1] for hypothesis in search.alive)
+                    yield from (self.tokens[token] for token in newest if token not in (self.pad, self.bos))
         first = self._prediction(search.run()[0], options)
         if options.turn == "auto" and self._may_lie(image, first):
             first = self._read_turned({0: (picture, first)}, options)[0]

@@ -994,6 +994,16 @@ def test_a_stream_gives_the_tokens_and_then_the_same_answer(tiny_base_dir: Path)
         next(model.stream(formula(), Options(n_best=2)))
 
 
+def test_a_stream_leaves_out_what_the_answer_leaves_out(tiny_base_dir: Path) -> None:
+    """A recognizer that has hardly been trained writes padding now and then."""
+    model = inference.Recognizer.load(tiny_base_dir / "model")
+    *tokens, _ = model.stream(formula(), once := Options(views=1))
+    model.pad = model.tokens.index(str(tokens[0]))
+    *others, answer = model.stream(formula(), once)
+    assert isinstance(answer, inference.Prediction) and tuple(others) == answer.tokens
+    assert tokens[0] not in others
+
+
 class Turning(inference.Recognizer):
     """Reads the same in every picture, well only if that is wide and has most of its ink on the left."""
 
