@@ -284,15 +284,14 @@ def _verify(trained: Trained, picture: np.ndarray, folder: Path) -> None:
                 _compare(f"the decoder's logits{way}", logits, answer)
                 pasts[way] = np.concatenate([pasts[way], row[None]])
             past, tokens = torch.cat([past, present[None]]), logits.argmax(dim=1)
-        difference = float((model.decode(memory, torch.stack(fed, dim=1)) - torch.stack(said, dim=1)).abs().max())
-        if not difference < TOLERANCE:
-            raise ExportError(f"what is served isn't what was trained: step differs from decode by {difference:.2e}")
+        taught, served = model.decode(memory, torch.stack(fed, dim=1)), torch.stack(said, dim=1)
+        _compare("what is served isn't what was trained", taught, served.numpy(), "step differs from decode")
 
 
-def _compare(what: str, expected: Tensor, seen: np.ndarray) -> None:
+def _compare(what: str, expected: Tensor, seen: np.ndarray, fault: str = "ONNX differs from torch") -> None:
     difference = float(np.abs(expected.numpy() - seen).max()) if seen.size else 0.0
     if expected.shape != seen.shape or not difference < TOLERANCE:
-        raise ExportError(f"{what}: ONNX differs from torch by {difference:.2e} (shape {seen.shape})")
+        raise ExportError(f"{what}: {fault} by {difference:.2e} (shape {seen.shape})")
 
 
 def _golden_pictures(pictures: Sequence[np.ndarray]) -> list[np.ndarray]:

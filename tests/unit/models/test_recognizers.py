@@ -311,6 +311,7 @@ def test_after_the_first_lessons_it_names_what_it_looks_at(name: str) -> None:
     torch.manual_seed(1)
     model = build(name, VOCABULARY, MAX_TOKENS, SMALL[name]).eval()
     if type(model).adopt_symbols is FormulaRecognizer.adopt_symbols:
+        assert name not in ("attention", "fast", "satrn", "srn"), "these begin with what they have learned"
         pytest.skip("its decoder begins with nothing")
     head = torch.nn.Linear(model.features(*pictures((16, 32))).shape[3], VOCABULARY)
     images = torch.randn(200, 1, *model.stride)
