@@ -21,17 +21,19 @@ from torch import Tensor
 
 from recognizer.config import ConfigError
 from recognizer.export import version_of
+from recognizer.latex import Vocabulary
 from recognizer.models import build
 from recognizer.training.warmstart import DESCRIPTION, WEIGHTS, Start, read_model, take_over, token_axes
 
-SHARED = ("format_version", "recognizer", "preprocess", "vocabulary", "limits")  # of model.json; the rest is measured
+SHARED = ("format_version", "recognizer", "preprocess", "limits")  # of model.json; the rest is measured
 COVERAGE = ".coverage."  # in the names of its weights
 
 
 def average(models: Mapping[Path, float], out: Path) -> None:
-    """Writes the weighted mean of models of one recognizer and sizes, with the vocabulary of the first.
+    """Writes the weighted mean of models of one recognizer and sizes, with the tokens of all of them.
 
-    A token, or a coverage, that only some of the models have is their mean alone.
+    A token, or a coverage, that only some of the models have is their mean alone. Ids are those of the first model, and
+    tokens that it lacks come behind.
 
     Args:
         models: model directories, and how much each counts.
@@ -42,7 +44,8 @@ def average(models: Mapping[Path, float], out: Path) -> None:
     """
     starts = {path: read_model(path, "average") for path in models}
     first = next(iter(starts.values()))
-    placed = [_placed(start, first, path) for path, start in starts.items()]
+    vocabulary = first.vocabulary.extended(token for start in starts.values() for token in start.vocabulary.tokens)
+    placed = [_placed(start, first, vocabulary, path) for path, start in starts.items()]
     shares = torch.tensor(list(models.values()), dtype=torch.float64)
     weights = {name: _mean(torch.stack([each[name] for each in placed]), shares) for name in placed[0]}
     described = {start.version: share for start, share in zip(starts.values(), models.values(), strict=True)}
@@ -51,21 +54,22 @@ def average(models: Mapping[Path, float], out: Path) -> None:
     save_file(weights, out / WEIGHTS)
     description = {
         **{key: stored[key] for key in SHARED},
+        "vocabulary": vocabulary.to_dict(),
         "version": version_of(first.recognizer, out / WEIGHTS),
         "provenance": {**stored.get("provenance", {}), "mean_of": described},
     }
     (out / DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")
 
 
-def _placed(start: Start, first: Start, path: Path) -> dict[str, Tensor]:
-    """A model's weights, with the rows of the first's vocabulary: NaN for tokens, or a coverage, that it lacks."""
-    asked = (first.recognizer, len(first.vocabulary), first.max_tokens, first.sizes)
+def _placed(start: Start, first: Start, vocabulary: Vocabulary, path: Path) -> dict[str, Tensor]:
+    """A model's weights in the first's shapes, a row for each token: NaN for tokens, or a coverage, that it lacks."""
+    asked = (first.recognizer, len(vocabulary), first.max_tokens, first.sizes)
     network = build(*asked)
     with torch.no_grad():
         for weight in network.state_dict().values():
             weight.fill_(torch.nan)
     is_alike = (start.recognizer, start.preprocess) == (first.recognizer, first.preprocess)
-    taken = take_over(start, network, first.vocabulary, token_axes(network, *asked)) if is_alike else None
+    taken = take_over(start, network, vocabulary, token_axes(network, *asked)) if is_alike else None
     if not taken or taken.dropped or any(COVERAGE not in name for name in taken.new):
         raise ConfigError(f"average: {path} has another recognizer, other sizes or other preprocessing")
     return network.state_dict()

@@ -39,6 +39,7 @@ class Hyperparameters(BaseModel):
     sizes: dict[str, Any] = Field(default_factory=dict, description="the recognizer's own sizes")
     _given_sizes: frozenset[str] = PrivateAttr(frozenset())
     init: str | None = Field(None, description="model to begin with: a directory, or `default`, the shipped one")
+    keep_tokens: bool = Field(False, description="the vocabulary has all tokens of `init` beside the data's own")
     teacher: str | None = Field(None, description="model to learn from as well: a directory, or `default`")
     distill_weight: float = Field(1.0, gt=0, description="of the divergence from the teacher, added to the loss")
 

@@ -22,10 +22,10 @@ def write_model(folder: Path, tokens: list[str], seed: int, name: str = "fast") 
 
 def test_it_is_the_weighted_mean_with_tokens_matched_by_spelling(tmp_path: Path) -> None:
     first = write_model(tmp_path / "a", ["x", "x", "y", "new"], 1)
-    second = write_model(tmp_path / "b", ["y", "y", "x"], 2)
+    second = write_model(tmp_path / "b", ["y", "y", "x", "old"], 2)
     assert main([f"{first}=0.25", f"{second}=0.75", "--out", str(tmp_path / "mean")]) == 0
     one, two, mean = (read_model(folder) for folder in (first, second, tmp_path / "mean"))
-    assert mean.vocabulary.tokens == one.vocabulary.tokens != two.vocabulary.tokens
+    assert mean.vocabulary.tokens == (*one.vocabulary.tokens, "old"), "none is lost, and the first's keep their ids"
 
     def row(start: object, token: str) -> torch.Tensor:
         return start.weights["decoder.output.weight"][start.vocabulary.encode([token])[0]]  # type: ignore[attr-defined]
@@ -33,6 +33,7 @@ def test_it_is_the_weighted_mean_with_tokens_matched_by_spelling(tmp_path: Path)
     for token in ("x", "y"):
         torch.testing.assert_close(row(mean, token), 0.25 * row(one, token) + 0.75 * row(two, token))
     torch.testing.assert_close(row(mean, "new"), row(one, "new"))
+    torch.testing.assert_close(row(mean, "old"), row(two, "old"))
     weights = [load_file(folder / "weights.safetensors")["norm.weight"] for folder in (first, second)]
     torch.testing.assert_close(mean.weights["norm.weight"], 0.25 * weights[0] + 0.75 * weights[1])
     told = json.loads((tmp_path / "mean" / "model.json").read_text())

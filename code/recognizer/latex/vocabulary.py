@@ -112,6 +112,13 @@ class Vocabulary:
                 kept.update(dict.fromkeys(_normal_forms(token)))
         return Vocabulary.from_tokens(kept)
 
+    def extended(self, tokens: Iterable[str]) -> Vocabulary:
+        """With those of the tokens that it lacks behind its own, whose ids stay; special ones are never added."""
+        own = {*self.tokens, *SPECIALS}
+        return Vocabulary(
+            [*self.tokens, *dict.fromkeys(t for t in tokens if t not in own)], self.pad, self.bos, self.eos
+        )
+
     def __len__(self) -> int:
         return len(self.tokens)
 

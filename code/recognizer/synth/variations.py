@@ -14,7 +14,9 @@ import numpy as np
 from recognizer.latex.synonyms import BIG_OPERATORS, OPERATORS, OPTIONAL
 from recognizer.synth.symbols import CAPITAL_GREEK, DIGITS, GREEK, LOWER, UPPER
 
-CLASSES = (DIGITS, LOWER, UPPER, tuple(GREEK), tuple(CAPITAL_GREEK))  # a symbol is replaced by one of its class
+GREEK_LETTERS = (*GREEK, "\\varpi", "\\varsigma", "\\varkappa")
+# A symbol is replaced by one of its class.
+CLASSES = (DIGITS, LOWER, UPPER, GREEK_LETTERS, (*CAPITAL_GREEK, "\\Upsilon"))
 ALPHABETS = {"\\mathbf": 6, "\\mathrm": 1, "\\mathsf": 1, "\\mathcal": 2, "\\mathbb": 2, "\\mathfrak": 1}
 RELATIONS = r"""= < > \leq \geq \neq \approx \equiv \sim \simeq \cong \propto \ll \gg \leqslant \geqslant \leqq \geqq
     \lesssim \gtrsim \prec \succ \preceq \succeq \subset \supset \subseteq \supseteq \subsetneq \supsetneq \nsubseteq
@@ -22,7 +24,8 @@ RELATIONS = r"""= < > \leq \geq \neq \approx \equiv \sim \simeq \cong \propto \l
     \because \bowtie \smile \frown \preccurlyeq \succcurlyeq \nleq \ngeq \nless \ngtr \nprec \nsucc \lessgtr \gtrless
     \triangleq \circeq \approxeq \trianglerighteq \triangleleft \triangleright \subseteqq \nsupseteq \Subset \lll \ggg
     \nsim \ncong \nparallel \precsim \succsim \lessapprox \gtrapprox \nvdash \nvDash \sqsubset \sqsupset \multimap
-    \between"""
+    \between \lessdot \gtrdot \vartriangleleft \vartriangleright \lesseqgtr \gtreqless \eqsim \bumpeq \Bumpeq
+    \pitchfork \lneq \gneq \npreceq \nsucceq \lnsim \gnsim \Supset \subsetneqq \supsetneqq \backsim"""
 ARROWS = r"""\rightarrow \leftarrow \Rightarrow \Leftarrow \Leftrightarrow \leftrightarrow \mapsto \longrightarrow
     \longleftarrow \longleftrightarrow \Longrightarrow \Longleftrightarrow \longmapsto \hookrightarrow \hookleftarrow
     \twoheadrightarrow \rightharpoonup \rightharpoondown \rightleftharpoons \rightleftarrows \rightsquigarrow
@@ -30,14 +33,17 @@ ARROWS = r"""\rightarrow \leftarrow \Rightarrow \Leftarrow \Leftrightarrow \left
     \nleftrightarrow \nRightarrow \nLeftarrow \nLeftrightarrow \Longleftarrow \rightrightarrows \leftleftarrows
     \leftrightarrows \leftrightharpoons \leftharpoonup \leftharpoondown \twoheadleftarrow \rightarrowtail \Updownarrow
     \curvearrowright \curvearrowleft \circlearrowright \circlearrowleft \looparrowright \looparrowleft
-    \upharpoonright \downharpoonright \upuparrows \leftrightsquigarrow"""
+    \upharpoonright \downharpoonright \upuparrows \leftrightsquigarrow \Lleftarrow \Rrightarrow \dashrightarrow
+    \leftarrowtail \upharpoonleft \downharpoonleft"""
 BETWEEN = r"""+ - \times \cdot \pm \mp \div * / \circ \bullet \star \oplus \ominus \otimes \odot \cup \cap \uplus
     \wedge \vee \setminus \sqcup \sqcap \dagger \ddagger \amalg \diamond \rtimes \ltimes \wr \boxtimes \boxplus
-    \boxminus \boxdot \oslash \circledast \circledcirc \barwedge \curlywedge \curlyvee \Cap \Cup \dotplus \intercal"""
+    \boxminus \boxdot \oslash \circledast \circledcirc \barwedge \curlywedge \curlyvee \Cap \Cup \dotplus \intercal
+    \bigcirc \smallsetminus \circleddash \veebar \divideontimes \leftthreetimes \rightthreetimes"""
 SINGLE = r"""\infty \partial \nabla \emptyset \varnothing \forall \exists \nexists \neg \hbar \ell \Re \Im \aleph \wp
     \angle \top \perp \square \Diamond \lozenge \bigstar \blacksquare \triangle \sharp \flat \natural \complement
     \checkmark ! ? \% \# \& \$ \S \heartsuit \diamondsuit \clubsuit \spadesuit \measuredangle \sphericalangle \mho \eth
-    \beth \gimel \blacktriangle \triangledown \imath \jmath"""
+    \beth \gimel \blacktriangle \triangledown \imath \jmath \surd \hslash
+    \digamma \daleth \blacklozenge"""
 OVER = r"""\overline \underline \widehat \widetilde \overrightarrow \overleftarrow \overleftrightarrow \overbrace
     \underbrace"""
 MARKS = r"\tilde \hat \bar \dot \ddot \vec \overline \check \breve \acute \grave \mathring \dddot"

@@ -64,6 +64,7 @@ def prepare(
     ranks: Ranks,
     index_channel: Path | None = None,
     known: tuple[Canvases, ...] = ({}, {}),
+    kept_tokens: Sequence[str] = (),
 ) -> JobData:
     """Reads, splits and measures the data.
 
@@ -71,6 +72,7 @@ def prepare(
         split: that of the run to resume, if there is one.
         index_channel: the indices of the shards, if the train channel is a pipe.
         known: canvases that a run before has measured, of training and validation; the main rank's count.
+        kept_tokens: what the vocabulary has beside the data's tokens.
 
     Raises:
         DataError: the data has a fault; file, line and remedy are in the message.
@@ -93,7 +95,7 @@ def prepare(
     formulas = [*samples, *written]
     composed = _composed(settings, formulas, cache)
     turned = turned_samples(formulas, _count(settings.turned, formulas), settings.seed, cache)
-    vocabulary = _vocabulary(sets, [*samples, *held_out], composed)
+    vocabulary = _vocabulary(sets, [*samples, *held_out], composed).extended(kept_tokens)
     if validation_channel:
         held_out = _sayable(settings, validation_channel, held_out, vocabulary)
     held_out = _at_most(held_out, settings.max_validation, settings.seed)
@@ -362,8 +364,8 @@ def _vocabulary(sets: Sequence[Dataset], samples: Sequence[Sample], composed: Se
             token for each in sets if each.vocabulary for token in each.vocabulary.tokens if token not in SPECIALS
         ]
         own = Vocabulary.from_labels([listed, *(sample.tokens for sample in samples)])
-    added = sorted({token for sample in composed for token in sample.tokens if token not in own})
-    return Vocabulary([*own.tokens, *added], own.pad, own.bos, own.eos) if added else own
+    added = sorted({token for sample in composed for token in sample.tokens})
+    return own.extended(added)
 
 
 def _at_most(samples: list[Sample], count: int, seed: int) -> list[Sample]:

@@ -13,7 +13,7 @@ import cv2
 import torch
 
 import inference
-from recognizer.config import Hyperparameters
+from recognizer.config import ConfigError, Hyperparameters
 from recognizer.data.canvases import read_canvases, write_canvases
 from recognizer.data.sample import Sample
 from recognizer.data.split import Split
@@ -107,6 +107,8 @@ def run(settings: Hyperparameters, folders: Folders, stop: StopSignal) -> None:
     torch.set_num_threads(settings.threads or inference.default_threads())
     cv2.setNumThreads(1)  # pictures are read in threads or processes of our own; a second one would spin beside them
     settings, start = _start(settings, folders)
+    kept_tokens = start.vocabulary.tokens if start and settings.keep_tokens else ()
+    begins = start if not _begun(folders) else None
     with deterministic(settings.deterministic), join() as ranks:
         torch.manual_seed(settings.seed)  # of the first weights
         spec = inference.PreprocessSpec(glyph_height=settings.glyph_height, scale=settings.scale)
@@ -114,19 +116,21 @@ def run(settings: Hyperparameters, folders: Folders, stop: StopSignal) -> None:
         split = _split_to_resume(folders)
         canvases, made_from = folders.checkpoints / CANVASES, _samples_depend_on(settings, spec)
         known = read_canvases(canvases, made_from)
-        data = prepare(settings, folders.train, folders.validation, spec, split, ranks, folders.index, known)
+        data = prepare(
+            settings, folders.train, folders.validation, spec, split, ranks, folders.index, known, kept_tokens
+        )
         if ranks.is_main:
             folders.checkpoints.mkdir(parents=True, exist_ok=True)
             data.split.write(folders.checkpoints / SPLIT)
             write_canvases(canvases, data.measured, made_from)
         job = _Job(settings, folders, spec, data, ranks)
         model = job.build()
-        if start:
-            _take_over(job, start, model)
+        if begins:
+            _take_over(job, begins, model)
         learned = _learn_symbols(job, model, stop)
         trainer = _trainer(job, model, Teacher(taught, data.vocabulary, ranks.device) if taught else None)
-        if start:
-            trainer.progress.init = start.version
+        if begins:
+            trainer.progress.init = begins.version
         if learned and ranks.is_main:
             _keep_lessons(folders, trainer)
         finished = learned and trainer.run(stop)
@@ -145,12 +149,18 @@ def _samples_depend_on(settings: Hyperparameters, spec: inference.PreprocessSpec
 
 
 def _start(settings: Hyperparameters, folders: Folders) -> tuple[Hyperparameters, Start | None]:
-    """The model to begin with, unless a checkpoint goes further, and settings that follow it."""
+    """The model to begin with, and settings that follow it.
+
+    Raises:
+        ConfigError: it can't be read, or there is none whose tokens could be kept.
+    """
     path = start_path(settings.init) if settings.init else folders.start
-    if path is None:
-        return settings, None
-    start = read_start(path, settings.recognizer)
-    return follow(start, settings), None if _begun(folders) else start
+    if path:
+        start = read_start(path, settings.recognizer)
+        return follow(start, settings), start
+    if settings.keep_tokens:
+        raise ConfigError("keep_tokens=true without a model to begin with: give it as init or as channel `model`")
+    return settings, None
 
 
 def _begun(folders: Folders) -> bool:

@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -157,11 +158,9 @@ def test_a_start_of_which_nothing_fits_is_refused(tmp_path: Path) -> None:
         begin(model)
 
 
-@pytest.mark.slow
-def test_a_job_begins_with_the_channel_and_says_so_in_its_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Stopped after one step, it goes on without reading the start again, and remembers it."""
+@pytest.fixture
+def job_with_channel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Hyperparameters]:
+    """Folders of a job whose channel `model` has a start; gives settings for it."""
     (tmp_path / "channel").mkdir()
     pack(write_model(tmp_path / "start"), tmp_path / "channel" / "model.tar.gz")
     monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
@@ -169,8 +168,19 @@ def test_a_job_begins_with_the_channel_and_says_so_in_its_model(
     monkeypatch.setenv("SM_CHANNEL_MODEL", str(tmp_path / "channel"))
     for name in ("SM_MODEL_DIR", "SM_OUTPUT_DATA_DIR", "SM_CHANNEL_VALIDATION"):
         monkeypatch.delenv(name, raising=False)
-    values: dict[str, Any] = {"epochs": 1, "workers": 0, "threads": 1, "strips": 0, "max_tokens": 20, "augment": False}
-    settings = Hyperparameters(**values, symbol_steps=1_000_000, sizes=SMALL["fast"])
+    few: dict[str, Any] = {"epochs": 1, "workers": 0, "threads": 1, "strips": 0, "max_tokens": 20, "augment": False}
+    return lambda **more: Hyperparameters(**few, **more, sizes=SMALL["fast"])
+
+
+@pytest.mark.slow
+def test_a_job_begins_with_the_channel_and_says_so_in_its_model(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    job_with_channel: Callable[..., Hyperparameters],
+) -> None:
+    """Stopped after one step, it goes on without reading the start again, and remembers it."""
+    settings = job_with_channel(symbol_steps=1_000_000)
     job.run(settings, job.Folders.from_environment(), StopAfter(1))
     assert "begins with fast-0123, without lessons on symbols" in capsys.readouterr().out
     state = checkpoint.read(tmp_path / "checkpoints", checkpoint.LAST, "fast")
@@ -181,6 +191,26 @@ def test_a_job_begins_with_the_channel_and_says_so_in_its_model(
     assert "begins with" not in capsys.readouterr().out
     description = json.loads((tmp_path / "model" / "model.json").read_text())
     assert description["provenance"]["init"] == "fast-0123"
+
+
+@pytest.mark.slow
+def test_with_keep_tokens_a_job_forgets_no_token_of_its_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job_with_channel: Callable[..., Hyperparameters]
+) -> None:
+    """The data has digits and `+` alone; a job that goes on knows the others too, as long as the switch is on."""
+    folders = job.Folders.from_environment()
+    job.run(job_with_channel(keep_tokens=True), folders, StopAfter(1))
+    job.run(job_with_channel(keep_tokens=True), folders, StopSignal())
+
+    kept = json.loads((tmp_path / "model" / "model.json").read_text())["vocabulary"]["tokens"]
+    assert set(OLD.tokens) < set(kept) and len(kept) == len(set(kept))
+    assert kept[-4:] == ["x", "y", "\\alpha", "-"], "the data's own tokens come first, as without the switch"
+    with pytest.raises(checkpoint.CheckpointError, match="vocabulary"):
+        job.run(job_with_channel(), folders, StopSignal())
+
+    monkeypatch.delenv("SM_CHANNEL_MODEL")
+    with pytest.raises(ConfigError, match="keep_tokens=true without a model to begin with"):
+        job.run(job_with_channel(keep_tokens=True), job.Folders.from_environment(), StopSignal())
 
 
 def test_what_isn_t_set_follows_the_start(tmp_path: Path) -> None:
