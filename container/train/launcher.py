@@ -76,7 +76,7 @@ def _settle_program(env: Environment) -> str:
 
     if not env.user_entry_point:  # T2: the job names none
         _refuse_pipes(env.input_data_config)
-        _refuse_unread(env.channel_input_dirs, env.hyperparameters)
+        _refuse_ignored_data(env.channel_input_dirs, env.hyperparameters)
         environment.code_dir = str(default_code_dir())
         return DEFAULT_PROGRAM  # its requirements are baked into the image: nothing to install
     if env.module_dir != environment.code_dir:
@@ -106,7 +106,7 @@ def _refuse_pipes(channels: dict[str, dict[str, str]]) -> None:
             )
 
 
-def _refuse_unread(channels: dict[str, str], hyperparameters: dict[str, Any]) -> None:
+def _refuse_ignored_data(channels: dict[str, str], hyperparameters: dict[str, Any]) -> None:
     """T4: no data are ignored. Without a channel of data the embedded pictures are trained on; who brings one of
     another name means that."""
     from sagemaker_training import errors

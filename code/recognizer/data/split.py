@@ -7,7 +7,7 @@ run validates on the very same samples, whatever else changed.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -57,15 +57,27 @@ class Split:
             DataError: the samples aren't those that were split.
         """
         by_name = {sample.name: sample for sample in samples}
-        wanted = {*self.train, *self.validation}
-        missing, surplus = wanted - by_name.keys(), by_name.keys() - wanted
-        if missing or surplus:
-            example = sorted(missing or surplus)[0]
-            raise DataError(
-                f"the data changed since it was split: {len(missing)} samples are gone and {len(surplus)} are new "
-                f"(for example {example!r}); restore the data, or start afresh without the checkpoint"
-            )
+        _compare("the data", {*self.train, *self.validation}, by_name.keys())
         return [by_name[name] for name in self.train], [by_name[name] for name in self.validation]
+
+    def check(self, train: Sequence[Sample], validation: Sequence[Sample]) -> None:
+        """Compare with sides that come as they are.
+
+        Raises:
+            DataError: one of them has other samples.
+        """
+        _compare("the training data", set(self.train), {sample.name for sample in train})
+        _compare("the validation data", set(self.validation), {sample.name for sample in validation})
+
+
+def _compare(what: str, before: Set[str], now: Set[str]) -> None:
+    missing, surplus = before - now, now - before
+    if missing or surplus:
+        example = sorted(missing or surplus)[0]
+        raise DataError(
+            f"{what} changed since the run began: {len(missing)} samples are gone and {len(surplus)} are new "
+            f"(for example {example!r}); restore the data, or start afresh without the checkpoint"
+        )
 
 
 def split_by_group(samples: Sequence[Sample], validation_share: float, seed: int) -> Split:

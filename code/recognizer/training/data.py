@@ -84,6 +84,8 @@ def prepare(
     _check_names(samples)
     if validation_channel:
         held_out = _read_held_out(settings, validation_channel)
+        if split:
+            split.check(samples, held_out)
         split = Split(tuple(s.name for s in samples), tuple(s.name for s in held_out), settings.seed)
         if ranks.is_main:
             _tell_shared(samples, held_out)
@@ -108,7 +110,8 @@ def prepare(
         _measure(settings, side, part, spec, cache, ranks, canvases)
         for side, part, canvases in zip(SIDES, (samples, held_out), known, strict=True)
     )
-    _report(trained, validated, vocabulary)
+    if ranks.is_main:
+        _report(trained, validated, vocabulary)
     stream = _stream(settings, trained, train_channel, index_channel)
     change = augment if settings.augment else None
     sizes = enlarged(trained.sizes, 1 + settings.zoom, spec) if change and settings.zoom else trained.sizes

@@ -183,7 +183,7 @@ def _take_over(job: _Job, start: Start, model: FormulaRecognizer) -> None:
 
 def _split_to_resume(folders: Folders) -> Split | None:
     path = folders.checkpoints / SPLIT
-    return Split.read(path) if path.is_file() and not folders.validation else None
+    return Split.read(path) if path.is_file() else None
 
 
 def _learn_symbols(job: _Job, model: FormulaRecognizer, stop: StopSignal) -> bool:

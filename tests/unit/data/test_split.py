@@ -122,3 +122,18 @@ def test_a_split_of_our_own_and_a_channel_of_new_formulas_are_not_told(tmp_path,
     for channel in (None, validation):
         prepare(settings(), train, channel, SPEC, None, Ranks())
     assert "warning" not in capsys.readouterr().out
+
+
+def test_a_run_with_a_validation_channel_does_not_go_on_with_other_data(tmp_path):
+    """As one whose data were split by the job: a sampler's position means nothing among other samples."""
+    train, validation = write_tiny_dataset(tmp_path / "train", 20), write_tiny_dataset(tmp_path / "validation", 8)
+    split = prepare(settings(), train, validation, SPEC, None, Ranks()).split
+    assert prepare(settings(), train, validation, SPEC, split, Ranks()).split == split
+    for folder, what in ((train, "training"), (validation, "validation")):
+        labels = (folder / "gt.txt").read_text()
+        (folder / "gt.txt").write_text(labels.partition("\n")[2])
+        with pytest.raises(
+            DataError, match=rf"the {what} data changed .*: 1 samples are gone and 0 are new .*'000.png'"
+        ):
+            prepare(settings(), train, validation, SPEC, split, Ranks())
+        (folder / "gt.txt").write_text(labels)
