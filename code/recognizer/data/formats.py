@@ -18,9 +18,11 @@ import html
 import json
 import os
 import re
+import unicodedata
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -221,8 +223,10 @@ class _Reader:
         parts = PurePosixPath(name)
         if not name or parts.is_absolute() or ".." in parts.parts or "\0" in name:
             raise _BadSampleError(f"picture {name!r} must be a path inside the folder of the label file")
-        for place in PICTURE_FOLDERS:
-            path = folder / place / name
+        # macOS writes é in a file's name as two characters, e and its accent; who wrote the table wrote one.
+        spellings = dict.fromkeys([name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))])
+        for place, spelt in product(PICTURE_FOLDERS, spellings):
+            path = folder / place / spelt
             if os.path.isfile(path):  # noqa: PTH113 (Path.is_file raises if the name is too long to be one)
                 _check_header(path, name)
                 return self._relative(folder / name), FilePicture(path)

@@ -3,8 +3,10 @@
 import gzip
 import json
 import string
+import unicodedata
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -110,6 +112,18 @@ def test_folder_of_folders(competition, tmp_path):
 def test_no_tokens_file_no_vocabulary(competition):
     (competition / "tokens.txt").unlink()
     assert read_dataset(competition).vocabulary is None
+
+
+@pytest.mark.parametrize(("on_disk", "in_table"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_names_with_accents_are_found_however_they_are_spelt(tmp_path, on_disk, in_table):
+    """A folder that was packed on macOS has e and an accent where the table has \u00e9."""
+    name = "caf\u00e9.png"
+    cv2.imwrite(str(tmp_path / "picture.png"), np.full((40, 60), 255, np.uint8))
+    (tmp_path / "picture.png").rename(tmp_path / unicodedata.normalize(on_disk, name))
+    asked = unicodedata.normalize(in_table, name)
+    (tmp_path / "gt.txt").write_text(f"{asked}\tx\n", encoding="utf-8")
+    (sample,) = read_dataset(tmp_path).samples
+    assert sample.name == asked and sample.load().shape == (40, 60, 3)
 
 
 def test_windows_text_files(competition):
