@@ -308,14 +308,20 @@ def extract_ink(gray: np.ndarray) -> np.ndarray:
 
 
 def _stretch(ink: np.ndarray) -> np.ndarray:
-    """Brings the strokes to 1 and the paper, with the noise on it, to 0: Otsu's threshold tells which is which."""
+    """Brings the strokes to 1 and the paper, with the noise on it, to 0: Otsu's threshold tells which is which.
+
+    What is faint may be grain, which falls into two parts as well: but into parts of like size that are hardly apart.
+    """
     threshold, _ = cv2.threshold((ink * 255).astype(np.uint8), 0, 255, cv2.THRESH_OTSU)
     is_stroke = ink > threshold / 255
     if not is_stroke.any() or is_stroke.all():
         return np.zeros_like(ink)
     strokes, paper = ink[is_stroke], ink[~is_stroke]
-    full = max(0.25, float(np.median(strokes)))
-    noise = min(float(paper.mean() + max(0.04, 2 * paper.std())), 0.6 * full)
+    typical, ground, grain = float(np.median(strokes)), float(paper.mean()), float(paper.std())
+    is_writing = typical > 0.03 and typical - ground > 8 * grain and is_stroke.mean() < 0.25
+    faintest = float(np.clip(typical, 0.06, 0.25)) if is_writing else 0.25
+    full = max(faintest, typical)
+    noise = min(ground + max(0.16 * faintest, 2 * grain), 0.6 * full)
     return np.clip((ink - noise) / (full - noise), 0, 1)
 
 

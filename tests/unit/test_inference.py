@@ -1220,6 +1220,24 @@ def test_grain_is_blank_and_faint_writing_is_not(tiny_base_dir: Path) -> None:
     assert [answer.blank for answer in model.predict([paper, faint])] == [True, False]
 
 
+@pytest.mark.parametrize("contrast", [0.3, 0.2, 0.12, 0.08])
+def test_faint_writing_on_clean_paper_is_seen_as_black_one_is(contrast: float) -> None:
+    """Grey on white, as a pencil or a watermark: it was taken for grain, and its glyphs for specks."""
+    rgb = formula()
+    faint = np.rint(255 - (255 - rgb.astype(np.float32)) * contrast).astype(np.uint8)
+    assert likeness(ink_of(faint), ink_of(rgb)) > 0.95
+
+
+@pytest.mark.parametrize("quality", [40, 75, 95])
+def test_paper_with_the_grain_of_a_jpeg_is_blank(tiny_base_dir: Path, quality: int) -> None:
+    model = inference.Recognizer.load(tiny_base_dir / "model")
+    for sigma in (1.0, 2.0, 4.0):
+        grain = np.random.default_rng(0).normal(215, sigma, (160, 400, 1))
+        paper = np.clip(grain, 0, 255).astype(np.uint8).repeat(3, axis=2)
+        _, jpeg = cv2.imencode(".jpg", paper, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        assert model.predict([inference.read_image(jpeg.tobytes())])[0].blank, (quality, sigma)
+
+
 def test_the_handler_functions_answer_a_request(tiny_base_dir: Path) -> None:
     model = inference.model_fn(str(tiny_base_dir / "model"))
     request = Request((formula(), BAD), "many")
