@@ -74,6 +74,7 @@ DRAWN = 0.5  # share of pixels exactly alike, of which no photograph has so many
 SPECK = 0.02  # of the typical component's area: what has less isn't ink
 MANY = 8  # glyphs, of 5 pixels or more, beside which components that are thrice as large are not typical
 FAINTEST_ON_WHITE = 240  # gray above which nothing is seen on white: light ink on a transparent ground
+FAINTEST_RULE = 0.08  # how much darker than the paper; the pixels of paler lines are taken for paper anyway
 FAINTEST_INK = 0.05  # less everywhere is the grain of blank paper; writing of 15 gray levels, with noise, reaches 0.1
 LONGEST_CYCLE, LOOP_REPEATS, LOOP_TOKENS = 8, 6, 32  # in 70,000 real formulas: at most 8 repeats, 32 tokens in all
 QUALITY = r"[01](\.\d{0,3})?"  # of a media type in `Accept`
@@ -304,7 +305,59 @@ def extract_ink(gray: np.ndarray) -> np.ndarray:
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (15, 15))
     paper = cv2.blur(cv2.morphologyEx(small, cv2.MORPH_CLOSE, kernel), (9, 9))
     paper = cv2.resize(paper, gray.shape[::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32)
-    return _stretch(np.clip(1 - gray / np.maximum(paper, 1), 0, 1).astype(np.float32))
+    return _stretch(without_rules(np.clip(1 - gray / np.maximum(paper, 1), 0, 1).astype(np.float32)))
+
+
+def without_rules(ink: np.ndarray) -> np.ndarray:
+    """Ink (H, W) without the lines of ruled or squared paper, where they are clearly lighter than what is written.
+
+    Glyphs on a line hang together through it, and many lines have more ink than the glyphs.
+    """
+    is_rule = _runs_across(ink) | _runs_across(ink.T).T
+    is_dark = ink > FAINTEST_RULE
+    rules, others = ink[is_rule & is_dark], ink[is_dark & ~is_rule]
+    if not rules.size or not others.size:
+        return ink
+    level = float(np.median(rules))
+    if level > 0.7 * float(np.percentile(others, 90)):
+        return ink
+    return np.where(is_rule & (ink < 1.3 * level), np.float32(0), ink)  # what is darker crosses the line
+
+
+def _runs_across(ink: np.ndarray) -> np.ndarray:
+    """(H, W) -> (H, W) bool: thin lines, level or a little askew, from the left border to the right one, or from one of
+    them to the upper or lower border. One to three of them between glyphs that reach both borders are none: `|` spans
+    a picture that was cropped closely."""
+    shape, edge = ink.shape, 4  # drawn lines end a little before the border, see `with_paper`
+    small = resize(ink, min(1.0, 512 / shape[1]), cv2.INTER_AREA)
+    is_dark = (small > FAINTEST_RULE).astype(np.uint8)
+    width = small.shape[1]
+    if width < 24 or not (is_dark[:, :edge].any() or is_dark[:, -edge:].any()):
+        return np.zeros(shape, bool)
+    length = 24 if width >= 64 else round(0.6 * width)  # longer than most strokes; in one row of a line that is askew
+    runs = cv2.morphologyEx(is_dark, cv2.MORPH_CLOSE, np.ones((1, 3), np.uint8))
+    runs = cv2.morphologyEx(runs, cv2.MORPH_OPEN, np.ones((1, length), np.uint8))
+    _, lines, stats, _ = cv2.connectedComponentsWithStats(cv2.dilate(runs, np.ones((3, 7), np.uint8)), connectivity=8)
+    is_line = _span(stats, small.shape, edge)
+    found = is_line[lines]
+    glyphs = (small > 0.3) & ~found
+    if is_line.sum() < 4 and glyphs[:, : edge + 2].any() and glyphs[:, -edge - 2 :].any():
+        return np.zeros(shape, bool)
+    thick = np.ones((3, 1), np.uint8)
+    found &= cv2.dilate(is_dark, thick) > 0
+    return cv2.dilate(cv2.resize(found.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST), thick) > 0
+
+
+def _span(boxes: np.ndarray, shape: tuple[int, ...], edge: int) -> np.ndarray:
+    """(N, 5) components, the ground first -> (N,) bool: which are as flat as a line, and end at two borders."""
+    left, top, wide, high, _ = boxes.T
+    height, width = shape
+    at_left, at_right = left <= edge, left + wide >= width - edge
+    at_top, at_bottom = top <= edge, top + high >= height - edge
+    spans = (at_left & at_right) | ((at_left ^ at_right) & (at_top ^ at_bottom) & (wide >= 0.5 * width))
+    spans &= high <= 6 + 0.08 * width
+    spans[0] = False
+    return spans
 
 
 def _stretch(ink: np.ndarray) -> np.ndarray:

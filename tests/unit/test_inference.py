@@ -338,6 +338,48 @@ def likeness(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
 
 
+def on_lines(rgb: np.ndarray, gray: int, step: int, drop: int, squared: bool) -> np.ndarray:
+    """On paper with lines of that gray, that fall by `drop` pixels from left to right."""
+    paper = np.full_like(rgb, 255)
+    height, width = rgb.shape[:2]
+    for y in range(step // 2 - drop, height, step):
+        cv2.line(paper, (0, y), (width, y + drop), (gray, gray, gray), 2)
+    for x in range(step // 3, width, step) if squared else ():
+        cv2.line(paper, (x, 0), (x - drop, height), (gray, gray, gray), 2)
+    return np.minimum(rgb, paper)
+
+
+@pytest.mark.parametrize("squared", [False, True], ids=["ruled", "squared"])
+@pytest.mark.parametrize("drop", [0, 9])
+@pytest.mark.parametrize(("gray", "grain"), [(210, 0), (160, 0), (130, 0), (160, 3)])
+def test_lines_of_the_paper_are_not_seen(gray: int, grain: int, drop: int, squared: bool) -> None:
+    """Without this glyphs on a dark line hung together, and a grid was read in the place of the formula on it."""
+    rgb = formula()
+    lined = on_lines(rgb, gray, 26, drop, squared)
+    noise = np.random.default_rng(0).normal(0, grain, lined.shape[:2])[:, :, None]
+    assert likeness(ink_of(np.clip(lined + noise, 0, 255).astype(np.uint8)), ink_of(rgb)) > 0.93
+
+
+@pytest.mark.parametrize("gray", [20, 130], ids=["as dark as the rest", "lighter"])
+def test_bars_of_a_closely_cropped_formula_are_no_lines_of_the_paper(gray: int) -> None:
+    canvas = np.full((90, 200, 3), 255, np.uint8)
+    for y in (36, 86):
+        cv2.putText(canvas, "abx", (20, y), 0, 1.2, (20, 20, 20), 2, cv2.LINE_AA)
+    columns = np.flatnonzero((canvas < 200).any(axis=(0, 2)))
+    fraction = canvas[:, columns[0] : columns[-1] + 1].copy()
+    fraction[44:46] = gray
+    for picture in (fraction, np.ascontiguousarray(fraction.transpose(1, 0, 2))):
+        values = inference.find_ink(picture).values
+        bar = (values if picture is fraction else values.T)[46:48, 3:-3]  # behind two pixels of paper
+        assert bar.min() > 0.3
+
+
+def test_a_line_alone_is_not_taken_away() -> None:
+    picture = np.full((40, 120, 3), 255, np.uint8)
+    picture[19:21] = 130
+    assert inference.find_ink(picture).values.max() > 0.9
+
+
 @pytest.mark.parametrize("scale", [1, 3, 6])
 def test_characters_arrive_at_one_size_whatever_the_resolution(scale: int) -> None:
     reference, seen = ink_of(formula(2)), ink_of(formula(scale))
