@@ -305,7 +305,8 @@ def extract_ink(gray: np.ndarray) -> np.ndarray:
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (15, 15))
     paper = cv2.blur(cv2.morphologyEx(small, cv2.MORPH_CLOSE, kernel), (9, 9))
     paper = cv2.resize(paper, gray.shape[::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32)
-    return _stretch(without_rules(np.clip(1 - gray / np.maximum(paper, 1), 0, 1).astype(np.float32)))
+    ink = np.clip(1 - gray / np.maximum(paper, 1), 0, 1).astype(np.float32)
+    return without_surround(_stretch(without_rules(ink)))
 
 
 def without_rules(ink: np.ndarray) -> np.ndarray:
@@ -360,6 +361,46 @@ def _span(boxes: np.ndarray, shape: tuple[int, ...], edge: int) -> np.ndarray:
     return spans
 
 
+def without_surround(ink: np.ndarray) -> np.ndarray:
+    r"""Ink (H, W) without what lies around a sheet: a table, which covers two of the borders or more, or a frame that
+    is well apart from what it has within (that of `\boxed` is close)."""
+    is_ink = ink > 0.5
+    is_long = is_ink.mean(axis=0).max() > 0.4 and is_ink.mean(axis=1).max() > 0.4
+    if not is_long or min(ink.shape) < 20:
+        return ink
+    _, labels, boxes, _ = cv2.connectedComponentsWithStats(is_ink.astype(np.uint8), connectivity=8)
+    covering = [np.bincount(border).argmax() for border in _borders(labels) if (border > 0).mean() > 0.7]
+    frame = _frame(boxes[1:], ink) + 1
+    if len(covering) >= 2:
+        is_around = np.isin(labels, [label for label in covering if label > 0])
+    elif frame and _is_apart(boxes[frame], np.delete(boxes[1:], frame - 1, axis=0)):
+        is_around = labels == frame
+    else:
+        return ink
+    if (is_ink & ~is_around).sum() < 0.001 * ink.size:
+        return ink
+    rest = np.where(cv2.dilate(is_around.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0, np.float32(0), ink)
+    _, labels = cv2.connectedComponents((rest > 0.1).astype(np.uint8), connectivity=8)
+    outside = np.setdiff1d(np.concatenate(_borders(labels)), [0])
+    return without_surround(np.where(np.isin(labels, outside), np.float32(0), rest))  # the sheet's edge may be left
+
+
+def _borders(picture: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The four borders of (H, W), behind paper that was added, and the frame of a drawn picture."""
+    inset = 5
+    return picture[inset], picture[-1 - inset], picture[:, inset], picture[:, -1 - inset]
+
+
+def _is_apart(frame: np.ndarray, others: np.ndarray) -> bool:
+    """Whether the glyphs in a frame keep a glyph's height away from it."""
+    glyphs = others[_have_shape_of_glyphs(others)]
+    left, top, wide, high, _ = frame
+    away = min(
+        *(glyphs[:, :2] - (left, top)).ravel(), *((left + wide, top + high) - glyphs[:, :2] - glyphs[:, 2:4]).ravel()
+    )
+    return bool(away > _glyph_height(others))
+
+
 def _stretch(ink: np.ndarray) -> np.ndarray:
     """Brings the strokes to 1 and the paper, with the noise on it, to 0: Otsu's threshold tells which is which.
 
@@ -409,7 +450,7 @@ def measure_ink(ink: np.ndarray) -> tuple[tuple[int, int, int, int], float]:
         boxes = boxes[inside | (between & (at_left ^ at_right) & in_line)]
     if not len(boxes):
         return (0, height, 0, width), float(height) / 2
-    glyphs = _without_giants(boxes)
+    glyphs = _without_giants(_without_frame(boxes, ink))
     boxes = boxes[boxes[:, cv2.CC_STAT_AREA] >= SPECK * typical_area(glyphs[:, cv2.CC_STAT_AREA])]
     left, top, wide, high, area = boxes.T
     box = int(top.min()), int((top + high).max()), int(left.min()), int((left + wide).max())
@@ -434,6 +475,29 @@ def _have_shape_of_glyphs(boxes: np.ndarray) -> np.ndarray:
     """(N, 5) -> (N,) bool: neither bars nor specks."""
     _, _, wide, high, area = boxes.T
     return (wide <= 4 * high) & (high <= 6 * wide) & (area >= 0.1 * typical_area(area))
+
+
+def _without_frame(boxes: np.ndarray, ink: np.ndarray) -> np.ndarray:
+    """Components (N, 5) without a frame, however few glyphs it has around it."""
+    frame = _frame(boxes, ink)
+    return boxes if frame < 0 else np.delete(boxes, frame, axis=0)
+
+
+def _frame(boxes: np.ndarray, ink: np.ndarray) -> int:
+    """Which of the components (N, 5) of the ink has four full sides and all glyphs within it; -1 if there is none."""
+    if len(boxes) < 2:
+        return -1
+    largest = int((boxes[:, cv2.CC_STAT_WIDTH] * boxes[:, cv2.CC_STAT_HEIGHT]).argmax())
+    left, top, wide, high, _ = boxes[largest]
+    others = np.delete(boxes, largest, axis=0)
+    glyphs = others[_have_shape_of_glyphs(others)]
+    ends = glyphs[:, :2] + glyphs[:, 2:4]
+    if not len(glyphs) or (glyphs[:, :2] <= (left, top)).any() or (ends >= (left + wide, top + high)).any():
+        return -1
+    shown = ink[top : top + high, left : left + wide] > 0.5
+    thick = max(3, min(shown.shape) // 25)  # of a side, with the slant of a sheet that lies askew
+    sides = (shown[:thick], shown[-thick:], shown[:, :thick].T, shown[:, -thick:].T)
+    return largest if all(side.any(axis=0).mean() > 0.8 for side in sides) else -1
 
 
 def _without_giants(boxes: np.ndarray) -> np.ndarray:

@@ -380,6 +380,37 @@ def test_a_line_alone_is_not_taken_away() -> None:
     assert inference.find_ink(picture).values.max() > 0.9
 
 
+@pytest.mark.parametrize("grain", [0, 3], ids=["drawn", "photographed"])
+@pytest.mark.parametrize("table", [(70, 85, 110), (30, 25, 20)])
+@pytest.mark.parametrize("sides", [(10, 10, 10, 10), (60, 50, 45, 60), (12, 0, 12, 0), (0, 24, 24, 24)])
+def test_a_table_around_the_sheet_is_not_seen(grain: int, table: tuple[int, ...], sides: tuple[int, ...]) -> None:
+    sheet = formula(paper=(225, 222, 215))
+    top, bottom, left, right = sides
+    photo = cv2.copyMakeBorder(sheet, top, bottom, left, right, cv2.BORDER_CONSTANT, value=table)
+    noise = np.random.default_rng(0).normal(0, grain, photo.shape[:2])[:, :, None]
+    assert likeness(ink_of(np.clip(photo + noise, 0, 255).astype(np.uint8)), ink_of(sheet)) > 0.94
+
+
+def framed(gap: int) -> np.ndarray:
+    """In a frame that keeps so many pixels from the ink."""
+    rgb = cv2.copyMakeBorder(formula(), 60, 60, 60, 60, cv2.BORDER_CONSTANT, value=(250, 250, 250))
+    rows, columns = (np.flatnonzero((rgb < 128).any(axis=axis)) for axis in ((1, 2), (0, 2)))
+    (top, bottom), (left, right) = ((int(each[0]) - gap, int(each[-1]) + gap) for each in (rows, columns))
+    cv2.rectangle(rgb, (left, top), (right, bottom), (20, 20, 20), 3)
+    return rgb
+
+
+def test_a_frame_far_from_the_formula_is_not_seen() -> None:
+    assert likeness(ink_of(framed(60)), ink_of(formula())) > 0.95
+
+
+def test_a_frame_close_to_the_formula_is_seen_and_does_not_make_it_small() -> None:
+    r"""It may be `\\boxed`."""
+    boxed, plain = inference.find_ink(framed(12)), inference.find_ink(formula())
+    assert boxed.glyph == plain.glyph
+    assert boxed.box[3] - boxed.box[2] > plain.box[3] - plain.box[2] + 20
+
+
 @pytest.mark.parametrize("scale", [1, 3, 6])
 def test_characters_arrive_at_one_size_whatever_the_resolution(scale: int) -> None:
     reference, seen = ink_of(formula(2)), ink_of(formula(scale))
