@@ -203,6 +203,10 @@ bench-decoding: $(READY) ## What a step of decoding costs, and what cache and ba
 bench-turning: $(READY) ## What trying pictures on their sides brings and costs; MODEL=folder DATA=folder
 	PYTHONPATH=.:code $(RUN) -m bench.turning --model "$(MODEL)" --data "$(DATA)"
 
+.PHONY: bench-conditions
+bench-conditions: $(READY) ## What paper, light and pen do to the answers; MODEL=folder DATA=folder
+	PYTHONPATH=.:code $(RUN) -m bench.conditions --model "$(MODEL)" --data "$(DATA)"
+
 .PHONY: bench-training
 bench-training: $(READY) ## Training: decoding in parallel, stages of a step, formulas an hour, picture sizes; BENCH="--quick --only stages"
 	PYTHONPATH=.:code $(RUN) -m bench.training $(BENCH)

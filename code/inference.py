@@ -241,7 +241,9 @@ def find_ink(rgb: np.ndarray) -> Ink:
     if not (isinstance(rgb, np.ndarray) and rgb.dtype == np.uint8 and rgb.ndim == 3 and rgb.shape[2] == 3 and rgb.size):
         kind = f"{rgb.dtype} {rgb.shape}" if isinstance(rgb, np.ndarray) else type(rgb).__name__
         raise ValueError(f"a picture must be an array (H, W, 3) of uint8, as read_image(bytes) gives, not {kind}")
-    values = extract_ink(cv2.cvtColor(with_paper(rgb), cv2.COLOR_RGB2GRAY))
+    framed = with_paper(rgb)
+    ink = extract_ink(cv2.cvtColor(framed, cv2.COLOR_RGB2GRAY))
+    values = without_surround(ink, is_photo=framed is rgb)
     return Ink(values, *measure_ink(values))
 
 
@@ -306,7 +308,7 @@ def extract_ink(gray: np.ndarray) -> np.ndarray:
     paper = cv2.blur(cv2.morphologyEx(small, cv2.MORPH_CLOSE, kernel), (9, 9))
     paper = cv2.resize(paper, gray.shape[::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32)
     ink = np.clip(1 - gray / np.maximum(paper, 1), 0, 1).astype(np.float32)
-    return without_surround(_stretch(without_rules(ink)))
+    return _stretch(without_rules(ink))
 
 
 def without_rules(ink: np.ndarray) -> np.ndarray:
@@ -361,11 +363,14 @@ def _span(boxes: np.ndarray, shape: tuple[int, ...], edge: int) -> np.ndarray:
     return spans
 
 
-def without_surround(ink: np.ndarray) -> np.ndarray:
-    r"""Ink (H, W) without what lies around a sheet: a table, which covers two of the borders or more, or a frame that
-    is well apart from what it has within (that of `\boxed` is close)."""
+def without_surround(ink: np.ndarray, is_photo: bool) -> np.ndarray:
+    r"""Ink (H, W) without what lies around a sheet: a table, which covers two of the borders or more, or a frame.
+
+    In a drawn picture a frame close to what it has within is seen: it may be `\boxed`. In a photograph it is more
+    likely the sheet's edge, or a box around an answer.
+    """
     is_ink = ink > 0.5
-    is_long = is_ink.mean(axis=0).max() > 0.4 and is_ink.mean(axis=1).max() > 0.4
+    is_long = is_ink.mean(axis=0).max() > 0.2 and is_ink.mean(axis=1).max() > 0.2
     if not is_long or min(ink.shape) < 20:
         return ink
     _, labels, boxes, _ = cv2.connectedComponentsWithStats(is_ink.astype(np.uint8), connectivity=8)
@@ -373,7 +378,7 @@ def without_surround(ink: np.ndarray) -> np.ndarray:
     frame = _frame(boxes[1:], ink) + 1
     if len(covering) >= 2:
         is_around = np.isin(labels, [label for label in covering if label > 0])
-    elif frame and _is_apart(boxes[frame], np.delete(boxes[1:], frame - 1, axis=0)):
+    elif frame and (is_photo or _is_apart(boxes[frame], np.delete(boxes[1:], frame - 1, axis=0))):
         is_around = labels == frame
     else:
         return ink
@@ -382,7 +387,7 @@ def without_surround(ink: np.ndarray) -> np.ndarray:
     rest = np.where(cv2.dilate(is_around.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0, np.float32(0), ink)
     _, labels = cv2.connectedComponents((rest > 0.1).astype(np.uint8), connectivity=8)
     outside = np.setdiff1d(np.concatenate(_borders(labels)), [0])
-    return without_surround(np.where(np.isin(labels, outside), np.float32(0), rest))  # the sheet's edge may be left
+    return without_surround(np.where(np.isin(labels, outside), np.float32(0), rest), is_photo)  # an edge may be left
 
 
 def _borders(picture: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -1,7 +1,8 @@
 """Command line: a model directory of half the size: `python -m recognizer.pack MODEL OUT`.
 
 Weights are stored in 16 bits and widened when the model is loaded, so it computes in 32 bits as before and is as
-fast. What rounding changes is checked: the golden samples must still reproduce. Networks in 8 bits stay as they are.
+fast. What rounding changes is checked: the golden samples must still reproduce. Of networks in 8 bits what
+is still in 32 is rounded, convolutions above all, but for their scales.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from safetensors.torch import load_file, save_file
 import inference
 from recognizer.export import strip_traces
 
-NETWORKS = inference.NETWORKS["fp32"]
 LEFT_OUT = ("code", "split.json")  # the images have inference.py; nobody trains on with this split
 SMALLEST = 256  # numbers: smaller tensors (norms, constants of shapes) stay as they are
 
@@ -37,11 +37,12 @@ def pack(source: Path, target: Path) -> None:
     precisions = [name for name, files in inference.NETWORKS.items() if (source / files[0]).is_file()]
     shutil.copytree(source, target, ignore=shutil.ignore_patterns(*LEFT_OUT))
     try:
-        for name in NETWORKS:
-            network = onnx.load(str(source / name))
-            strip_traces(network)  # older exports have them
-            _halve(network.graph)
-            onnx.save(network, str(target / name))
+        for precision in precisions:
+            for name in inference.NETWORKS[precision]:
+                network = onnx.load(str(source / name))
+                strip_traces(network)  # older exports have them
+                _halve(network.graph, least_rank=2 if precision == "int8" else 1)
+                onnx.save(network, str(target / name))
         weights = load_file(source / "weights.safetensors")
         save_file({name: weight.half() for name, weight in weights.items()}, target / "weights.safetensors")
         (target / "weights.safetensors").chmod(0o644)  # safetensors makes it its owner's alone
@@ -52,11 +53,17 @@ def pack(source: Path, target: Path) -> None:
         raise
 
 
-def _halve(graph: onnx.GraphProto) -> None:
-    """Replaces each large float32 constant by a float16 one and a cast, which the runtime folds when it loads."""
+def _halve(graph: onnx.GraphProto, least_rank: int) -> None:
+    """Replaces each large float32 constant by a float16 one and a cast, which the runtime folds when it loads.
+
+    Args:
+        least_rank: dimensions of those that are replaced. Beside weights in 8 bits vectors are their scales, of which
+            a rounding changes all that they scale.
+    """
     casts = []
     for tensor in graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < SMALLEST:
+        is_large = np.prod(tensor.dims) >= SMALLEST and len(tensor.dims) >= least_rank
+        if tensor.data_type != TensorProto.FLOAT or not is_large:
             continue
         name, values = tensor.name, numpy_helper.to_array(tensor)
         tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import inference
-from bench import decoding, finetune, load, mix, peer, serving, shards, soak, turning
+from bench import conditions, decoding, finetune, load, mix, peer, serving, shards, soak, turning
 from bench.stages import LENGTHS
 from container.train.processes import descendants_of
 from recognizer.latex import tokenize
@@ -70,6 +70,7 @@ def test_a_wrong_folder_is_told_before_anything_is_measured(tmp_path, capsys, mo
         (decoding, ["--model", absent]),
         (shards, [absent]),
         (turning, ["--model", absent, "--data", absent]),
+        (conditions, ["--model", absent, "--data", absent]),
         (peer, ["--model", absent, "--peer-python", sys.executable]),
         (peer, ["--model", str(build_tiny_model(tmp_path / "model")), "--peer-python", absent]),
     ):

@@ -409,6 +409,9 @@ def test_a_frame_close_to_the_formula_is_seen_and_does_not_make_it_small() -> No
     boxed, plain = inference.find_ink(framed(12)), inference.find_ink(formula())
     assert boxed.glyph == plain.glyph
     assert boxed.box[3] - boxed.box[2] > plain.box[3] - plain.box[2] + 20
+    noise = np.random.default_rng(0).normal(0, 2, framed(12).shape[:2])[:, :, None]
+    photo = np.clip(framed(12) + noise, 0, 255).astype(np.uint8)
+    assert likeness(ink_of(photo), ink_of(formula())) > 0.95, "of a photograph it isn't: it may be the sheet's edge"
 
 
 @pytest.mark.parametrize("scale", [1, 3, 6])

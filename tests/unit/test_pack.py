@@ -32,9 +32,10 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_packed_model_is_half_as_large_and_reads_the_same(exported: Path, tmp_path: Path) -> None:
     pack(exported, tmp_path / "small")
 
-    for name in ("encoder.onnx", "decoder.onnx", "weights.safetensors"):
+    for name in ("encoder.onnx", "encoder.int8.onnx", "decoder.onnx", "weights.safetensors"):
         assert (tmp_path / "small" / name).stat().st_size < 0.75 * (exported / name).stat().st_size, name
-    assert inference.Recognizer.load(tmp_path / "small").check_golden() > 0
+    for precision in ("fp32", "int8"):
+        assert inference.Recognizer.load(tmp_path / "small", precision=precision).check_golden() > 0
     assert not (tmp_path / "small" / "code").exists()
 
 
