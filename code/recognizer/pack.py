@@ -2,7 +2,7 @@
 
 Weights are stored in 16 bits and widened when the model is loaded, so it computes in 32 bits as before and is as
 fast. What rounding changes is checked: the golden samples must still reproduce. Of networks in 8 bits what
-is still in 32 is rounded, convolutions above all, but for their scales.
+is still in 32 is rounded, convolutions above all, but for their scales; unless that changes a golden answer.
 """
 
 from __future__ import annotations
@@ -46,11 +46,23 @@ def pack(source: Path, target: Path) -> None:
         weights = load_file(source / "weights.safetensors")
         save_file({name: weight.half() for name, weight in weights.items()}, target / "weights.safetensors")
         (target / "weights.safetensors").chmod(0o644)  # safetensors makes it its owner's alone
-        for precision in precisions:
-            inference.Recognizer.load(target, precision=precision).check_golden()
+        _check(source, target, precisions)
     except BaseException:
         shutil.rmtree(target)
         raise
+
+
+def _check(source: Path, target: Path, precisions: Sequence[str]) -> None:
+    """Reads the golden samples. Networks in 8 bits that read one otherwise are taken as they were: what comes to their
+    matrix products is rounded coarsely, which a small change before it may turn into a large one."""
+    inference.Recognizer.load(target).check_golden()
+    if "int8" in precisions:
+        try:
+            inference.Recognizer.load(target, precision="int8").check_golden()
+        except inference.ModelError:
+            for name in inference.NETWORKS["int8"]:
+                shutil.copyfile(source / name, target / name)
+            inference.Recognizer.load(target, precision="int8").check_golden()
 
 
 def _halve(graph: onnx.GraphProto, least_rank: int) -> None:
