@@ -374,10 +374,11 @@ def without_surround(ink: np.ndarray, is_photo: bool) -> np.ndarray:
     if not is_long or min(ink.shape) < 20:
         return ink
     _, labels, boxes, _ = cv2.connectedComponentsWithStats(is_ink.astype(np.uint8), connectivity=8)
-    covering = [np.bincount(border).argmax() for border in _borders(labels) if (border > 0).mean() > 0.7]
+    longest = [(border, np.bincount(border, minlength=2)[1:].argmax() + 1) for border in _borders(labels)]
+    covering = [label for border, label in longest if (border == label).mean() > 0.6]
     frame = _frame(boxes[1:], ink) + 1
     if len(covering) >= 2:
-        is_around = np.isin(labels, [label for label in covering if label > 0])
+        is_around = np.isin(labels, covering)
     elif frame and (is_photo or _is_apart(boxes[frame], np.delete(boxes[1:], frame - 1, axis=0))):
         is_around = labels == frame
     else:
