@@ -71,8 +71,15 @@ def _placed(start: Start, first: Start, vocabulary: Vocabulary, path: Path) -> d
     is_alike = (start.recognizer, start.preprocess) == (first.recognizer, first.preprocess)
     taken = take_over(start, network, vocabulary, token_axes(network, *asked)) if is_alike else None
     if not taken or taken.dropped or any(COVERAGE not in name for name in taken.new):
-        raise ConfigError(f"average: {path} has another recognizer, other sizes or other preprocessing")
+        raise ConfigError(f"average: {path} isn't like the first model: {_differences(start, first)}")
     return network.state_dict()
+
+
+def _differences(start: Start, first: Start) -> str:
+    """What could keep two models from having a mean, in words."""
+    its, other = ({"recognizer": each.recognizer, **each.sizes, **each.preprocess} for each in (start, first))
+    names = [name for name in {**other, **its} if its.get(name) != other.get(name)]
+    return ", ".join(f"{name} is {its.get(name)}, there {other.get(name)}" for name in names) or "other weights"
 
 
 def _mean(weights: Tensor, shares: Tensor) -> Tensor:

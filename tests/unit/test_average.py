@@ -72,7 +72,7 @@ def test_a_coverage_that_only_one_model_has_is_its_own(tmp_path: Path) -> None:
 def test_what_cannot_be_averaged_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, other = write_model(tmp_path / "a", ["x"], 1), write_model(tmp_path / "b", ["x"], 2, "satrn")
     assert main([f"{first}=1", f"{other}=1", "--out", str(tmp_path / "mean")]) == 1
-    assert f"{other} has another recognizer" in capsys.readouterr().err
+    assert f"{other} isn't like the first model: recognizer is satrn, there fast" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main([str(first), "--out", str(tmp_path / "mean")])
     assert "expected MODEL=SHARE" in capsys.readouterr().err
