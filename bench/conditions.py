@@ -7,30 +7,25 @@ which much less is right than in the first row is a fault of the preprocessing, 
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
 
-from bench.jobs import table
-from inference import ModelError, Options, Recognizer
-from recognizer.data.formats import read_dataset
-from recognizer.data.sample import DataError, Sample
-from recognizer.latex import normalize, tokenize
+from bench.reading import Change, run, share_right
+from inference import Options, Recognizer
+from recognizer.data.sample import Sample
 
-HEAD = ["pictures", "exactly right"]
+HEAD = ["pictures, read once", "exactly right"]
 WHITE = (255, 255, 255)
-Condition = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 def _with_margin(rgb: np.ndarray, pixels: int = 20) -> np.ndarray:
     return cv2.copyMakeBorder(rgb, pixels, pixels, pixels, pixels, cv2.BORDER_CONSTANT, value=WHITE)
 
 
-def in_colours(ink: tuple[int, ...], paper: tuple[int, ...], grain: float = 0) -> Condition:
+def in_colours(ink: tuple[int, ...], paper: tuple[int, ...], grain: float = 0) -> Change:
     """Other ink on other paper, with the grain of a camera (its standard deviation, of 255)."""
 
     def change(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -41,7 +36,7 @@ def in_colours(ink: tuple[int, ...], paper: tuple[int, ...], grain: float = 0) -
     return change
 
 
-def on_lines(gray: int, squared: bool) -> Condition:
+def on_lines(gray: int, squared: bool) -> Change:
     """On ruled or squared paper: lines of that gray, a third of the picture's height apart, 12 pixels at least."""
 
     def change(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -65,7 +60,7 @@ def on_table(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cv2.copyMakeBorder(sheet, top, bottom, left, right, cv2.BORDER_CONSTANT, value=(70, 85, 110))
 
 
-def in_frame(gap: float) -> Condition:
+def in_frame(gap: float) -> Change:
     """In a frame that keeps `gap` heights of the picture from it."""
 
     def change(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -76,7 +71,7 @@ def in_frame(gap: float) -> Condition:
     return change
 
 
-def with_dust(specks: int) -> Condition:
+def with_dust(specks: int) -> Change:
     """Dark specks of up to a fortieth of the picture's height, all over it."""
 
     def change(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -94,7 +89,7 @@ def blurred(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cv2.GaussianBlur(_with_margin(rgb), (0, 0), max(0.3, rgb.shape[0] / 80))
 
 
-def tilted(degrees: float) -> Condition:
+def tilted(degrees: float) -> Change:
     """Turned counterclockwise."""
 
     def change(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -110,7 +105,7 @@ def _shown(values: np.ndarray) -> np.ndarray:
     return np.clip(values, 0, 255).astype(np.uint8)
 
 
-CONDITIONS: dict[str, Condition] = {
+CONDITIONS: dict[str, Change] = {
     "as they are": lambda rgb, rng: rgb,
     "light on dark": in_colours((235, 235, 230), (35, 60, 50), 4),
     "a fifth of black's contrast": in_colours((204, 204, 204), WHITE),
@@ -130,34 +125,15 @@ CONDITIONS: dict[str, Condition] = {
 }
 
 
-def measure(model: Recognizer, samples: Sequence[Sample], condition: Condition) -> float:
-    """Share of the samples that are read exactly right, each once."""
-    right = 0
-    for number, sample in enumerate(samples):
-        picture = np.ascontiguousarray(condition(sample.load(), np.random.default_rng(number)))
-        (answer,) = model.predict([picture], Options(views=1))
-        right += tuple(tokenize(normalize(answer.latex))) == sample.tokens  # as evaluate.py has it
-    return right / len(samples)
+def rows(model: Recognizer, samples: Sequence[Sample]) -> Iterator[list[str]]:
+    """Of the table; each picture is read once."""
+    for name, change in CONDITIONS.items():
+        yield [name, f"{100 * share_right(model, samples, change, Options(views=1)):.1f}%"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.conditions", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True, help="clean pictures, dark on white, with labels")
-    parser.add_argument("--limit", type=int, default=100, help="pictures, spread over the data (default %(default)s)")
-    options = parser.parse_args(arguments)
-    if options.limit < 1:
-        parser.error(f"--limit: expected a whole number from 1, got {options.limit}")
-    try:
-        model = Recognizer.load(options.model, threads=1)
-        samples = read_dataset(options.data, on_bad_sample="skip").samples
-        chosen = samples[:: max(1, len(samples) // options.limit)][: options.limit]
-        rows = [[name, f"{100 * measure(model, chosen, change):.1f}%"] for name, change in CONDITIONS.items()]
-    except (ModelError, DataError) as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    print(f"{options.model}, {len(chosen)} pictures of {options.data}, each read once\n{table(HEAD, rows)}")
-    return 0
+    data = "clean pictures, dark on white, with labels"
+    return run(arguments, "bench.conditions", __doc__, data, 100, HEAD, rows)
 
 
 if __name__ == "__main__":

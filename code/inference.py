@@ -317,6 +317,8 @@ def without_rules(ink: np.ndarray) -> np.ndarray:
     Glyphs on a line hang together through it, and many lines have more ink than the glyphs.
     """
     is_rule = _runs_across(ink) | _runs_across(ink.T).T
+    if not is_rule.any():
+        return ink
     is_dark = ink > FAINTEST_RULE
     rules, others = ink[is_rule & is_dark], ink[is_dark & ~is_rule]
     if not rules.size or not others.size:
@@ -373,16 +375,16 @@ def without_surround(ink: np.ndarray, is_photo: bool) -> np.ndarray:
     is_long = is_ink.mean(axis=0).max() > 0.2 and is_ink.mean(axis=1).max() > 0.2
     if not is_long or min(ink.shape) < 20:
         return ink
-    _, labels, boxes, _ = cv2.connectedComponentsWithStats(is_ink.astype(np.uint8), connectivity=8)
+    labels, boxes = _components(ink)
     longest = [(border, np.bincount(border, minlength=2)[1:].argmax() + 1) for border in _borders(labels)]
     covering = [label for border, label in longest if (border == label).mean() > 0.6]
-    frame = _frame(boxes[1:], ink) + 1
     if len(covering) >= 2:
         is_around = np.isin(labels, covering)
-    elif frame and (is_photo or _is_apart(boxes[frame], np.delete(boxes[1:], frame - 1, axis=0))):
-        is_around = labels == frame
     else:
-        return ink
+        frame = _frame(boxes[1:], ink)
+        if frame is None or not (is_photo or _is_apart(boxes[1 + frame], np.delete(boxes[1:], frame, axis=0))):
+            return ink
+        is_around = labels == 1 + frame
     if (is_ink & ~is_around).sum() < 0.001 * ink.size:
         return ink
     rest = np.where(cv2.dilate(is_around.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0, np.float32(0), ink)
@@ -427,8 +429,13 @@ def _stretch(ink: np.ndarray) -> np.ndarray:
 
 def ink_boxes(ink: np.ndarray) -> np.ndarray:
     """Connected components of ink (H, W): (N, 5) left, top, width, height and area of each."""
-    _, _, stats, _ = cv2.connectedComponentsWithStats((ink > 0.5).astype(np.uint8), connectivity=8)
-    return stats[1:]  # the first is the paper
+    return _components(ink)[1][1:]  # the first is the paper
+
+
+def _components(ink: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Connected components of ink: (H, W) the number of each pixel's, and (N + 1, 5) boxes; number 0 is the paper."""
+    _, labels, boxes, _ = cv2.connectedComponentsWithStats((ink > 0.5).astype(np.uint8), connectivity=8)
+    return labels, boxes
 
 
 def typical_area(areas: np.ndarray) -> int:
@@ -486,24 +493,24 @@ def _have_shape_of_glyphs(boxes: np.ndarray) -> np.ndarray:
 def _without_frame(boxes: np.ndarray, ink: np.ndarray) -> np.ndarray:
     """Components (N, 5) without a frame, however few glyphs it has around it."""
     frame = _frame(boxes, ink)
-    return boxes if frame < 0 else np.delete(boxes, frame, axis=0)
+    return boxes if frame is None else np.delete(boxes, frame, axis=0)
 
 
-def _frame(boxes: np.ndarray, ink: np.ndarray) -> int:
-    """Which of the components (N, 5) of the ink has four full sides and all glyphs within it; -1 if there is none."""
+def _frame(boxes: np.ndarray, ink: np.ndarray) -> int | None:
+    """Which of the components (N, 5) of the ink has four full sides and all glyphs within it."""
     if len(boxes) < 2:
-        return -1
+        return None
     largest = int((boxes[:, cv2.CC_STAT_WIDTH] * boxes[:, cv2.CC_STAT_HEIGHT]).argmax())
     left, top, wide, high, _ = boxes[largest]
     others = np.delete(boxes, largest, axis=0)
     glyphs = others[_have_shape_of_glyphs(others)]
     ends = glyphs[:, :2] + glyphs[:, 2:4]
     if not len(glyphs) or (glyphs[:, :2] <= (left, top)).any() or (ends >= (left + wide, top + high)).any():
-        return -1
+        return None
     shown = ink[top : top + high, left : left + wide] > 0.5
     thick = max(3, min(shown.shape) // 25)  # of a side, with the slant of a sheet that lies askew
     sides = (shown[:thick], shown[-thick:], shown[:, :thick].T, shown[:, -thick:].T)
-    return largest if all(side.any(axis=0).mean() > 0.8 for side in sides) else -1
+    return largest if all(side.any(axis=0).mean() > 0.8 for side in sides) else None
 
 
 def _without_giants(boxes: np.ndarray) -> np.ndarray:
