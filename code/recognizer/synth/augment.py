@@ -11,14 +11,15 @@ import numpy as np
 
 import inference
 
+DUSTY_SHARE = 0.04
 BINARIZED_SHARE = 0.05
 
 
 def augment(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A quick variation of a picture for training: about a millisecond for a small one.
 
-    A little turn, scale, shear and stretch; thinner or thicker strokes; blur, noise, brightness, a slope of light,
-    JPEG; one bit a pixel. Each happens to a part of the pictures only, so that plain ones stay common.
+    Dust; a little turn, scale, shear and stretch; thinner or thicker strokes; blur, noise, brightness, a slope of
+    light, JPEG; one bit a pixel. Each happens to a part of the pictures only, so that plain ones stay common.
 
     Args:
         rgb: (H, W, 3) uint8, dark ink on a light ground.
@@ -28,6 +29,8 @@ def augment(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         (H', W', 3) uint8.
     """
     rgb = inference.with_paper(rgb)  # while it can be told that it is drawn
+    if rng.random() < DUSTY_SHARE:
+        rgb = _with_dust(rgb, rng)
     if rng.random() < 0.7:
         rgb = _affine(rgb, rng)
     if rng.random() < 0.3:
@@ -50,6 +53,22 @@ def augment(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _to_bytes(values: np.ndarray) -> np.ndarray:
     return np.clip(values, 0, 255).astype(np.uint8)
+
+
+def _with_dust(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Specks all over the sheet, up to half as wide as the dot of a sentence, of one darkness or of many."""
+    height, width = rgb.shape[:2]
+    size, darkest = symbol_height(rgb), rng.uniform(0.4, 1.0)
+    widest = size * rng.uniform(0.03, 0.065)
+    is_even = rng.random() < 0.5
+    dust = np.zeros((height, width), np.uint8)
+    most = int(np.clip(0.7 * height * width / size**2, 1, 60))
+    for _ in range(int(rng.integers(1, most + 1))):
+        x, y = (round(place * 16) for place in (rng.uniform(0, width), rng.uniform(0, height)))  # 4 fractional bits
+        darkness = darkest if is_even else darkest * rng.uniform(0.3, 1.0)
+        radius = widest * rng.uniform(0.2, 1.0)
+        cv2.circle(dust, (x, y), round(radius * 16), round(255 * darkness), -1, cv2.LINE_AA, 4)
+    return np.minimum(rgb, 255 - dust[:, :, None])
 
 
 def _affine(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -92,3 +111,13 @@ def jpeg_compressed(rgb: np.ndarray, quality: int) -> np.ndarray:
     picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
     assert picture is not None  # it was encoded a line above
     return picture
+
+
+def symbol_height(rgb: np.ndarray) -> float:
+    """Median height in pixels of the connected pieces of ink (a third of the picture's height if there are none)."""
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    _, ink = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY_INV | cv2.THRESH_OTSU)
+    _, _, boxes, _ = cv2.connectedComponentsWithStats(ink, connectivity=8, ltype=cv2.CV_16U)
+    heights = boxes[1:, cv2.CC_STAT_HEIGHT]
+    heights = heights[heights >= 4]
+    return float(np.median(heights)) if len(heights) else rgb.shape[0] / 3

@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from recognizer.synth.augment import jpeg_compressed
+from recognizer.synth.augment import jpeg_compressed, symbol_height
 
 
 def _albumentations() -> ModuleType:
@@ -84,16 +84,6 @@ def _photograph(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     camera = _camera()
     camera.set_random_state(rng, random.Random(int(rng.integers(2**63))))
     return camera(image=photo)["image"]
-
-
-def symbol_height(rgb: np.ndarray) -> float:
-    """Median height in pixels of the connected pieces of ink (a third of the picture's height if there are none)."""
-    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    _, ink = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY_INV | cv2.THRESH_OTSU)
-    _, _, boxes, _ = cv2.connectedComponentsWithStats(ink, connectivity=8, ltype=cv2.CV_16U)
-    heights = boxes[1:, cv2.CC_STAT_HEIGHT]
-    heights = heights[heights >= 4]
-    return float(np.median(heights)) if len(heights) else rgb.shape[0] / 3
 
 
 def _with_neighbours(rgb: np.ndarray, size: float, rng: np.random.Generator) -> np.ndarray:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recognizer.synth.augment import augment
-from recognizer.synth.degrade import degrade, symbol_height
+from recognizer.synth.augment import _with_dust, augment, symbol_height
+from recognizer.synth.degrade import degrade
 from recognizer.synth.style import Style, render
 
 CODE = Path(__file__).parents[3] / "code"
@@ -59,6 +59,20 @@ def test_about_a_third_stays_clean(formula):
     untouched = sum(degrade(formula, np.random.default_rng(seed)).shape == formula.shape for seed in range(300))
     exact = sum(np.array_equal(degrade(formula, np.random.default_rng(seed)), formula) for seed in range(300))
     assert untouched > exact and 0.12 < exact / 300 < 0.3
+
+
+def test_dust_is_finer_than_the_dots_of_the_formula():
+    sheet = np.full((80, 400, 3), 255, np.uint8)
+    cv2.putText(sheet, "H", (20, 60), 0, 1.5, (0, 0, 0), 3)
+    size = symbol_height(sheet)
+    found = []
+    for seed in range(30):
+        dusty = _with_dust(sheet, np.random.default_rng(seed))
+        specks = np.asarray((dusty < sheet).any(axis=2), np.uint8)
+        _, _, boxes, _ = cv2.connectedComponentsWithStats(specks)
+        found.append(len(boxes) - 1)
+        assert specks.mean() < 0.02 and np.median(boxes[1:, cv2.CC_STAT_HEIGHT]) < 0.2 * size
+    assert min(found) >= 1 and len(set(found)) > 5
 
 
 def test_the_ink_stays_legible(formula):
