@@ -195,6 +195,7 @@ class PreprocessSpec:
 
     glyph_height: float = 16.0  # pixels: height of the typical glyph
     scale: float = 1.0  # 0.5 halves every picture on every path
+    frames: bool = False  # whether a drawn formula's frame is kept: it may be `\boxed`
     max_height: int = 320
     max_width: int = 1280
     max_pixels: int = 160_000
@@ -221,7 +222,7 @@ class PreprocessSpec:
 
 def preprocess(rgb: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
     """(H, W, 3) uint8 RGB -> (h, w) float32 ink, normalised by mean and std, of any size within the spec's limits."""
-    return scale_ink(find_ink(rgb), spec)
+    return scale_ink(find_ink(rgb, spec.frames), spec)
 
 
 class Ink(NamedTuple):
@@ -232,8 +233,8 @@ class Ink(NamedTuple):
     glyph: float  # height of the typical glyph in pixels
 
 
-def find_ink(rgb: np.ndarray) -> Ink:
-    """(H, W, 3) uint8 RGB -> its ink, and where the formula is.
+def find_ink(rgb: np.ndarray, frames: bool = False) -> Ink:
+    """(H, W, 3) uint8 RGB -> its ink, and where the formula is; `frames` as in the spec.
 
     Raises:
         ValueError: it is no such array. With an alpha channel, for one, it would be read without its transparency.
@@ -243,7 +244,7 @@ def find_ink(rgb: np.ndarray) -> Ink:
         raise ValueError(f"a picture must be an array (H, W, 3) of uint8, as read_image(bytes) gives, not {kind}")
     framed = with_paper(rgb)
     ink = extract_ink(cv2.cvtColor(framed, cv2.COLOR_RGB2GRAY))
-    values = without_surround(ink, is_photo=framed is rgb)
+    values = without_surround(ink, keeps_close=frames and framed is not rgb)
     return Ink(values, *measure_ink(values))
 
 
@@ -365,11 +366,11 @@ def _span(boxes: np.ndarray, shape: tuple[int, ...], edge: int) -> np.ndarray:
     return spans
 
 
-def without_surround(ink: np.ndarray, is_photo: bool) -> np.ndarray:
+def without_surround(ink: np.ndarray, keeps_close: bool) -> np.ndarray:
     r"""Ink (H, W) without what lies around a sheet: a table, which covers two of the borders or more, or a frame.
 
-    In a drawn picture a frame close to what it has within is seen: it may be `\boxed`. In a photograph it is more
-    likely the sheet's edge, or a box around an answer.
+    `keeps_close`: not without a frame that is as close to what it has within as that of `\boxed`. In a photograph it
+    is more likely the sheet's edge, or a box around an answer.
     """
     is_ink = ink > 0.5
     is_long = is_ink.mean(axis=0).max() > 0.2 and is_ink.mean(axis=1).max() > 0.2
@@ -382,21 +383,31 @@ def without_surround(ink: np.ndarray, is_photo: bool) -> np.ndarray:
         is_around = np.isin(labels, covering)
     else:
         frame = _frame(boxes[1:], ink)
-        if frame is None or not (is_photo or _is_apart(boxes[1 + frame], np.delete(boxes[1:], frame, axis=0))):
+        if frame is None or (keeps_close and not _is_apart(boxes[1 + frame], np.delete(boxes[1:], frame, axis=0))):
             return ink
         is_around = labels == 1 + frame
+        if _has_cells(is_around, boxes[1 + frame]):
+            return ink
     if (is_ink & ~is_around).sum() < 0.001 * ink.size:
         return ink
     rest = np.where(cv2.dilate(is_around.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0, np.float32(0), ink)
     _, labels = cv2.connectedComponents((rest > 0.1).astype(np.uint8), connectivity=8)
     outside = np.setdiff1d(np.concatenate(_borders(labels)), [0])
-    return without_surround(np.where(np.isin(labels, outside), np.float32(0), rest), is_photo)  # an edge may be left
+    return without_surround(np.where(np.isin(labels, outside), np.float32(0), rest), keeps_close)  # an edge may be left
 
 
 def _borders(picture: np.ndarray) -> tuple[np.ndarray, ...]:
     """The four borders of (H, W), behind paper that was added, and the frame of a drawn picture."""
     inset = 5
     return picture[inset], picture[-1 - inset], picture[:, inset], picture[:, -1 - inset]
+
+
+def _has_cells(frame: np.ndarray, box: np.ndarray) -> bool:
+    """Whether the frame (H, W) bool, whose box is (5,), has lines within: it is a table's."""
+    left, top, wide, high, _ = box
+    across, down = wide // 6, high // 6  # beyond these, as the sides of a sheet lie askew
+    inner = frame[top + down : top + high - down, left + across : left + wide - across]
+    return bool(max(inner.mean(axis=0).max(), inner.mean(axis=1).max()) > 0.9)
 
 
 def _is_apart(frame: np.ndarray, others: np.ndarray) -> bool:
@@ -490,6 +501,12 @@ def _have_shape_of_glyphs(boxes: np.ndarray) -> np.ndarray:
     return (wide <= 4 * high) & (high <= 6 * wide) & (area >= 0.1 * typical_area(area))
 
 
+def _is_dot(boxes: np.ndarray) -> np.ndarray:
+    """(N, 5) -> (N,) bool."""
+    _, _, wide, high, area = boxes.T
+    return (area >= 0.6 * wide * high) & (np.maximum(wide, high) <= 1.5 * np.minimum(wide, high))
+
+
 def _without_frame(boxes: np.ndarray, ink: np.ndarray) -> np.ndarray:
     """Components (N, 5) without a frame, however few glyphs it has around it."""
     frame = _frame(boxes, ink)
@@ -505,7 +522,8 @@ def _frame(boxes: np.ndarray, ink: np.ndarray) -> int | None:
     others = np.delete(boxes, largest, axis=0)
     glyphs = others[_have_shape_of_glyphs(others)]
     ends = glyphs[:, :2] + glyphs[:, 2:4]
-    if not len(glyphs) or (glyphs[:, :2] <= (left, top)).any() or (ends >= (left + wide, top + high)).any():
+    is_sign = len(others) == 1 and _is_dot(others)[0]  # `\boxdot`
+    if is_sign or not len(glyphs) or (glyphs[:, :2] <= (left, top)).any() or (ends >= (left + wide, top + high)).any():
         return None
     shown = ink[top : top + high, left : left + wide] > 0.5
     thick = max(3, min(shown.shape) // 25)  # of a side, with the slant of a sheet that lies askew
@@ -519,7 +537,7 @@ def _without_giants(boxes: np.ndarray) -> np.ndarray:
     They often have more ink than all others together, and would be taken for the typical glyphs.
     """
     _, _, wide, high, area = boxes.T
-    is_dot = (area >= 0.6 * wide * high) & (np.maximum(wide, high) <= 1.5 * np.minimum(wide, high))
+    is_dot = _is_dot(boxes)
     size = np.maximum(high, wide / 4)
     by_size = np.argsort(-size, kind="stable")
     for count in (1, 2, 3):
@@ -1214,7 +1232,7 @@ class Recognizer:
 
     def prepare_views(self, rgb: np.ndarray, zooms: Sequence[float]) -> list[Prepared]:
         """Inputs that are so many times as large as those the network was trained with."""
-        ink = find_ink(rgb)
+        ink = find_ink(rgb, self.spec.frames)
         return [scale_ink(ink, replace(self.spec, scale=self.spec.scale * zoom)) for zoom in zooms]
 
     def pixels(self, prepared: Prepared) -> np.ndarray:

@@ -77,7 +77,7 @@ def _placed(start: Start, first: Start, vocabulary: Vocabulary, path: Path) -> d
 
 def _differences(start: Start, first: Start) -> str:
     """What could keep two models from having a mean, in words."""
-    its, other = ({"recognizer": each.recognizer, **each.sizes, **each.preprocess} for each in (start, first))
+    its, other = ({"recognizer": each.recognizer, **each.sizes, **each.preprocess.to_dict()} for each in (start, first))
     names = [name for name in {**other, **its} if its.get(name) != other.get(name)]
     return ", ".join(f"{name} is {its.get(name)}, there {other.get(name)}" for name in names) or "other weights"
 

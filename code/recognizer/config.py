@@ -64,6 +64,7 @@ class Hyperparameters(BaseModel):
     zoom: float = Field(0.0, ge=0, lt=0.5, description="share by which augmented pictures are smaller or larger")
     scale: float = Field(1.0, gt=0.1, le=2, description="size of all pictures; 0.5 halves them on every path")
     glyph_height: float = Field(16.0, ge=4, le=64, description="pixels to which characters are scaled")
+    frames: bool = Field(False, description="keep frames around formulas, for labels with `\\boxed`")
 
     epochs: int = Field(10, ge=1, description="passes over the data")
     max_minutes: float | None = Field(None, gt=0, description="stop, with the schedule finished, after this time")

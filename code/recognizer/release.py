@@ -87,7 +87,6 @@ def _trained(source: Path, calibrated_on: list[str]) -> Trained:
     try:
         model = build(start.recognizer, len(start.vocabulary), start.max_tokens, start.sizes)
         model.load_state_dict({name: weight.float() for name, weight in start.weights.items()})
-        spec = inference.PreprocessSpec.from_dict(start.preprocess)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ConfigError(f"{source} can't be built: {error}") from error
     return Trained(
@@ -95,7 +94,7 @@ def _trained(source: Path, calibrated_on: list[str]) -> Trained:
         recognizer=start.recognizer,
         sizes=start.sizes,
         vocabulary=start.vocabulary,
-        spec=spec,
+        spec=start.preprocess,
         max_tokens=start.max_tokens,
         provenance={**_without_paths(provenance), "calibration": calibrated_on},
     )

@@ -293,8 +293,9 @@ def test_a_frame_or_rules_around_a_formula_are_not_its_glyphs(thickness: int, ce
     cv2.rectangle(framed, (8, 8), (framed.shape[1] - 9, framed.shape[0] - 9), (0, 0, 0), thickness)
     if cell:
         cv2.line(framed, (8, 16), (framed.shape[1] - 9, 16), (0, 0, 0), thickness)
-    assert glyph_of(framed) == pytest.approx(glyph_of(plain), rel=0.1)
-    top, bottom, left, _ = inference.find_ink(framed).box
+    found = inference.find_ink(framed, frames=True)
+    assert found.glyph == pytest.approx(glyph_of(plain), rel=0.1)
+    top, bottom, left, _ = found.box
     assert max(top, left) <= 12 and bottom > framed.shape[0] - 12, "the frame is a part of the formula"
 
 
@@ -400,18 +401,37 @@ def framed(gap: int) -> np.ndarray:
     return rgb
 
 
-def test_a_frame_far_from_the_formula_is_not_seen() -> None:
-    assert likeness(ink_of(framed(60)), ink_of(formula())) > 0.95
+BOXED = PreprocessSpec(frames=True)
 
 
-def test_a_frame_close_to_the_formula_is_seen_and_does_not_make_it_small() -> None:
-    r"""It may be `\\boxed`."""
-    boxed, plain = inference.find_ink(framed(12)), inference.find_ink(formula())
+@pytest.mark.parametrize("gap", [12, 60])
+def test_a_frame_around_the_formula_is_not_seen(gap: int) -> None:
+    assert likeness(ink_of(framed(gap)), ink_of(formula())) > 0.95
+
+
+def test_a_frame_close_to_the_formula_is_seen_on_request_and_does_not_make_it_small() -> None:
+    r"""Where the labels have `\boxed`."""
+    boxed, plain = inference.find_ink(framed(12), frames=True), inference.find_ink(formula())
     assert boxed.glyph == plain.glyph
     assert boxed.box[3] - boxed.box[2] > plain.box[3] - plain.box[2] + 20
+    assert likeness(ink_of(framed(60), BOXED), ink_of(formula())) > 0.95, "one far off isn't"
     noise = np.random.default_rng(0).normal(0, 2, framed(12).shape[:2])[:, :, None]
     photo = np.clip(framed(12) + noise, 0, 255).astype(np.uint8)
-    assert likeness(ink_of(photo), ink_of(formula())) > 0.95, "of a photograph it isn't: it may be the sheet's edge"
+    assert likeness(ink_of(photo, BOXED), ink_of(formula())) > 0.95, "of a photograph it isn't: the sheet's edge?"
+
+
+def test_the_frame_of_a_table_and_of_a_sign_is_seen() -> None:
+    table = framed(12)
+    middle = table.shape[0] // 2
+    rows = np.flatnonzero((table < 128).any(axis=(1, 2)))
+    columns = np.flatnonzero((table < 128).any(axis=(0, 2)))
+    cv2.line(table, (int(columns[0]), middle), (int(columns[-1]), middle), (20, 20, 20), 3)
+    assert inference.find_ink(table).box[1] - inference.find_ink(table).box[0] > rows[-1] - rows[0] - 4
+    sign = np.full((60, 60, 3), 255, np.uint8)  # \boxdot
+    cv2.rectangle(sign, (12, 12), (48, 48), (0, 0, 0), 2)
+    cv2.circle(sign, (30, 30), 4, (0, 0, 0), -1)
+    found = inference.find_ink(sign)
+    assert found.box[1] - found.box[0] > 34 and found.glyph > 30
 
 
 @pytest.mark.parametrize("scale", [1, 3, 6])

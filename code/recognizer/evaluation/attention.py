@@ -129,5 +129,4 @@ def read_attention(model_dir: Path) -> AttentionReader | None:
     if not isinstance(model, TransformerRecognizer) and len(_additive(model)) != 1:
         return None
     model.load_state_dict(start.weights)
-    spec = inference.PreprocessSpec.from_dict(start.preprocess)
-    return AttentionReader(model, start.vocabulary, spec, max_tokens)
+    return AttentionReader(model, start.vocabulary, start.preprocess, max_tokens)

@@ -35,6 +35,7 @@ from recognizer.synth.strips import StripPicture
 from recognizer.synth.stroke_bank import make_stroke_bank, written_symbols
 from recognizer.training.distributed import Ranks
 
+BOXED = r"\boxed"
 EMBEDDED_PICTURES = 6000  # when the job has no data of its own
 CACHE_BYTES = 1 << 30
 DOUBTS_SHOWN = 5
@@ -112,6 +113,7 @@ def prepare(
     )
     if ranks.is_main:
         _report(trained, validated, vocabulary)
+        _tell_frames(spec, trained.samples)
     stream = _stream(settings, trained, train_channel, index_channel)
     change = augment if settings.augment else None
     sizes = enlarged(trained.sizes, 1 + settings.zoom, spec) if change and settings.zoom else trained.sizes
@@ -345,6 +347,17 @@ def _tell_shared(samples: Sequence[Sample], held_out: Sequence[Sample]) -> None:
         "training. The accuracy will be better than on new ones; leave those out, or the channel, to keep sides apart",
         flush=True,
     )
+
+
+def _tell_frames(spec: inference.PreprocessSpec, samples: Sequence[Sample]) -> None:
+    """Warns of labels with a frame, if frames are taken away from the pictures."""
+    framed = [sample for sample in samples if BOXED in sample.tokens]
+    if framed and not spec.frames:
+        print(
+            f"warning: {len(framed)} labels have {BOXED}, such as that of {framed[0].name!r}, but frames around "
+            "formulas are taken away from the pictures: set frames=true to keep them",
+            flush=True,
+        )
 
 
 def _short_enough(settings: Hyperparameters, side: str, samples: Sequence[Sample]) -> list[Sample]:

@@ -31,7 +31,7 @@ def read_teacher(path: Path, spec: inference.PreprocessSpec) -> Start:
     """
     start = read_model(path, "teacher")
     for key, value in spec.to_dict().items():
-        if (taught := start.preprocess.get(key)) != value:
+        if (taught := getattr(start.preprocess, key)) != value:
             remedy = f"set {key}={taught}, or take" if key in Hyperparameters.model_fields else "take"
             raise ConfigError(
                 f"teacher: {path} was trained with {key}={taught}, this job has {value}; {remedy} another"

@@ -111,7 +111,7 @@ def run(settings: Hyperparameters, folders: Folders, stop: StopSignal) -> None:
     begins = start if not _begun(folders) else None
     with deterministic(settings.deterministic), join() as ranks:
         torch.manual_seed(settings.seed)  # of the first weights
-        spec = inference.PreprocessSpec(glyph_height=settings.glyph_height, scale=settings.scale)
+        spec = inference.PreprocessSpec(settings.glyph_height, settings.scale, settings.frames)
         taught = read_teacher(start_path(settings.teacher, "teacher"), spec) if settings.teacher else None
         split = _split_to_resume(folders)
         canvases, made_from = folders.checkpoints / CANVASES, _samples_depend_on(settings, spec)
@@ -177,8 +177,8 @@ def _take_over(job: _Job, start: Start, model: FormulaRecognizer) -> None:
         return
     print(f"begins with {start.version}, without lessons on symbols:\n{taken}", flush=True)
     for key, value in job.spec.to_dict().items():
-        if start.preprocess.get(key) != value:
-            print(f"  note: it was trained with {key}={start.preprocess.get(key)}, this job has {value}", flush=True)
+        if (trained := getattr(start.preprocess, key)) != value:
+            print(f"  note: it was trained with {key}={trained}, this job has {value}", flush=True)
 
 
 def _split_to_resume(folders: Folders) -> Split | None:

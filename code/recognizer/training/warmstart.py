@@ -31,6 +31,7 @@ from recognizer.models import FormulaRecognizer, build
 DESCRIPTION, WEIGHTS, ARCHIVE = "model.json", "weights.safetensors", "model.tar.gz"
 NAMES_SHOWN = 10
 
+SEEN_ALIKE = ("glyph_height", "frames")  # of preprocessing: a warm start follows the model that it begins with
 DEFAULT = "default"  # the name of the shipped model
 # Beside code/ in the repository and in the image; a job that brings its own source_dir has it in the image alone.
 SHIPPED = (Path(__file__).resolve().parents[3] / "weights", Path("/opt/program/weights"))
@@ -45,7 +46,7 @@ class Start:
     sizes: dict[str, Any]
     vocabulary: Vocabulary
     max_tokens: int
-    preprocess: dict[str, Any]
+    preprocess: inference.PreprocessSpec
     weights: dict[str, Tensor]
 
 
@@ -88,14 +89,13 @@ def start_path(value: str, option: str = "init") -> Path:
 
 
 def follow(start: Start, settings: Hyperparameters) -> Hyperparameters:
-    """The settings with the start's own sizes and glyph height where none were given, and without first lessons."""
+    """The settings with the start's own sizes and preprocessing where none were given, and without first lessons."""
     sizes = {
         name: value if settings.is_given(name) else start.sizes.get(name, value)
         for name, value in settings.sizes.items()
     }
     update: dict[str, Any] = {"sizes": sizes, "symbol_steps": 0, "short_first": False}
-    if not settings.is_given("glyph_height"):
-        update["glyph_height"] = start.preprocess.get("glyph_height", settings.glyph_height)
+    update |= {name: getattr(start.preprocess, name) for name in SEEN_ALIKE if not settings.is_given(name)}
     return settings.model_copy(update=update)
 
 
@@ -124,6 +124,7 @@ def read_model(path: Path, option: str = "init") -> Start:
         with _opened(path) as folder:
             described = _describe(folder / DESCRIPTION, path)
             vocabulary = Vocabulary.from_dict(described.vocabulary)
+            spec = inference.PreprocessSpec.from_dict(described.preprocess)
             weights = load_file(folder / WEIGHTS)
     except (_UnusableError, inference.ModelError) as error:
         raise ConfigError(f"{option}: {error}") from error
@@ -136,7 +137,7 @@ def read_model(path: Path, option: str = "init") -> Start:
         recognizer.sizes,
         vocabulary,
         limits.max_tokens,
-        described.preprocess,
+        spec,
         weights,
     )
 

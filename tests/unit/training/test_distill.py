@@ -30,7 +30,7 @@ STUDENT = Vocabulary.from_tokens(["\\beta", "+", "y", "x"])  # OLD lacks \beta, 
 def teacher(name: str = "fast", max_tokens: int = 20) -> tuple[Teacher, torch.nn.Module]:
     """A teacher with random weights that knows OLD, for STUDENT; and its network."""
     network = make(name, OLD, 1).eval()
-    start = Start("fast-1", name, SMALL[name], OLD, 20, SPEC.to_dict(), network.state_dict())
+    start = Start("fast-1", name, SMALL[name], OLD, 20, SPEC, network.state_dict())
     return Teacher(replace(start, max_tokens=max_tokens), STUDENT, CPU), network
 
 
@@ -116,7 +116,7 @@ def with_teacher(folder: Path, checkpoints: Path, **more: Any) -> Any:
     made = trainer(settings(teacher="satrn", **more), folder, checkpoints)
     torch.manual_seed(5)
     network = build("satrn", len(made.vocabulary), 20, SMALL["satrn"])
-    start = Start("satrn-1", "satrn", SMALL["satrn"], made.vocabulary, 20, SPEC.to_dict(), network.state_dict())
+    start = Start("satrn-1", "satrn", SMALL["satrn"], made.vocabulary, 20, SPEC, network.state_dict())
     made.teacher = Teacher(start, made.vocabulary, CPU)
     return made
 

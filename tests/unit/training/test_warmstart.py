@@ -215,13 +215,14 @@ def test_with_keep_tokens_a_job_forgets_no_token_of_its_start(
 
 def test_what_isn_t_set_follows_the_start(tmp_path: Path) -> None:
     """Who fine-tunes a model shouldn't have to know its sizes."""
-    spec = {**inference.PreprocessSpec().to_dict(), "glyph_height": 14.0}
+    spec = {**inference.PreprocessSpec().to_dict(), "glyph_height": 14.0, "frames": True}
     start = read_start(write_model(tmp_path, changes={"preprocess": spec}), "fast")
 
     settings = follow(start, Hyperparameters.from_strings({"decoder_layers": "5"}))
 
     assert settings.sizes == {**settings.sizes, **SMALL["fast"], "decoder_layers": 5}
-    assert settings.glyph_height == 14.0
+    assert settings.glyph_height == 14.0 and settings.frames
+    assert not follow(start, Hyperparameters.from_strings({"frames": "false"})).frames
     assert settings.symbol_steps == 0 and not settings.short_first
     for given, kept in (("20", 20.0), ("16", 16.0)):  # be it the default
         assert follow(start, Hyperparameters.from_strings({"glyph_height": given})).glyph_height == kept
