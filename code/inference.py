@@ -76,6 +76,7 @@ MANY = 8  # glyphs, of 5 pixels or more, beside which components that are thrice
 FAINTEST_ON_WHITE = 240  # gray above which nothing is seen on white: light ink on a transparent ground
 FAINTEST_RULE = 0.08  # how much darker than the paper; the pixels of paler lines are taken for paper anyway
 FAINTEST_INK = 0.05  # less everywhere is the grain of blank paper; writing of 15 gray levels, with noise, reaches 0.1
+WANTED_EVERY = 8  # tokens, after which it is asked whether a picture is still waited for
 LONGEST_CYCLE, LOOP_REPEATS, LOOP_TOKENS = 8, 6, 32  # in 70,000 real formulas: at most 8 repeats, 32 tokens in all
 QUALITY = r"[01](\.\d{0,3})?"  # of a media type in `Accept`
 JSON_LINES = ("application/jsonlines", "application/x-jsonlines", "application/jsonl")
@@ -186,7 +187,7 @@ def _laid_on(paper: str, picture: Image.Image) -> Image.Image:
 
 @dataclass(frozen=True)
 class PreprocessSpec:
-    """How a picture becomes the network's input: one spec for training, validation, export and serving.
+    r"""How a picture becomes the network's input: one spec for training, validation, export and serving.
 
     A picture is reduced to its ink (0 paper, 1 ink; shadows, paper colour and highlighter divided out, light on dark
     turned), cropped to the ink, and scaled so that its typical glyph is `glyph_height * scale` pixels high. Characters
@@ -813,6 +814,16 @@ Memory = dict[str, np.ndarray]  # what the encoder saw; every array has the batc
 PREFIX = "prefix"  # the encoder's output that is the state before the first token, not memory
 MASK = "memory_mask"  # of a memory whose size follows the picture: what is added to the scores of its places
 Step = Callable[[np.ndarray, np.ndarray, Memory], tuple[np.ndarray, np.ndarray]]
+IsWanted = Callable[[int], bool]  # whether anyone still waits for the picture in that place
+
+
+def always_wanted(place: int) -> bool:
+    return True
+
+
+def _at(places: Sequence[int], is_wanted: IsWanted) -> IsWanted:
+    """The same question for things that belong to pictures in these places."""
+    return lambda row: is_wanted(places[row])
 
 
 class Hypothesis(NamedTuple):
@@ -889,6 +900,7 @@ class BeamSearch:
         grammar: with the tokens by id, what may follow what; None allows everything.
         margin: a hypothesis that is less likely than the picture's best by more than this (in log probability) is
             dropped, so that there may be fewer than `beam`.
+        is_wanted: asked now and then; a picture that nobody waits for leaves the batch as far as it was read.
     """
 
     def __init__(
@@ -899,8 +911,10 @@ class BeamSearch:
         beam: int = 1,
         grammar: tuple[Grammar, Sequence[str]] | None = None,
         margin: float = math.inf,
+        is_wanted: IsWanted = always_wanted,
     ) -> None:
         self._readers, self._eos, self._beam, self._grammar, self._margin = readers, eos, beam, grammar, margin
+        self._is_wanted = is_wanted
         self._max_tokens, batch = readers[0].max_tokens, readers[0].batch
         self._tokens = np.full(batch, bos, dtype=np.int64)
         self.alive = [Hypothesis(picture) for picture in range(batch)]
@@ -919,9 +933,11 @@ class BeamSearch:
         scores = logits - _log_sum_exp(logits)[:, None]  # (B, V)
         parents: list[int] = []
         grown: list[Hypothesis] = []
+        asks = len(self.alive[0].ids) % WANTED_EVERY == 0  # all are as long
         for row, token in self._continuations(scores):
             hypothesis, is_over = self._grow(self.alive[row], token, float(scores[row, token]))
-            if is_over or len(hypothesis.ids) == self._max_tokens:
+            is_over = is_over or len(hypothesis.ids) == self._max_tokens
+            if is_over or (asks and not self._is_wanted(hypothesis.picture)):
                 self._ended[hypothesis.picture].append(hypothesis)
             else:
                 parents.append(row)
@@ -1239,15 +1255,24 @@ class Recognizer:
         """All that the networks see of a picture, as golden samples store it."""
         return np.asarray(prepared)
 
-    def predict(self, pictures: Sequence[np.ndarray], options: Options = Options()) -> list[Prediction]:
-        """(H, W, 3) uint8 RGB pictures -> their predictions, in the same order. One without ink gets an empty one."""
-        inputs = [self.prepare(picture) for picture in pictures]
-        written = [place for place, image in enumerate(inputs) if self._has_ink(image)]
-        predictions = dict(zip(written, self.recognize([inputs[i] for i in written], options), strict=True))
+    def predict(
+        self, pictures: Sequence[np.ndarray], options: Options = Options(), is_wanted: IsWanted = always_wanted
+    ) -> list[Prediction]:
+        """(H, W, 3) uint8 RGB pictures -> their predictions, in the same order. One without ink gets an empty one.
+
+        Args:
+            is_wanted: asked while the networks run, for the place of a picture. What is made of one that nobody waits
+                for any more is unfinished, and nothing to show.
+        """
+        inputs = {place: [self.prepare(picture)] for place, picture in enumerate(pictures)}
+        written = {place: images for place, images in inputs.items() if self._has_ink(images[0])}
+        predictions = {place: first for place, (first,) in self._recognize_all(written, options, is_wanted).items()}
         if options.turn == "auto":
-            may_lie = [i for i in written if self._may_lie(inputs[i], predictions[i])]
-            predictions |= self._read_turned({i: (pictures[i], predictions[i]) for i in may_lie}, options)
-        predictions |= self._read_again({i: (pictures[i], predictions[i]) for i in written}, options)
+            may_lie = [place for place, (image,) in written.items() if self._may_lie(image, predictions[place])]
+            read = {i: (pictures[i], predictions[i]) for i in may_lie if is_wanted(i)}
+            predictions |= self._read_turned(read, options, is_wanted)
+        read = {i: (pictures[i], predictions[i]) for i in written if is_wanted(i)}
+        predictions |= self._read_again(read, options, is_wanted)
         return [
             self._finish(predictions[i], options) if i in predictions else self._blank(options)
             for i in range(len(pictures))
@@ -1263,19 +1288,19 @@ class Recognizer:
             return False
         return first.confidence < (SURE if _is_tall((height, width)) else LOST)
 
-    def _read_turned(self, read: Read, options: Options) -> dict[int, Prediction]:
+    def _read_turned(self, read: Read, options: Options, is_wanted: IsWanted) -> dict[int, Prediction]:
         """What is made of the pictures when they are read lying on either side as well.
 
         They are prepared anew: what lies on its side was cropped and scaled by the bounds of an upright formula.
         """
         inputs = {place: [self.prepare(_turned(rgb, degrees)) for degrees in TURNS] for place, (rgb, _) in read.items()}
         found = {}
-        for place, readings in self._recognize_all(inputs, options).items():
+        for place, readings in self._recognize_all(inputs, options, is_wanted).items():
             turned = [replace(each, turned=degrees) for each, degrees in zip(readings, TURNS, strict=True)]
             found[place] = _likelier(read[place][1], turned)
         return found
 
-    def _read_again(self, read: Read, options: Options) -> dict[int, Prediction]:
+    def _read_again(self, read: Read, options: Options, is_wanted: IsWanted) -> dict[int, Prediction]:
         """Reads pictures again whose first reading isn't sure, at several sizes; the likeliest of all sizes vote."""
         inputs = {
             place: self.prepare_views(_turned(rgb, first.turned), (1.0, *ZOOMS[: options.views - 1]))
@@ -1285,14 +1310,20 @@ class Recognizer:
         several = replace(options, n_best=max(options.beam, options.n_best, VOTES))
         return {
             place: replace(_likeliest_of_all(views, options), turned=read[place][1].turned)
-            for place, views in self._recognize_all(inputs, several, MARGIN).items()
+            for place, views in self._recognize_all(inputs, several, is_wanted, MARGIN).items()
         }
 
     def _recognize_all(
-        self, inputs: Mapping[int, Sequence[Prepared]], options: Options, margin: float = math.inf
+        self,
+        inputs: Mapping[int, Sequence[Prepared]],
+        options: Options,
+        is_wanted: IsWanted,
+        margin: float = math.inf,
     ) -> dict[int, list[Prediction]]:
-        """`recognize` for several inputs of each picture; all go through the networks together."""
-        readings = iter(self.recognize([image for images in inputs.values() for image in images], options, margin))
+        """`recognize` for the inputs of each picture; all go through the networks together."""
+        places = [place for place, images in inputs.items() for _ in images]
+        images = [image for images in inputs.values() for image in images]
+        readings = iter(self.recognize(images, options, margin, _at(places, is_wanted)))
         return {place: [next(readings) for _ in images] for place, images in inputs.items()}
 
     def _finish(self, prediction: Prediction, options: Options) -> Prediction:
@@ -1337,21 +1368,25 @@ class Recognizer:
                     yield from (self.tokens[token] for token in newest if token not in (self.pad, self.bos))
         first = self._prediction(search.run()[0], options)
         if options.turn == "auto" and self._may_lie(image, first):
-            first = self._read_turned({0: (picture, first)}, options)[0]
-        yield self._finish(self._read_again({0: (picture, first)}, options).get(0, first), options)
+            first = self._read_turned({0: (picture, first)}, options, always_wanted)[0]
+        yield self._finish(self._read_again({0: (picture, first)}, options, always_wanted).get(0, first), options)
 
     def recognize(
-        self, inputs: Sequence[Prepared], options: Options = Options(), margin: float = math.inf
+        self,
+        inputs: Sequence[Prepared],
+        options: Options = Options(),
+        margin: float = math.inf,
+        is_wanted: IsWanted = always_wanted,
     ) -> list[Prediction]:
         """Prepared inputs -> what the networks say, in the same order; batches hold inputs of like size.
 
         Args:
-            margin: see `BeamSearch`.
+            margin, is_wanted: see `BeamSearch`.
         """
         answers: list[Prediction | None] = [None] * len(inputs)
         for rows in self._batches(inputs):
             with CALLS:
-                search = self._search([inputs[i] for i in rows], options, margin)
+                search = self._search([inputs[i] for i in rows], options, margin, _at(rows, is_wanted))
                 with self._timed("decoder"):
                     readings = search.run()
             for row, hypotheses in zip(rows, readings, strict=True):
@@ -1374,12 +1409,18 @@ class Recognizer:
         if rows:
             yield rows
 
-    def _search(self, inputs: Sequence[Prepared], options: Options, margin: float = math.inf) -> BeamSearch:
+    def _search(
+        self,
+        inputs: Sequence[Prepared],
+        options: Options,
+        margin: float = math.inf,
+        is_wanted: IsWanted = always_wanted,
+    ) -> BeamSearch:
         beam = max(options.beam, options.n_best)
         grammar = (self._grammar, self.tokens) if options.constrained else None
         with self._timed("encoder"):
             readers = self._readers(inputs)
-        return BeamSearch(readers, self.bos, self.eos, beam, grammar, margin)
+        return BeamSearch(readers, self.bos, self.eos, beam, grammar, margin, is_wanted)
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
@@ -1667,6 +1708,7 @@ class Request:
     pictures: tuple[np.ndarray | RequestError, ...]
     form: str  # "one", "many" or "lines": how the answer is laid out
     options: Options = Options()
+    is_wanted: IsWanted = always_wanted  # of the pictures; see Recognizer.predict
 
     def with_options(self, values: Mapping[str, Any]) -> Request:
         """The request with options that came beside its body. Raises RequestError as `Options.changed` does."""
@@ -1718,8 +1760,9 @@ def input_fn(body: bytes | str, content_type: str, context: Any = None) -> Reque
 
 
 def predict_fn(request: Request, model: Recognizer, context: Any = None) -> Answer:
-    pictures = [picture for picture in request.pictures if isinstance(picture, np.ndarray)]
-    predictions = iter(model.predict(pictures, request.options))
+    pictures = {i: picture for i, picture in enumerate(request.pictures) if isinstance(picture, np.ndarray)}
+    is_wanted = _at(list(pictures), request.is_wanted)
+    predictions = iter(model.predict(list(pictures.values()), request.options, is_wanted))
     rows = tuple(p if isinstance(p, RequestError) else next(predictions) for p in request.pictures)
     return Answer(rows, request.form)
 

@@ -29,12 +29,19 @@ class Call(NamedTuple):
     entries: list[Any]  # (Item, Future[Result])
 
 
+class GivenUp(NamedTuple):
+    """In the place of a result: why there is none."""
+
+    reason: Exception
+
+
 class Batcher(Generic[Item, Result]):
     """Calls `run` with up to `max_size` items at a time, in the order of their arrival, from `lanes` threads.
 
     Args:
-        run: items -> results, in the same order. If it fails for several items, it is tried with each alone, so
-            that one bad picture doesn't spoil the answers of its neighbours.
+        run: items -> results, in the same order; for an item that it has given up, a `GivenUp`. If it fails for
+            several items, it is tried with each alone, so that one bad picture doesn't spoil the answers of its
+            neighbours.
         max_size: most items of one call.
         max_delay: longest wait in seconds for a fuller batch, and only while `more_expected()`.
         more_expected: whether further items are known to be on their way.
@@ -46,7 +53,7 @@ class Batcher(Generic[Item, Result]):
 
     def __init__(
         self,
-        run: Callable[[list[Item]], Sequence[Result]],
+        run: Callable[[list[Item]], Sequence[Result | GivenUp]],
         max_size: int,
         max_delay: float = 0.0,
         more_expected: Callable[[], bool] = lambda: False,
@@ -154,4 +161,7 @@ class Batcher(Generic[Item, Result]):
             return
         for (_, future), result in zip(batch, results, strict=True):
             with suppress(InvalidStateError):  # abandoned meanwhile
-                future.set_result(result)
+                if isinstance(result, GivenUp):
+                    future.set_exception(result.reason)
+                else:
+                    future.set_result(result)

@@ -22,6 +22,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 
 from container.serve import errors
+from container.serve.batching import GivenUp
 from container.serve.errors import ServeError
 from container.serve.records import RECORD_MB
 
@@ -63,8 +64,8 @@ class Reply(NamedTuple):
 
 
 class PictureTypes(NamedTuple):
-    """What our functions exchange: Request(pictures, form, options), Answer(rows, form), RequestError(status, code,
-    message). A request that an older model's inference.py makes has no options."""
+    """What our functions exchange: Request(pictures, form, options, is_wanted), Answer(rows, form), RequestError(
+    status, code, message). A request of an older model's inference.py has no is_wanted, or no options either."""
 
     request: type
     answer: type
@@ -129,30 +130,56 @@ class Handler:
     def items(self, request: Any, emit: Callable[[int, str], None] | None = None) -> list[Item]:
         return [Item(picture, getattr(request, "options", None), emit) for picture in request.pictures]
 
-    def predict_items(self, items: Sequence[Item]) -> Sequence[Any]:
-        """One row of the answer for each item; those with the same options go through the model together."""
+    def predict_items(
+        self, items: Sequence[Item], is_wanted: Callable[[int], bool] = lambda place: True
+    ) -> Sequence[Any]:
+        """One row of the answer for each item; those with the same options go through the model together.
+
+        Args:
+            is_wanted: whether anyone waits for the item in that place; it is given up if nobody does.
+        """
+        given_up: set[int] = set()
+
+        def still_wanted(place: int) -> bool:
+            if not is_wanted(place):
+                given_up.add(place)
+            return place not in given_up
+
         groups: dict[Any, list[int]] = {}
         for place, item in enumerate(items):
             groups.setdefault(item[1:], []).append(place)
         rows: list[Any] = [None] * len(items)
         for places in groups.values():
-            for place, row in zip(places, self._predict_alike([items[place] for place in places]), strict=True):
-                rows[place] = row
+            answers = self._predict_alike(items, places, still_wanted)
+            for place, row in zip(places, answers, strict=True):
+                rows[place] = GivenUp(errors.client_gone()) if place in given_up else row
         return rows
 
-    def _predict_alike(self, items: Sequence[Item]) -> Sequence[Any]:
+    def _predict_alike(
+        self, items: Sequence[Item], places: Sequence[int], is_wanted: Callable[[int], bool]
+    ) -> Sequence[Any]:
+        """The rows of the items in these places, which have the same options."""
         assert self._types
-        pictures, (_, options, emit) = tuple(item.picture for item in items), items[0]
-        request = self._types.request(pictures, "many", *([] if options is None else [options]))
+        _, options, emit = items[places[0]]
+        given = {
+            "pictures": tuple(items[place].picture for place in places),
+            "form": "many",
+            "options": options,
+            "is_wanted": lambda row: is_wanted(places[row]),
+        }
+        known = _parameters(self._types.request)
+        request = self._types.request(**{name: given[name] for name in known if given[name] is not None})
         if emit is None or self._stream_fn is None:
             rows: Sequence[Any] = self._predict_fn(request, self.model).rows
             return rows
         row = None
         for number, token in enumerate(self._stream_fn(request, self.model)):
-            if isinstance(token, str):
+            if not isinstance(token, str):
+                row = token
+            elif is_wanted(places[0]):
                 emit(number, token)
             else:
-                row = token
+                break
         return [row]
 
     def error_row(self, error: ServeError) -> Any:
@@ -279,7 +306,7 @@ def _picture_types(module: ModuleType) -> PictureTypes | None:
     types = [getattr(module, name, None) for name in ("Request", "Answer", "RequestError")]
     found = list(map(_parameters, types))
     wanted = [["pictures", "form"], ["rows", "form"], ["status", "code", "message"]]
-    if found[0][2:] == ["options"]:
+    if found[0][2:] in (["options"], ["options", "is_wanted"]):
         del found[0][2:]
     return PictureTypes(*types) if found == wanted else None  # type: ignore[arg-type]
 

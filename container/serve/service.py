@@ -25,6 +25,7 @@ from container.serve.settings import Settings
 from container.serve.streaming import TokenQueue, stream_events
 
 RETRY_SECONDS = 10  # from a load that failed to the next try, in another process
+GIVE_UP_SECONDS = 1  # beyond a request's time: by then it has its 503, and what is left of its work is given up
 STUCK_SECONDS = 60  # beyond a request's time: from then on nobody waits for the call, and it isn't going to end
 LANES = 2  # calls of a model at a time; Python's lock, which they take turns at, leaves little room for a third
 
@@ -36,7 +37,7 @@ class Waiting(NamedTuple):
 
     item: Any
     since: float  # time.monotonic()
-    is_wanted: Callable[[], bool]  # whether its client still waits
+    is_wanted: Callable[[], bool]  # whether its client still waits, and the time for it isn't over
 
 
 class Sent(NamedTuple):
@@ -171,7 +172,7 @@ class Service:
             Exception: what the handler's functions raise.
         """
         if not self._loaded_handler().joins_requests:
-            (future,) = self._submit([call], is_wanted)
+            (future,) = self._submit([call], deadline, is_wanted)
             _raise_if_all_failed(self._wait([future], deadline))
             result: Reply = future.result()
             return result
@@ -239,7 +240,7 @@ class Service:
         if request.form != "one":
             raise ServeError(406, "not_acceptable", "text/event-stream answers one picture; ask for JSON for several")
         tokens = TokenQueue()
-        (future,) = self._submit(handler.items(request, tokens.put), is_wanted)
+        (future,) = self._submit(handler.items(request, tokens.put), deadline, is_wanted)
 
         def answer() -> str:
             rows = [future.result()]
@@ -295,7 +296,6 @@ class Service:
 
     def _make_batcher(self, handler: Handler) -> Batcher[Waiting, Any]:
         joins = handler.joins_requests
-        run = handler.predict_items if joins else lambda calls: [handler.transform(call) for call in calls]
         if joins and hasattr(handler.model, "on_stage"):
             handler.model.on_stage = self._metrics.stage
 
@@ -303,12 +303,15 @@ class Service:
             now = time.monotonic()
             self._metrics.batch([now - waiting.since for waiting in batch])
 
-        def run_timed(batch: list[Waiting]) -> Sequence[Any]:
+        def run(batch: list[Waiting]) -> Sequence[Any]:
+            items = [waiting.item for waiting in batch]
             with self._metrics.time("model"):
-                return run([waiting.item for waiting in batch])
+                if joins:
+                    return handler.predict_items(items, lambda place: batch[place].is_wanted())
+                return [handler.transform(call) for call in items]
 
         return Batcher(
-            run_timed,
+            run,
             self._settings.batch_size if joins else 1,
             self._settings.max_batch_delay / 1000,
             more_expected=lambda: self._arriving > 0,
@@ -342,7 +345,7 @@ class Service:
         handler = self._loaded_handler()
         with self._is_arriving(), self._metrics.time("decode_image"):
             request = self._decode(partial(decode, handler), deadline)
-        return Sent(request, self._submit(handler.items(request), is_wanted), deadline)
+        return Sent(request, self._submit(handler.items(request), deadline, is_wanted), deadline)
 
     def _receive(self, sent: Sent, name: str) -> Answered:
         """Waits for the rows of what was sent, which is captured under `name`."""
@@ -381,11 +384,15 @@ class Service:
         finally:
             self._shared.decoding.release()
 
-    def _submit(self, items: Sequence[Any], is_wanted: Callable[[], bool]) -> list[Future[Any]]:
+    def _submit(self, items: Sequence[Any], deadline: float, is_wanted: Callable[[], bool]) -> list[Future[Any]]:
         if (batcher := self._batcher) is None or self._is_closing:
             raise errors.unloaded()
-        now = time.monotonic()
-        return batcher.submit([Waiting(item, now, is_wanted) for item in items])
+        now, given_up = time.monotonic(), deadline + GIVE_UP_SECONDS
+
+        def still_wanted() -> bool:
+            return time.monotonic() < given_up and is_wanted()
+
+        return batcher.submit([Waiting(item, now, still_wanted) for item in items])
 
     @contextmanager
     def _is_arriving(self) -> Iterator[None]:

@@ -128,3 +128,18 @@ def test_S12_a_client_that_does_not_read_keeps_nobody_waiting(own_base_dir):
             assert pool.submit(server.invoke, PICTURE).result(5).status == 200
             lazy.close()
             server.wait_until_idle()
+
+
+def test_S12_the_model_stops_when_the_client_has_gone(own_base_dir):
+    slowly = "for more in range(40): print('after', more, file=sys.stderr, flush=True); time.sleep(0.1); yield token"
+    change_stream(own_base_dir, slowly)
+    with Server(own_base_dir) as server:
+        server.wait_until_ready()
+        gone = server.connect()
+        gone.request("POST", "/invocations", PICTURE, {"Accept": "text/event-stream"})
+        server.wait_for_log("after 1")
+        gone.close()
+        server.wait_until_idle()
+        server.terminate()
+        log = server.finish()[1]
+    assert "after 20" not in log

@@ -81,6 +81,30 @@ def count_pictures(base_dir: Path, seconds: float) -> Path:
     return add_to_handler(base_dir, COUNT.format(seconds=seconds))
 
 
+ENDLESS = """
+import time
+
+_advance, _ending_predict_fn = BeamSearch.advance, predict_fn
+
+
+def _slow_advance(self):
+    self._eos = -1
+    print("step", len(self.alive[0].ids) + 1, "of", len(self.alive), file=sys.stderr, flush=True)
+    time.sleep({seconds})
+    _advance(self)
+
+
+def predict_fn(request, model, context=None):
+    BeamSearch.advance = _slow_advance  # not before: the golden samples find their ends
+    return _ending_predict_fn(request, model)
+"""
+
+
+def read_for_ever(base_dir: Path, seconds: float) -> Path:
+    """Makes the model find no end of any formula, take its time for each token, and say which one it is at."""
+    return add_to_handler(base_dir, ENDLESS.format(seconds=seconds))
+
+
 SLOW_STREAM = """
 import time
 

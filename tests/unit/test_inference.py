@@ -762,6 +762,21 @@ def test_no_step_is_taken_after_the_last_end() -> None:
     assert lengths == [3, 2, 1, 1]
 
 
+def test_a_picture_that_nobody_waits_for_leaves_the_batch() -> None:
+    lengths: list[int] = []
+    scripts = [*range(3, 23), EOS]
+
+    def step(tokens: np.ndarray, past: np.ndarray, memory: inference.Memory) -> tuple[np.ndarray, np.ndarray]:
+        lengths.append(len(tokens))
+        return np.eye(50, dtype=np.float32)[[scripts[len(past)]] * len(tokens)], np.zeros((len(tokens), 1), np.float32)
+
+    reader = inference.Reader(step, np.zeros((0, 3, 1), np.float32), {"rows": np.arange(3)}, 200)
+    search = inference.BeamSearch([reader], BOS, EOS, is_wanted=lambda place: place == 1 or len(lengths) < 5)
+    unfinished, whole, other = (hypotheses[0].ids for hypotheses in search.run())
+    assert whole == tuple(scripts) and unfinished == other == whole[: len(unfinished)]
+    assert lengths == [3] * len(unfinished) + [1] * (len(whole) - len(unfinished)) and 5 <= len(unfinished) < 15
+
+
 @given(
     st.lists(st.integers(2, 9), max_size=10),
     st.lists(st.integers(10, 49), min_size=1, max_size=inference.LONGEST_CYCLE, unique=True),
@@ -1108,7 +1123,11 @@ class Turning(inference.Recognizer):
     calls: tuple[int, ...] = ()  # how many inputs came together
 
     def recognize(
-        self, inputs: Sequence[np.ndarray], options: Options | None = None, margin: float = math.inf
+        self,
+        inputs: Sequence[np.ndarray],
+        options: Options | None = None,
+        margin: float = math.inf,
+        is_wanted: inference.IsWanted = inference.always_wanted,
     ) -> list[inference.Prediction]:
         self.calls = (*self.calls, len(inputs)) if inputs else self.calls
         readings = [self._seen(image) for image in inputs]
@@ -1202,7 +1221,11 @@ class Zooming(inference.Recognizer):
         return [np.full((1, 2), zoom, np.float32) for zoom in zooms]
 
     def recognize(
-        self, inputs: Sequence[np.ndarray], options: Options | None = None, margin: float = math.inf
+        self,
+        inputs: Sequence[np.ndarray],
+        options: Options | None = None,
+        margin: float = math.inf,
+        is_wanted: inference.IsWanted = inference.always_wanted,
     ) -> list[inference.Prediction]:
         self.calls = (*self.calls, len(inputs)) if inputs else self.calls
         return [self._seen(round(float(image[0, 0]), 2), options or Options()) for image in inputs]
@@ -1257,6 +1280,12 @@ def test_as_many_views_are_read_as_are_wanted_and_needed(
     model = zooming(tiny_base_dir, {**VIEWS, 1.0: [("a+b", first), ("a+6", 0.05)]})
     assert model.predict([formula()], Options(turn="off", views=views))[0].latex == latex
     assert model.calls == calls
+
+
+def test_no_more_views_are_read_of_a_picture_that_nobody_waits_for(tiny_base_dir: Path) -> None:
+    model = zooming(tiny_base_dir)
+    assert len(model.predict([formula()] * 3, is_wanted=lambda place: place == 2)) == 3
+    assert model.calls == (3, 4)
 
 
 def test_a_long_reading_is_sure_at_a_lower_probability(tiny_base_dir: Path) -> None:

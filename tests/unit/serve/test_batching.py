@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from container.serve.batching import Batcher
+from container.serve.batching import Batcher, GivenUp
 
 
 class Doubler:
@@ -48,6 +48,20 @@ def test_items_that_gather_meanwhile_share_a_call(model):
     assert results(first) == [2]
     assert [results(futures) for futures in rest] == [[4], [6], [8, 10, 12]]
     assert model.calls == [[1], [2, 3, 4, 5], [6]]
+
+
+def test_an_item_that_the_model_gives_up_fails_alone_and_is_not_tried_again():
+    calls = []
+
+    def run(items):
+        calls.append(items)
+        return [GivenUp(TimeoutError("too late")) if item == 2 else item for item in items]
+
+    futures = Batcher(run, max_size=3).submit([1, 2, 3])
+    assert (futures[0].result(10), futures[2].result(10)) == (1, 3)
+    with pytest.raises(TimeoutError, match="too late"):
+        futures[1].result(10)
+    assert calls == [[1, 2, 3]]
 
 
 def test_a_failing_item_spoils_no_other(model):

@@ -10,7 +10,7 @@ import pytest
 
 from container.serve import errors
 from container.serve.client import has_hung_up
-from tests.support.handlers import count_pictures
+from tests.support.handlers import count_pictures, read_for_ever
 from tests.support.server import Server
 from tests.support.tiny_model import formula_picture, png
 
@@ -58,6 +58,19 @@ def test_the_model_never_sees_what_nobody_waits_for(own_base_dir):
         log = server.finish()[1]
     assert log.count("pictures: 1\n") == 2 and "pictures: 2" not in log
     assert log.count('"status": 499') == 4
+
+
+def test_the_model_gives_up_what_nobody_waits_for_any_more(own_base_dir):
+    read_for_ever(own_base_dir, 0.1)
+    with Server(own_base_dir) as server:
+        server.wait_until_ready()
+        connection = ask(server)
+        server.wait_for_log("step 2 of 1")
+        connection.close()
+        server.wait_for_log('"status": 499')
+        server.terminate()
+        log = server.finish()[1]
+    assert "step 12 of 1" not in log
 
 
 def ask(server) -> socket.socket:
