@@ -16,6 +16,7 @@ import numpy as np
 from bench.reading import Change, run, share_right
 from inference import Options, Recognizer
 from recognizer.data.sample import Sample
+from recognizer.synth.degrade import degrade
 
 HEAD = ["pictures, read once", "exactly right"]
 WHITE = (255, 255, 255)
@@ -122,6 +123,7 @@ CONDITIONS: dict[str, Change] = {
     "tilted by 8 degrees": tilted(-8),
     "out of focus": blurred,
     "20 specks of dust": with_dust(20),
+    "photographed, simulated": lambda rgb, rng: degrade(_with_margin(rgb), rng),
 }
 
 

@@ -1,6 +1,6 @@
 """What each switch of training and decoding brings, as a markdown table: `make bench-switches MINUTES=5`.
 
-Fourteen times the minutes in all. A row differs from its recognizer's first one in what is named, and in nothing else.
+Seventeen times the minutes in all. A row differs from its recognizer's first one in what is named, and in nothing else.
 """
 
 from __future__ import annotations
@@ -25,6 +25,13 @@ SWITCHES: dict[str, tuple[str, str, dict[str, str]]] = {
     "smoothing-0.1": ("fast", "`label_smoothing` 0.1", {"label_smoothing": "0.1"}),
     "no-average": ("fast", "`ema_decay` 0: no average of the weights", {"ema_decay": "0"}),
     "coverage": ("fast", "`coverage` true", {"coverage": "true"}),
+    "zoom": ("fast", "`zoom` 0.15", {"zoom": "0.15"}),
+    "as-shipped": ("fast", "`glyph_height` 17", {"glyph_height": "17"}),
+    "taught-by-shipped": (
+        "fast",
+        "`teacher` default: the shipped model, larger and hours old; `glyph_height` 17 as it has",
+        {"teacher": "default", "glyph_height": "17"},
+    ),
     "half": ("fast", "`scale` 0.5: pictures of half the size", {"scale": "0.5"}),
     "attention": ("attention", "defaults: `teacher_forcing` 1", {}),
     "own-tokens": ("attention", "`teacher_forcing` 0.5", {"teacher_forcing": "0.5"}),

@@ -244,7 +244,7 @@ def find_ink(rgb: np.ndarray, frames: bool = False) -> Ink:
         kind = f"{rgb.dtype} {rgb.shape}" if isinstance(rgb, np.ndarray) else type(rgb).__name__
         raise ValueError(f"a picture must be an array (H, W, 3) of uint8, as read_image(bytes) gives, not {kind}")
     framed = with_paper(rgb)
-    ink = extract_ink(cv2.cvtColor(framed, cv2.COLOR_RGB2GRAY))
+    ink = extract_ink(without_table(cv2.cvtColor(framed, cv2.COLOR_RGB2GRAY)))
     values = without_surround(ink, keeps_close=frames and framed is not rgb)
     return Ink(values, *measure_ink(values))
 
@@ -291,6 +291,43 @@ def _is_compact_sign(gray: np.ndarray, commonest: int) -> bool:
         return False
     is_light = gray > (commonest + int(edge[0])) / 2
     return cv2.connectedComponents(is_light.astype(np.uint8))[0] == 2
+
+
+def without_table(gray: np.ndarray) -> np.ndarray:
+    """(H, W) uint8: what lies around a light sheet of paper takes the sheet's brightness.
+
+    A small sheet on a large dark table would pass for light writing on a dark ground.
+    """
+    small = resize(gray, min(1.0, 256 / max(gray.shape)), cv2.INTER_AREA)
+    sheet = _find_sheet(small)
+    if sheet is None:
+        return gray
+    inner = cv2.erode(sheet, np.ones((5, 5), np.uint8), borderValue=1)  # in the full picture its edge is blurred
+    within = cv2.resize(inner, gray.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
+    return np.where(within, gray, np.uint8(np.median(small[sheet > 0])))
+
+
+def _find_sheet(gray: np.ndarray) -> np.ndarray | None:
+    """(H, W) uint8 -> (H, W) uint8, 1 where a light sheet lies, or None where there is no table around one.
+
+    A sheet differs from light writing by its straight sides and by how little of it is dark, and a table from a shadow
+    by its darkness, in which nothing is written.
+    """
+    _, light = cv2.threshold(gray, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    is_dark = [float(border.mean()) < 0.4 for border in (light[0], light[-1], light[:, 0], light[:, -1])]
+    contours, _ = cv2.findContours(light, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    if sum(is_dark) < 2 or not contours:
+        return None
+    outline = max(contours, key=cv2.contourArea)
+    sheet = cv2.drawContours(np.zeros_like(light), [outline], 0, 1, cv2.FILLED)
+    (_, sides, _), area = cv2.minAreaRect(outline), int(sheet.sum())
+    if min(sides) < 16 or area < max(0.05 * gray.size, 0.9 * sides[0] * sides[1]):
+        return None
+    inside, outside = gray[sheet > 0], gray[cv2.dilate(sheet, np.ones((5, 5), np.uint8)) == 0]
+    paper, table = float(np.median(inside)), float(np.median(outside)) if outside.size else 255.0
+    is_written = 0.002 < float((inside < 0.8 * paper).mean()) < 0.2
+    is_table = table < 0.7 * paper and float((outside < 0.6 * table - 4).mean()) < 0.002
+    return sheet if is_written and is_table else None
 
 
 def extract_ink(gray: np.ndarray) -> np.ndarray:

@@ -401,6 +401,29 @@ def framed(gap: int) -> np.ndarray:
     return rgb
 
 
+@pytest.mark.parametrize("angle", [0, 4])
+@pytest.mark.parametrize("table", [(70, 85, 110), (120, 90, 60)])
+def test_a_small_sheet_on_a_large_table_is_not_light_writing(table: tuple[int, ...], angle: float) -> None:
+    sheet = formula(paper=(225, 222, 215))
+    height, width = sheet.shape[:2]
+    photo = cv2.copyMakeBorder(sheet, height, height, width // 2, width, cv2.BORDER_CONSTANT, value=table)
+    turn = cv2.getRotationMatrix2D((photo.shape[1] / 2, photo.shape[0] / 2), angle, 1)
+    photo = cv2.warpAffine(photo, turn, photo.shape[1::-1], borderValue=table)
+    noise = np.random.default_rng(0).normal(0, 2, photo.shape[:2])[:, :, None]
+    upright = cv2.warpAffine(sheet, cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1), (width, height),
+                             borderValue=(225, 222, 215))  # fmt: skip
+    assert likeness(ink_of(np.clip(photo + noise, 0, 255).astype(np.uint8)), ink_of(upright)) > 0.9
+
+
+@pytest.mark.parametrize("letter", ["B", "D", "8", "0"])
+@pytest.mark.parametrize("thickness", [6, 14])
+def test_a_broad_light_letter_is_no_sheet(letter: str, thickness: int) -> None:
+    dark = np.full((120, 110, 3), 20, np.uint8)
+    cv2.putText(dark, letter, (15, 105), 0, 4, (235, 235, 235), thickness, cv2.LINE_AA)
+    gray = cv2.cvtColor(dark, cv2.COLOR_RGB2GRAY)
+    assert (inference.without_table(gray) == gray).all()
+
+
 BOXED = PreprocessSpec(frames=True)
 
 
