@@ -16,6 +16,7 @@ import numpy as np
 from bench.reading import Change, run, share_right
 from inference import Options, Recognizer
 from recognizer.data.sample import Sample
+from recognizer.synth.augment import with_dust
 from recognizer.synth.degrade import degrade
 
 HEAD = ["pictures, read once", "exactly right"]
@@ -72,19 +73,6 @@ def in_frame(gap: float) -> Change:
     return change
 
 
-def with_dust(specks: int) -> Change:
-    """Dark specks of up to a fortieth of the picture's height, all over it."""
-
-    def change(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        dusty = _with_margin(rgb)
-        for _ in range(specks):
-            x, y = int(rng.integers(dusty.shape[1])), int(rng.integers(dusty.shape[0]))
-            cv2.circle(dusty, (x, y), int(rng.integers(max(1, rgb.shape[0] // 80) + 1)), (60, 60, 60), -1)
-        return dusty
-
-    return change
-
-
 def blurred(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Out of focus by a fortieth of the picture's height."""
     return cv2.GaussianBlur(_with_margin(rgb), (0, 0), max(0.3, rgb.shape[0] / 80))
@@ -122,7 +110,7 @@ CONDITIONS: dict[str, Change] = {
     "tilted by 3 degrees": tilted(3),
     "tilted by 8 degrees": tilted(-8),
     "out of focus": blurred,
-    "20 specks of dust": with_dust(20),
+    "dust": lambda rgb, rng: with_dust(_with_margin(rgb), rng),
     "photographed, simulated": lambda rgb, rng: degrade(_with_margin(rgb), rng),
 }
 

@@ -30,7 +30,7 @@ def augment(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """
     rgb = inference.with_paper(rgb)  # while it can be told that it is drawn
     if rng.random() < DUSTY_SHARE:
-        rgb = _with_dust(rgb, rng)
+        rgb = with_dust(rgb, rng)
     if rng.random() < 0.7:
         rgb = _affine(rgb, rng)
     if rng.random() < 0.3:
@@ -55,7 +55,7 @@ def _to_bytes(values: np.ndarray) -> np.ndarray:
     return np.clip(values, 0, 255).astype(np.uint8)
 
 
-def _with_dust(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def with_dust(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Specks all over the sheet, up to half as wide as the dot of a sentence, of one darkness or of many."""
     height, width = rgb.shape[:2]
     size, darkest = symbol_height(rgb), rng.uniform(0.4, 1.0)

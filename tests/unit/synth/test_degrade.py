@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recognizer.synth.augment import _with_dust, augment, symbol_height
+from recognizer.synth.augment import augment, symbol_height, with_dust
 from recognizer.synth.degrade import degrade
 from recognizer.synth.style import Style, render
 
@@ -67,7 +67,7 @@ def test_dust_is_finer_than_the_dots_of_the_formula():
     size = symbol_height(sheet)
     found = []
     for seed in range(30):
-        dusty = _with_dust(sheet, np.random.default_rng(seed))
+        dusty = with_dust(sheet, np.random.default_rng(seed))
         specks = np.asarray((dusty < sheet).any(axis=2), np.uint8)
         _, _, boxes, _ = cv2.connectedComponentsWithStats(specks)
         found.append(len(boxes) - 1)
