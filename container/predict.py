@@ -31,7 +31,10 @@ from container.serve.model_location import ModelNotFoundError, find_model
 
 CHUNK = 16  # pictures in memory at a time
 MAX_FILE_MB = 100
-PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".jfif", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".jp2", ".ppm"}
+PICTURE_SUFFIXES = {
+    *(".png", ".jpg", ".jpeg", ".jfif", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".jp2"),
+    *(".ppm", ".pgm", ".pbm", ".pnm"),
+}
 ROW_START = b'{"image": '
 SECONDS_BETWEEN_LINES = 5.0
 JSON = "application/json"
@@ -89,7 +92,8 @@ def predict(model_dir: Path, pictures: Path, out: Path) -> None:
         raise PredictError(f"{pictures} has no pictures ({' '.join(sorted(PICTURE_SUFFIXES))})")
     handler = _load(model_dir)
     _check_version(handler, answered, out)
-    print(f"predict: {total} pictures, {total - left} of them answered before", file=sys.stderr)
+    others = _passed_over(pictures) if pictures.is_dir() else ""
+    print(f"predict: {total} pictures, {total - left} of them answered before{others}", file=sys.stderr)
     todo = _without(list_inputs(pictures), answered.names)
     failed = 0
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -127,14 +131,28 @@ def list_inputs(source: Path) -> Iterator[Input]:
 
 
 def _in_folder(root: Path) -> Iterator[Input]:
+    for path in _files(root):
+        if path.suffix.lower() in PICTURE_SUFFIXES:
+            yield Input(path.relative_to(root).as_posix(), path)
+
+
+def _passed_over(source: Path) -> str:
+    """What a folder has beside pictures, in words: photographs of a format that isn't read may be among it."""
+    suffixes = Counter(path.suffix.lower() or "no suffix" for path in _files(source))
+    others = {suffix: count for suffix, count in sorted(suffixes.items()) if suffix not in PICTURE_SUFFIXES}
+    named = ", ".join(f"{count} {suffix}" for suffix, count in others.items())
+    return f"; passed over, as not named as pictures: {named}" if named else ""
+
+
+def _files(root: Path) -> Iterator[Path]:
+    """All files of a folder and of those within, in order."""
+
     def refuse(error: OSError) -> None:
         raise PredictError(f"{error.filename} can't be read: {error.strerror}")
 
     for folder, folders, files in os.walk(root, onerror=refuse):
         folders.sort()
-        for path in (Path(folder, name) for name in sorted(files)):
-            if path.suffix.lower() in PICTURE_SUFFIXES:
-                yield Input(path.relative_to(root).as_posix(), path)
+        yield from (Path(folder, name) for name in sorted(files))
 
 
 def _is_no_text(path: Path) -> bool:

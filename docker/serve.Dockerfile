@@ -26,7 +26,7 @@ LABEL com.amazonaws.sagemaker.capabilities.accept-bind-to-port="true" \
       com.amazonaws.sagemaker.capabilities.multi-models="true" \
       org.opencontainers.image.title="formula-recognizer-serve" \
       org.opencontainers.image.description="Serves a formula recognizer (picture -> LaTeX) on Amazon SageMaker or anywhere" \
-      org.opencontainers.image.licenses="Apache-2.0"
+      org.opencontainers.image.licenses="Apache-2.0 AND CC-BY-NC-SA-3.0"
 # ORT_DISABLE_TELEMETRY: ONNX Runtime's wheels report each use to their maker by default (since 1.29).
 # NVIDIA_*: what the NVIDIA container runtime mounts on a GPU host; without that runtime they mean nothing.
 ENV PATH=/opt/program/bin:/opt/venv/bin:${PATH} \

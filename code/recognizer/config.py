@@ -69,7 +69,9 @@ class Hyperparameters(BaseModel):
     epochs: int = Field(10, ge=1, description="passes over the data")
     max_minutes: float | None = Field(None, gt=0, description="stop, with the schedule finished, after this time")
     batch_size: int = Field(8, ge=1, description="samples in a batch, at most, over all processes")
-    batch_pixels: int = Field(300_000, ge=1_000, description="pixels in a batch, at most, over all processes")
+    batch_pixels: int | None = Field(
+        None, ge=1_000, description="pixels in a batch, at most; by default 37,500 for each of batch_size, or 300,000"
+    )
     learning_rate: float = Field(2e-3, gt=0, description="highest learning rate of AdamW")
     schedule: Schedule = Field("cosine", description="how the learning rate goes on after the warm-up")
     warmup_steps: int = Field(100, ge=0, description="steps over which the learning rate climbs")
@@ -86,6 +88,11 @@ class Hyperparameters(BaseModel):
     threads: int | None = Field(None, ge=1, description="threads of the network; by default this process's cores")
     tensorboard: bool = Field(False, description="curves for TensorBoard, also written if output/tensorboard exists")
     checkpoint_minutes: float = Field(5, gt=0, description="longest time between two checkpoints")
+
+    @property
+    def most_batch_pixels(self) -> int:
+        """Pixels in a batch, at most, over all processes: a batch of large pictures has fewer of them."""
+        return self.batch_pixels or max(300_000, 37_500 * self.batch_size)
 
     @model_validator(mode="after")
     def _no_clock(self) -> Hyperparameters:

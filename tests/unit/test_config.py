@@ -32,6 +32,12 @@ def test_a_recurrent_decoder_may_be_fed_its_own_tokens() -> None:
     assert settings("--recognizer", "attention", "--teacher-forcing", "0.5").teacher_forcing == 0.5
 
 
+def test_a_larger_batch_has_room_for_its_pictures() -> None:
+    assert settings().most_batch_pixels == settings("--batch-size", "2").most_batch_pixels == 300_000
+    assert settings("--batch-size", "128").most_batch_pixels == 128 * 37_500
+    assert settings("--batch-size", "128", "--batch-pixels", "5000").most_batch_pixels == 5000
+
+
 def test_an_empty_value_means_the_default() -> None:
     assert settings("--max-minutes", "") == settings()
 

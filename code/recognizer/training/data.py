@@ -163,8 +163,8 @@ def _stream(settings: Hyperparameters, trained: Measured, train: Path | None, in
 def _training_loader(
     settings: Hyperparameters, dataset: FormulaDataset, sizes: np.ndarray, stream: ShardStream | None, ranks: Ranks
 ) -> BatchLoader:
-    workers = plan_workers(4 * settings.batch_pixels, settings.workers)
-    limits = BatchLimits(settings.batch_size, settings.batch_pixels)
+    workers = plan_workers(4 * settings.most_batch_pixels, settings.workers)
+    limits = BatchLimits(settings.batch_size, settings.most_batch_pixels)
     pin_memory = ranks.device.type == "cuda"
     seed, world_size = settings.seed, ranks.world_size
     if stream is None:

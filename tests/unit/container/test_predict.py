@@ -43,13 +43,17 @@ def run(base_dir: Path, pictures: Path, out: Path) -> int:
     return predict.main([str(base_dir / "model"), str(pictures), "--out", str(out)])
 
 
-def test_every_picture_of_a_folder_gets_the_servers_answer(tiny_base_dir, tiny_server: Server, folder, tmp_path):
+def test_every_picture_of_a_folder_gets_the_servers_answer(
+    tiny_base_dir, tiny_server: Server, folder, tmp_path, capsys
+):
+    (folder / "phone.HEIC").write_bytes(b"of a format that isn't read")
     (folder / "bad.png").write_bytes(b"no picture")
     (folder / "blank.png").write_bytes(png(np.full((40, 60, 3), 255, np.uint8)))
     out = tmp_path / "new" / "answers.jsonl"
     assert run(tiny_base_dir, folder, out) == 0
     rows = {row.pop("image"): row for row in rows_of(out)}
     assert set(rows) == names_of(folder) and len(rows_of(out)) == 42
+    assert "passed over, as not named as pictures: 1 .heic, 1 .txt\n" in capsys.readouterr().err
     assert rows["bad.png"]["error"]["code"] == "undecodable_image"
     assert rows["blank.png"]["latex"] == "" and rows["blank.png"]["blank"]
     for name in ("00.PNG", "more/01.png"):
