@@ -32,7 +32,7 @@ from email.message import EmailMessage
 from email.parser import BytesParser
 from email.policy import HTTP
 from email.utils import collapse_rfc2231_value
-from itertools import groupby
+from itertools import groupby, permutations
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 from zipfile import BadZipFile
@@ -75,6 +75,7 @@ SPECK = 0.02  # of the typical component's area: what has less isn't ink
 MANY = 8  # glyphs, of 5 pixels or more, beside which components that are thrice as large are not typical
 FAINTEST_ON_WHITE = 240  # gray above which nothing is seen on white: light ink on a transparent ground
 FAINTEST_RULE = 0.08  # how much darker than the paper; the pixels of paler lines are taken for paper anyway
+FAINTEST_TERM = 0.12  # of the darkest ink's strength, that a term of the line has
 FAINTEST_INK = 0.05  # less everywhere is the grain of blank paper; writing of 15 gray levels, with noise, reaches 0.1
 WANTED_EVERY = 8  # tokens, after which it is asked whether a picture is still waited for
 LONGEST_CYCLE, LOOP_REPEATS, LOOP_TOKENS = 8, 6, 32  # in 70,000 real formulas: at most 8 repeats, 32 tokens in all
@@ -172,14 +173,18 @@ def _to_rgb(picture: Image.Image) -> np.ndarray:
         return np.repeat(gray[:, :, None], 3, axis=2)
     if _has_alpha(picture):
         picture = picture.convert("RGBA")
-        on_white = _laid_on("white", picture)
-        is_seen = np.asarray(on_white.convert("L")).min() < FAINTEST_ON_WHITE
-        picture = on_white if is_seen else _laid_on("black", picture)
+        ground = Image.new("RGBA", picture.size, "black" if _is_light_ink(picture) else "white")
+        picture = Image.alpha_composite(ground, picture)
     return np.asarray(picture.convert("RGB"))
 
 
-def _laid_on(paper: str, picture: Image.Image) -> Image.Image:
-    return Image.alpha_composite(Image.new("RGBA", picture.size, paper), picture)
+def _is_light_ink(picture: Image.Image) -> bool:
+    """Whether white paper would hide what is drawn on a transparent ground, some terms in colour and fringes aside."""
+    opacity = np.asarray(picture.getchannel("A"), np.float32) / 255
+    brightness = np.asarray(picture.convert("RGB").convert("L"))
+    light, dark = (float(opacity[part].sum()) for part in (brightness >= FAINTEST_ON_WHITE, brightness < 16))
+    seen_on_white = opacity * (255 - brightness) > 255 - FAINTEST_ON_WHITE
+    return not seen_on_white.any() or bool(opacity.mean() < 0.5 and light > max(4 * dark, 0.2 * opacity.sum()))
 
 
 # --------------------------------------------------------------------------------------------- preprocessing
@@ -254,8 +259,12 @@ def scale_ink(found: Ink, spec: PreprocessSpec) -> np.ndarray:
     ink, (top, bottom, left, right), glyph = found
     factor = float(np.clip(spec.glyph_height * spec.scale / glyph, 0.02, 6.0))
     border = math.ceil(spec.margin * spec.glyph_height * spec.scale / factor)
-    top, left = max(0, top - border), max(0, left - border)
-    cropped = ink[top : bottom + border, left : right + border]
+    beyond = [
+        (max(0, border - start), max(0, end + border - size))  # the paper that a close crop lacks
+        for start, end, size in ((top, bottom, ink.shape[0]), (left, right, ink.shape[1]))
+    ]
+    cropped = ink[max(0, top - border) : bottom + border, max(0, left - border) : right + border]
+    cropped = np.pad(cropped, beyond)
     height, width = cropped.shape
     factor = min(
         factor, spec.max_height / height, spec.max_width / width, math.sqrt(spec.max_pixels / (height * width))
@@ -275,8 +284,10 @@ def with_paper(rgb: np.ndarray) -> np.ndarray:
     if counts.max() < DRAWN * gray.size:
         return rgb
     commonest = int(counts.argmax())
-    is_sign = _is_compact_sign(gray, commonest)
-    paper = rgb[0, 0] if is_sign else rgb[np.unravel_index(int((gray == commonest).argmax()), gray.shape)]
+    edge = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
+    has_margin = bool((edge == edge[0]).all())
+    is_sign = has_margin and _is_compact_sign(gray, commonest)
+    paper = rgb[0, 0] if has_margin else rgb[np.unravel_index(int((gray == commonest).argmax()), gray.shape)]
     width = max(2, min(gray.shape)) if is_sign else 2  # around a sign so much that most of the picture is paper
     return cv2.copyMakeBorder(rgb, width, width, width, width, cv2.BORDER_CONSTANT, value=tuple(map(float, paper)))
 
@@ -286,29 +297,29 @@ def _is_compact_sign(gray: np.ndarray, commonest: int) -> bool:
 
     A dark ground in a light frame has light writing within.
     """
-    edge = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
-    if commonest >= int(edge[0]) or (edge != edge[0]).any():
+    if commonest >= int(gray[0, 0]):
         return False
-    is_light = gray > (commonest + int(edge[0])) / 2
+    is_light = gray > (commonest + int(gray[0, 0])) / 2
     return cv2.connectedComponents(is_light.astype(np.uint8))[0] == 2
 
 
 def without_table(gray: np.ndarray) -> np.ndarray:
-    """(H, W) uint8: what lies around a light sheet of paper takes the sheet's brightness.
+    """(H, W) uint8: what lies around a light sheet of paper, or a dark box on a page, takes its brightness.
 
-    A small sheet on a large dark table would pass for light writing on a dark ground.
+    A small sheet on a large dark table would pass for light writing on a dark ground, and a box for a blot.
     """
     small = resize(gray, min(1.0, 256 / max(gray.shape)), cv2.INTER_AREA)
     sheet = _find_sheet(small)
     if sheet is None:
+        sheet = _find_sheet(255 - small)
+    if sheet is None:
         return gray
-    inner = cv2.erode(sheet, np.ones((5, 5), np.uint8), borderValue=1)  # in the full picture its edge is blurred
-    within = cv2.resize(inner, gray.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
+    within = cv2.resize(sheet, gray.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
     return np.where(within, gray, np.uint8(np.median(small[sheet > 0])))
 
 
 def _find_sheet(gray: np.ndarray) -> np.ndarray | None:
-    """(H, W) uint8 -> (H, W) uint8, 1 where a light sheet lies, or None where there is no table around one.
+    """(H, W) uint8 -> (H, W) uint8, 1 where a light sheet lies, less its edge; None if there is no table around one.
 
     A sheet differs from light writing by its straight sides and by how little of it is dark, and a table from a shadow
     by its darkness, in which nothing is written.
@@ -319,14 +330,17 @@ def _find_sheet(gray: np.ndarray) -> np.ndarray | None:
     if sum(is_dark) < 2 or not contours:
         return None
     outline = max(contours, key=cv2.contourArea)
-    sheet = cv2.drawContours(np.zeros_like(light), [outline], 0, 1, cv2.FILLED)
-    (_, sides, _), area = cv2.minAreaRect(outline), int(sheet.sum())
-    if min(sides) < 16 or area < max(0.05 * gray.size, 0.9 * sides[0] * sides[1]):
+    filled = cv2.drawContours(np.zeros_like(light), [outline], 0, 1, cv2.FILLED)
+    edge = np.ones((5, 5), np.uint8)
+    sheet, around = cv2.erode(filled, edge, borderValue=1), cv2.dilate(filled, edge)
+    (_, sides, _), area = cv2.minAreaRect(outline), int(filled.sum())
+    if min(sides) < 16 or area < max(0.05 * gray.size, 0.9 * sides[0] * sides[1]) or around.all():
         return None
-    inside, outside = gray[sheet > 0], gray[cv2.dilate(sheet, np.ones((5, 5), np.uint8)) == 0]
-    paper, table = float(np.median(inside)), float(np.median(outside)) if outside.size else 255.0
+    inside, outside = gray[sheet > 0], gray[around == 0]
+    paper, table = float(np.median(inside)), float(np.median(outside))
     is_written = 0.002 < float((inside < 0.8 * paper).mean()) < 0.2
-    is_table = table < 0.7 * paper and float((outside < 0.6 * table - 4).mean()) < 0.002
+    is_empty = float(((outside < 0.6 * table - 4) | (outside > (table + paper) / 2)).mean()) < 0.002
+    is_table = table < min(0.7 * paper, paper - 40) and is_empty
     return sheet if is_written and is_table else None
 
 
@@ -405,7 +419,9 @@ def _span(boxes: np.ndarray, shape: tuple[int, ...], edge: int) -> np.ndarray:
 
 
 def without_surround(ink: np.ndarray, keeps_close: bool) -> np.ndarray:
-    r"""Ink (H, W) without what lies around a sheet: a table, which covers two of the borders or more, or a frame.
+    r"""Ink (H, W) without what lies around a sheet: a table, which covers borders that meet in a corner, or a frame.
+
+    Two borders that face each other are covered by brackets and bars too, where a picture was cropped closely.
 
     `keeps_close`: not without a frame that is as close to what it has within as that of `\boxed`. In a photograph it
     is more likely the sheet's edge, or a box around an answer.
@@ -415,10 +431,10 @@ def without_surround(ink: np.ndarray, keeps_close: bool) -> np.ndarray:
     if not is_long or min(ink.shape) < 20:
         return ink
     labels, boxes = _components(ink)
-    longest = [(border, np.bincount(border, minlength=2)[1:].argmax() + 1) for border in _borders(labels)]
-    covering = [label for border, label in longest if (border == label).mean() > 0.6]
-    if len(covering) >= 2:
-        is_around = np.isin(labels, covering)
+    longest = [int(np.bincount(border, minlength=2)[1:].argmax()) + 1 for border in _borders(labels)]
+    covers = [(border == label).mean() > 0.6 for border, label in zip(_borders(labels), longest, strict=True)]
+    if any(covers[:2]) and any(covers[2:]):
+        is_around = np.isin(labels, np.array(longest)[covers])
     else:
         frame = _frame(boxes[1:], ink)
         if frame is None or (keeps_close and not _is_apart(boxes[1 + frame], np.delete(boxes[1:], frame, axis=0))):
@@ -435,7 +451,7 @@ def without_surround(ink: np.ndarray, keeps_close: bool) -> np.ndarray:
 
 
 def _borders(picture: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The four borders of (H, W), behind paper that was added, and the frame of a drawn picture."""
+    """The upper, lower, left and right border of (H, W), behind paper that was added, and a drawn picture's frame."""
     inset = 5
     return picture[inset], picture[-1 - inset], picture[:, inset], picture[:, -1 - inset]
 
@@ -481,9 +497,9 @@ def ink_boxes(ink: np.ndarray) -> np.ndarray:
     return _components(ink)[1][1:]  # the first is the paper
 
 
-def _components(ink: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _components(ink: np.ndarray, least: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
     """Connected components of ink: (H, W) the number of each pixel's, and (N + 1, 5) boxes; number 0 is the paper."""
-    _, labels, boxes, _ = cv2.connectedComponentsWithStats((ink > 0.5).astype(np.uint8), connectivity=8)
+    _, labels, boxes, _ = cv2.connectedComponentsWithStats((ink > least).astype(np.uint8), connectivity=8)
     return labels, boxes
 
 
@@ -501,24 +517,57 @@ def measure_ink(ink: np.ndarray) -> tuple[tuple[int, int, int, int], float]:
     there is little else; not so the first and the last glyph of the line, where a picture was cropped closely.
     """
     height, width = ink.shape
-    boxes = ink_boxes(ink)
+    boxes = _of_the_line(ink_boxes(ink), ink.shape)
+    if not len(boxes):
+        return (0, height, 0, width), float(height) / 2
+    glyphs = _without_enclosing(_without_giants(_without_frame(boxes, ink)))
+    boxes = boxes[boxes[:, cv2.CC_STAT_AREA] >= SPECK * typical_area(glyphs[:, cv2.CC_STAT_AREA])]
+    box = top, bottom, left, right = _bounds(boxes)
+    wide, high, area = boxes.T[2:]
+    if len(boxes) <= 3 and (area >= 0.6 * wide * high).all():  # bars and dots: a sign alone, `-`, `=`, `\ldots`, `:`
+        return box, float(max(wide.max(), (right - left) / 1.5, bottom - top))
+    return _bounds(np.concatenate([boxes, _fainter(ink, boxes, glyphs)])), _glyph_height(glyphs)
+
+
+def _of_the_line(boxes: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Components (N, 5) without those that touch the border of the picture (H, W), as `measure_ink` says."""
+    height, width = shape
     left, top, wide, high, area = boxes.T
     at_left, at_right = left == 0, left + wide == width
     between = (top > 0) & (top + high < height)
     inside = between & ~at_left & ~at_right
-    if area[inside].sum() > 0.3 * area.sum():
-        middle = top + high / 2
-        in_line = (middle >= top[inside].min()) & (middle <= (top + high)[inside].max()) & (wide <= 4 * high)
-        boxes = boxes[inside | (between & (at_left ^ at_right) & in_line)]
-    if not len(boxes):
-        return (0, height, 0, width), float(height) / 2
-    glyphs = _without_giants(_without_frame(boxes, ink))
-    boxes = boxes[boxes[:, cv2.CC_STAT_AREA] >= SPECK * typical_area(glyphs[:, cv2.CC_STAT_AREA])]
-    left, top, wide, high, area = boxes.T
-    box = int(top.min()), int((top + high).max()), int(left.min()), int((left + wide).max())
-    if len(boxes) <= 3 and (area >= 0.6 * wide * high).all():  # bars and dots: a sign alone, `-`, `=`, `\ldots`, `:`
-        return box, float(max(wide.max(), (box[3] - box[2]) / 1.5, box[1] - box[0]))
-    return box, _glyph_height(glyphs)
+    if area[inside].sum() <= 0.3 * area.sum():
+        return boxes
+    middle = top + high / 2
+    in_line = (middle >= top[inside].min()) & (middle <= (top + high)[inside].max()) & (wide <= 4 * high)
+    return boxes[inside | (between & (at_left ^ at_right) & in_line)]
+
+
+def _bounds(boxes: np.ndarray) -> tuple[int, int, int, int]:
+    """Components (N, 5), one at least -> top, bottom, left, right of all."""
+    left, top, wide, high, _ = boxes.T
+    return int(top.min()), int((top + high).max()), int(left.min()), int((left + wide).max())
+
+
+def _fainter(ink: np.ndarray, boxes: np.ndarray, glyphs: np.ndarray) -> np.ndarray:
+    """Components (M, 5) that are fainter than the others (N, 5), and glyphs of their line: a term in a light colour."""
+    top, bottom, left, right = _bounds(boxes)
+    is_faint = ink > FAINTEST_TERM
+    blurred = is_faint[max(0, top - 2) : bottom + 2, max(0, left - 2) : right + 2]
+    if np.count_nonzero(blurred) == np.count_nonzero(is_faint):
+        return boxes[:0]
+    labels, fainter = _components(ink, FAINTEST_TERM)
+    is_new = np.ones(len(fainter), bool)
+    is_new[labels[ink > 0.5]] = is_new[0] = False
+    size, least = _glyph_height(glyphs), 0.25 * typical_area(glyphs[:, cv2.CC_STAT_AREA])
+    height, width = ink.shape
+    x, y, wide, high, area = fainter.T
+    middle = y + high / 2
+    is_new &= (area >= least) & (high > 0.3 * size) & (high < 3 * size) & (wide < 4 * size)
+    is_new &= (x > 0) & (x + wide < width) & (y > 0) & (y + high < height)
+    is_new &= (middle > top - size / 2) & (middle < bottom + size / 2)
+    is_new &= (x < right + 3 * size) & (x + wide > left - 3 * size)
+    return fainter[is_new]
 
 
 def _glyph_height(boxes: np.ndarray) -> float:
@@ -567,6 +616,25 @@ def _frame(boxes: np.ndarray, ink: np.ndarray) -> int | None:
     thick = max(3, min(shown.shape) // 25)  # of a side, with the slant of a sheet that lies askew
     sides = (shown[:thick], shown[-thick:], shown[:, :thick].T, shown[:, -thick:].T)
     return largest if all(side.any(axis=0).mean() > 0.8 for side in sides) else None
+
+
+def _without_enclosing(boxes: np.ndarray) -> np.ndarray:
+    """Components (N, 5) without roots, and pairs of high brackets, that are far larger than the few glyphs in them."""
+    left, top, wide, high, _ = boxes.T
+    right, bottom = left + wide, top + high
+    is_glyph = _have_shape_of_glyphs(boxes) & ~_is_dot(boxes)
+    largest = np.argsort(-high, kind="stable")[:4]
+    for first, last in [*((i, i) for i in largest), *permutations(largest, 2)]:
+        if first == last:
+            is_within = (left > left[first]) & (right <= right[first])
+        else:
+            is_bracket = min(high[first] / wide[first], high[last] / wide[last]) > 2
+            are_alike = abs(top[first] - top[last]) + abs(bottom[first] - bottom[last]) < 0.1 * high[first]
+            is_within = (left > right[first]) & (right < left[last]) & is_bracket & are_alike
+        is_within &= is_glyph & (top >= top[first]) & (bottom <= bottom[first])
+        if is_within.sum() > 1 and min(high[first], high[last]) >= 2.5 * _glyph_height(boxes[is_within]) >= 12:
+            return _without_enclosing(np.delete(boxes, [first, last], axis=0))
+    return boxes
 
 
 def _without_giants(boxes: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ from inference import Answer, Options, PreprocessSpec, Request, RequestError
 from recognizer.latex import normalize, problems, synonyms, tokenize
 from recognizer.synth import mathjax
 from recognizer.synth.mathjax import glyph_box
-from recognizer.synth.style import Style, render
+from recognizer.synth.style import Style, render, render_any
 
 SPEC = PreprocessSpec()
 
@@ -98,6 +98,14 @@ def test_ink_on_transparent_ground_is_laid_on_white() -> None:
     rgba[10:30, 20:40, 3] = 255
     seen = inference.read_image(encoded(Image.fromarray(rgba)))
     assert (seen[0, 0] == 255).all() and (seen[20, 30] == 0).all()
+
+
+@pytest.mark.parametrize("accent", [(255, 80, 80), (0, 0, 0)], ids=["red", "black"])
+def test_light_ink_with_a_term_in_another_colour_is_laid_on_black(accent: tuple[int, ...]) -> None:
+    rgba = np.zeros((40, 120, 4), dtype=np.uint8)
+    rgba[10:30, 10:100:10] = (255, 255, 255, 255)
+    rgba[10:30, 100] = (*accent, 255)
+    assert (inference.read_image(encoded(Image.fromarray(rgba)))[0, 0] == 0).all()
 
 
 def test_light_ink_on_transparent_ground_is_laid_on_black() -> None:
@@ -327,10 +335,72 @@ def test_a_sign_that_fills_its_picture_is_ink_and_what_is_around_it_paper(latex:
     assert likeness(ink_of(whole), ink_of(close)) > 0.97
 
 
-def test_a_dark_ground_in_a_light_frame_is_no_sign() -> None:
-    dark = 255 - formula()
-    framed = cv2.copyMakeBorder(dark, 3, 3, 3, 3, cv2.BORDER_CONSTANT, value=(255, 255, 255))
-    assert (inference.with_paper(framed)[0, 0] == dark[0, 0]).all()
+@pytest.mark.parametrize("around", [1, 3, 8, 30, 90])
+@pytest.mark.parametrize("box", [(0, 0, 0), (40, 60, 120), (150, 30, 30)])
+def test_a_dark_box_on_a_light_page_is_the_ground_of_light_writing(box: tuple[int, ...], around: int) -> None:
+    dark = formula(ink=(255, 255, 255), paper=box)
+    page = cv2.copyMakeBorder(dark, around, around, around, around, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+    assert likeness(ink_of(page), ink_of(formula())) > 0.95
+
+
+@pytest.mark.parametrize("note", [(30, 60), (60, 250)])
+def test_a_light_note_beside_light_writing_does_not_hide_it(note: tuple[int, int]) -> None:
+    dark = cv2.copyMakeBorder(formula(ink=(235, 235, 235), paper=(30, 30, 30)), 10, 110, 40, 40, cv2.BORDER_CONSTANT,
+                              value=(30, 30, 30))  # fmt: skip
+    high, wide = note
+    dark[-100 : high - 100, 40 : 40 + wide] = 240
+    cv2.putText(dark, "Copy", (46, dark.shape[0] - 112 + high), 0, 0.5, (20, 20, 20), 1, cv2.LINE_AA)
+    height, width = formula().shape[:2]
+    assert inference.find_ink(dark).values[12 : 12 + height, 42 : 42 + width].max() > 0.9
+
+
+@pytest.mark.parametrize("colour", [(255, 165, 0), (255, 150, 180), (120, 220, 60), (150, 150, 150)])
+def test_a_term_in_a_light_colour_is_not_cut_off(colour: tuple[int, ...]) -> None:
+    """It was, without a word, at either end of the formula."""
+    plain = render("y=ax^{2}+bx+c", Style(x_height=16.0))
+    whole = inference.find_ink(plain).box
+    columns = np.flatnonzero((plain < 128).any(axis=(0, 2)))
+    gaps = columns[:-1][np.diff(columns) > 1]
+    for part in (slice(int(gaps[-1]) + 1, None), slice(0, int(gaps[0]) + 1)):
+        coloured = plain.copy()
+        ink = 1 - coloured[:, part].astype(np.float32) / 255
+        coloured[:, part] = (255 - ink * (255 - np.array(colour))).astype(np.uint8)
+        assert np.abs(np.subtract(inference.find_ink(coloured).box, whole)).max() <= 1
+
+
+@pytest.mark.parametrize("x_height", [12.0, 16.0, 40.0])
+@pytest.mark.parametrize(
+    "latex",
+    [
+        r"\begin{pmatrix}1&0\\0&1\end{pmatrix}",
+        r"\begin{pmatrix}x\\y\end{pmatrix}",
+        r"\binom{n}{k}",
+        r"\left\{\frac{x}{y}\right\}",
+        r"\sqrt{\frac{1}{2}}",
+        r"\left(1+\frac{1}{n}\right)^{n}",
+    ],
+)
+def test_brackets_and_roots_around_few_glyphs_are_not_typical(latex: str, x_height: float) -> None:
+    """A matrix of four digits came out 30 pixels high: unreadable."""
+    glyph, of_text = (glyph_of(render_any(text, Style(x_height=x_height))[0]) for text in (latex, "x+y=10"))
+    assert 0.75 < glyph / of_text < 1.5
+
+
+@pytest.mark.parametrize(
+    "latex", ["|x+y|", "[0,1]", r"\|x\|", "x", "|", r"\equiv", r"\begin{bmatrix}1&0\\0&1\end{bmatrix}"]
+)
+@pytest.mark.parametrize("x_height", [16.0, 50.0])
+def test_a_picture_cropped_closely_is_seen_like_one_with_a_margin(latex: str, x_height: float) -> None:
+    """The bars at its borders were taken for a table around a sheet, and the margin, which it lacks, wasn't added."""
+    whole, _ = render_any(latex, Style(x_height=x_height))
+    inked = np.argwhere((whole < 250).any(axis=2))
+    (top, left), (bottom, right) = inked.min(axis=0), inked.max(axis=0) + 1
+    with_margin = ink_of(whole)
+    for margin in range(int(latex == "|"), 4):  # without any paper a bar is nothing but black
+        close = np.pad(whole[top:bottom, left:right], [(margin, margin), (margin, margin), (0, 0)], constant_values=255)
+        seen = ink_of(close)
+        assert np.abs(np.subtract(seen.shape, with_margin.shape)).max() <= 3
+        assert likeness(with_margin, seen) > 0.93
 
 
 def likeness(one: np.ndarray, other: np.ndarray) -> float:
