@@ -1443,8 +1443,10 @@ class Recognizer:
         n_best = tuple(replace(each, confidence=at(each.confidence)) for each in prediction.n_best)
         return replace(prediction, confidence=at(prediction.confidence), n_best=n_best)
 
-    def stream(self, picture: np.ndarray, options: Options = Options()) -> Iterator[str | Prediction]:
-        """The tokens of one picture as they are decided, then the prediction as `predict` gives it.
+    def stream(
+        self, picture: np.ndarray, options: Options = Options(), is_wanted: IsWanted = always_wanted
+    ) -> Iterator[str | Prediction]:
+        """The tokens of one picture, in place 0, as they are decided, then the prediction as `predict` gives it.
 
         A loop's repeats are among the tokens, and what a repair, another size or another side changes isn't: the
         prediction counts.
@@ -1460,21 +1462,23 @@ class Recognizer:
             yield self._blank(options)
             return
         if options.turn == "auto" and _is_tall(self._shape(image)):  # which way up is known at the end
-            (answer,) = self.predict([picture], options)
+            (answer,) = self.predict([picture], options, is_wanted)
             yield from answer.tokens
             yield answer
             return
         with CALLS:
-            search = self._search([image], options)
+            search = self._search([image], options, is_wanted=is_wanted)
             with self._timed("decoder"):
                 while search.alive:
                     search.advance()
                     newest = (hypothesis.ids[-1] for hypothesis in search.alive)
                     yield from (self.tokens[token] for token in newest if token not in (self.pad, self.bos))
         first = self._prediction(search.run()[0], options)
-        if options.turn == "auto" and self._may_lie(image, first):
-            first = self._read_turned({0: (picture, first)}, options, always_wanted)[0]
-        yield self._finish(self._read_again({0: (picture, first)}, options, always_wanted).get(0, first), options)
+        if options.turn == "auto" and self._may_lie(image, first) and is_wanted(0):
+            first = self._read_turned({0: (picture, first)}, options, is_wanted)[0]
+        if is_wanted(0):
+            first = self._read_again({0: (picture, first)}, options, is_wanted).get(0, first)
+        yield self._finish(first, options)
 
     def recognize(
         self,
@@ -1880,7 +1884,7 @@ def stream_fn(request: Request, model: Recognizer) -> Iterator[str | Prediction]
     """
     (picture,) = request.pictures
     assert isinstance(picture, np.ndarray)  # as in every request of the form "one"
-    yield from model.stream(picture, request.options)
+    yield from model.stream(picture, request.options, request.is_wanted)
 
 
 def output_fn(answer: Answer, accept: str, context: Any = None) -> tuple[str, str]:

@@ -45,6 +45,7 @@ class Batcher(Generic[Item, Result]):
         max_size: most items of one call.
         max_delay: longest wait in seconds for a fuller batch, and only while `more_expected()`.
         more_expected: whether further items are known to be on their way.
+        kind: items of one call are of the same; what waits of another kind is left to the next call.
         is_wanted: asked when an item's turn comes; one that nobody wants any more is cancelled instead.
         on_waiting: told by how much the number of items that wait has changed.
         on_taken: told what a lane has taken to call `run` with, once, whatever becomes of it.
@@ -57,13 +58,14 @@ class Batcher(Generic[Item, Result]):
         max_size: int,
         max_delay: float = 0.0,
         more_expected: Callable[[], bool] = lambda: False,
+        kind: Callable[[Item], object] = lambda item: None,
         is_wanted: Callable[[Item], bool] = lambda item: True,
         on_waiting: Callable[[int], None] = lambda change: None,
         on_taken: Callable[[list[Item]], None] = lambda items: None,
         lanes: int = 1,
     ) -> None:
         self._run, self._max_size, self._max_delay, self._more_expected = run, max_size, max_delay, more_expected
-        self._is_wanted, self._on_waiting, self._on_taken = is_wanted, on_waiting, on_taken
+        self._kind, self._is_wanted, self._on_waiting, self._on_taken = kind, is_wanted, on_waiting, on_taken
         self._waiting: deque[tuple[Item, Future[Result]]] = deque()
         self._running: dict[int, Call] = {}  # by lane
         self._closed = False
@@ -132,13 +134,19 @@ class Batcher(Generic[Item, Result]):
                     break
                 self._changed.wait(left)
             batch: list[tuple[Item, Future[Result]]] = []
+            others: list[tuple[Item, Future[Result]]] = []
             before = len(self._waiting)
+            kind = self._kind(self._waiting[0][0]) if self._waiting else None  # another lane may have taken all
             while self._waiting and len(batch) < self._max_size:
                 item, future = self._waiting.popleft()
+                if self._kind(item) != kind:
+                    others.append((item, future))
+                    continue
                 if not self._is_wanted(item):
                     future.cancel()
                 if future.set_running_or_notify_cancel():
                     batch.append((item, future))
+            self._waiting.extendleft(reversed(others))
             self._on_waiting(len(self._waiting) - before)
             if self._waiting:
                 self._changed.notify()  # there is work for another lane

@@ -57,6 +57,11 @@ class Item(NamedTuple):
     options: Any = None
     emit: Callable[[int, str], None] | None = None
 
+    @property
+    def kind(self) -> object:
+        """Items with the same options go through the model together; one that is streamed goes alone."""
+        return self.options, self.emit
+
 
 class Reply(NamedTuple):
     body: bytes | str
@@ -133,11 +138,12 @@ class Handler:
     def predict_items(
         self, items: Sequence[Item], is_wanted: Callable[[int], bool] = lambda place: True
     ) -> Sequence[Any]:
-        """One row of the answer for each item; those with the same options go through the model together.
+        """One row of the answer for each item. All are of one kind, and go through the model together.
 
         Args:
             is_wanted: whether anyone waits for the item in that place; it is given up if nobody does.
         """
+        assert self._types
         given_up: set[int] = set()
 
         def still_wanted(place: int) -> bool:
@@ -145,42 +151,33 @@ class Handler:
                 given_up.add(place)
             return place not in given_up
 
-        groups: dict[Any, list[int]] = {}
-        for place, item in enumerate(items):
-            groups.setdefault(item[1:], []).append(place)
-        rows: list[Any] = [None] * len(items)
-        for places in groups.values():
-            answers = self._predict_alike(items, places, still_wanted)
-            for place, row in zip(places, answers, strict=True):
-                rows[place] = GivenUp(errors.client_gone()) if place in given_up else row
-        return rows
-
-    def _predict_alike(
-        self, items: Sequence[Item], places: Sequence[int], is_wanted: Callable[[int], bool]
-    ) -> Sequence[Any]:
-        """The rows of the items in these places, which have the same options."""
-        assert self._types
-        _, options, emit = items[places[0]]
+        _, options, emit = items[0]
         given = {
-            "pictures": tuple(items[place].picture for place in places),
+            "pictures": tuple(item.picture for item in items),
             "form": "many",
             "options": options,
-            "is_wanted": lambda row: is_wanted(places[row]),
+            "is_wanted": still_wanted,
         }
         known = _parameters(self._types.request)
         request = self._types.request(**{name: given[name] for name in known if given[name] is not None})
-        if emit is None or self._stream_fn is None:
-            rows: Sequence[Any] = self._predict_fn(request, self.model).rows
-            return rows
+        if emit and self._stream_fn:
+            rows: Sequence[Any] = [self._stream(request, emit, still_wanted)]
+        else:
+            rows = self._predict_fn(request, self.model).rows
+        return [GivenUp(errors.client_gone()) if place in given_up else row for place, row in enumerate(rows)]
+
+    def _stream(self, request: Any, emit: Callable[[int, str], None], is_wanted: Callable[[int], bool]) -> Any:
+        """The row of a request's only picture, whose tokens are told as they are decided; None if it is given up."""
+        assert self._stream_fn
         row = None
         for number, token in enumerate(self._stream_fn(request, self.model)):
             if not isinstance(token, str):
                 row = token
-            elif is_wanted(places[0]):
+            elif is_wanted(0):
                 emit(number, token)
             else:
                 break
-        return [row]
+        return row
 
     def error_row(self, error: ServeError) -> Any:
         """The error in the place of a row, as `encode` takes it."""

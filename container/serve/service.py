@@ -315,6 +315,7 @@ class Service:
             self._settings.batch_size if joins else 1,
             self._settings.max_batch_delay / 1000,
             more_expected=lambda: self._arriving > 0,
+            kind=lambda waiting: waiting.item.kind if joins else None,
             is_wanted=lambda waiting: waiting.is_wanted(),
             on_waiting=self._metrics.items_waiting.inc,
             on_taken=count,

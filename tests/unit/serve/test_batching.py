@@ -50,6 +50,16 @@ def test_items_that_gather_meanwhile_share_a_call(model):
     assert model.calls == [[1], [2, 3, 4, 5], [6]]
 
 
+def test_items_of_one_kind_share_a_call_and_keep_their_order(model):
+    batcher = Batcher(model, max_size=3, kind=lambda item: item % 2)
+    first = batcher.submit([1])
+    assert model.started.wait(10)
+    rest = batcher.submit([2, 3, 4, 5, 6, 7, 8, 9])
+    model.go.set()
+    assert results(first) == [2] and results(rest) == [2 * number for number in range(2, 10)]
+    assert model.calls == [[1], [2, 4, 6], [3, 5, 7], [8], [9]]
+
+
 def test_an_item_that_the_model_gives_up_fails_alone_and_is_not_tried_again():
     calls = []
 
