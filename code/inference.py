@@ -682,11 +682,14 @@ def canvas_size(height: int, width: int, spec: PreprocessSpec) -> tuple[int, int
 
 
 def join_tokens(tokens: Iterable[str]) -> str:
-    r"""Tokens -> LaTeX text, with a space only where LaTeX needs one: between `\alpha` and a letter."""
+    r"""Tokens -> LaTeX text, with what only LaTeX needs: a space between `\alpha` and a letter, `{}` between `\\` and a
+    bracket or asterisk, which it would take for its own."""
     text: list[str] = []
     for token in tokens:
         if text and token[:1].isalpha() and text[-1][:1] == "\\" and text[-1][-1:].isalpha():
             text.append(" ")
+        elif text and text[-1] == r"\\" and token[:1] in ("[", "*"):
+            text.append("{}")
         text.append(token)
     return "".join(text)
 
@@ -1855,7 +1858,7 @@ def input_fn(body: bytes | str, content_type: str, context: Any = None) -> Reque
     if kind == "application/json":
         return _json_request(data)
     if kind in JSON_LINES:
-        return Request(_all(_picture, [line for line in data.splitlines() if line.strip()]), "lines")
+        return Request(_all(_record, [line for line in data.splitlines() if line.strip()]), "lines")
     if kind == "text/csv":
         return Request(_all(_csv_picture, [line for line in data.splitlines() if line.strip()]), "lines")
     if kind == "multipart/form-data":
@@ -1936,7 +1939,12 @@ def _json_request(data: bytes) -> Request:
         raise RequestError(400, "invalid_json", f"the body is not JSON: {error}") from None
     if not isinstance(document, dict):
         return _many(document)
-    values = {name: value for name, value in document.items() if name not in ("image", "images", "instances")}
+    holders = [name for name in ("image", "images", "instances") if name in document]
+    if len(holders) > 1:
+        raise RequestError(
+            400, "invalid_json", f"the body has {' and '.join(holders)}: give all pictures in one of them"
+        )
+    values = {name: value for name, value in document.items() if name not in holders}
     if "image" in document:
         return Request((_picture(document),), "one").with_options(values)
     return _many(document.get("images", document.get("instances"))).with_options(values)
@@ -1949,7 +1957,7 @@ def _many(rows: Any) -> Request:
         )
     if len(rows) > MAX_REQUEST_PICTURES:
         raise _too_many_pictures()
-    return Request(_all(_picture, rows), "many")
+    return Request(_all(_record, rows), "many")
 
 
 class FormField(NamedTuple):
@@ -2007,12 +2015,23 @@ def _parse_head(head: bytes) -> EmailMessage:
     return BytesParser(EmailMessage, policy=HTTP).parsebytes(head, headersonly=True)
 
 
-def _picture(row: Any) -> np.ndarray:
-    if isinstance(row, bytes):  # a line of JSON Lines
+def _record(row: Any) -> np.ndarray:
+    """The picture of a record: a line of JSON Lines, or an element of a list. Other fields than options may be ids."""
+    if isinstance(row, bytes):
         try:
             row = json.loads(row)
         except (ValueError, RecursionError) as error:
             raise RequestError(400, "invalid_json", f"the record is not JSON: {error}") from None
+    if isinstance(row, dict) and (options := [field.name for field in fields(Options) if field.name in row]):
+        raise RequestError(
+            400,
+            "invalid_option",
+            f"{options[0]} in a record: options hold for all pictures; give them in the query, or beside the list",
+        )
+    return _picture(row)
+
+
+def _picture(row: Any) -> np.ndarray:
     text = row.get("image") if isinstance(row, dict) else row
     if not isinstance(text, str):
         raise RequestError(400, "invalid_json", 'a picture must be a base64 string or {"image": BASE64}')

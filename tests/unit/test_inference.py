@@ -690,6 +690,27 @@ def test_a_bad_record_keeps_its_place_among_the_good() -> None:
     assert codes == ["picture", "invalid_json", "invalid_base64", "picture"]
 
 
+def test_an_option_in_a_record_is_refused_there_and_other_fields_may_be_ids() -> None:
+    """It was read with other options than asked, without a word."""
+    good = {"image": base64_png()}
+    lines = "\n".join(json.dumps({**good, **more}) for more in ({}, {"beam": 4}, {"id": 7}))
+    for request in (
+        inference.input_fn(lines, "application/jsonlines"),
+        inference.input_fn(
+            json.dumps({"images": [json.loads(line) for line in lines.splitlines()]}), "application/json"
+        ),
+    ):
+        first, second, third = request.pictures
+        assert isinstance(first, np.ndarray) and isinstance(third, np.ndarray)
+        assert isinstance(second, RequestError) and second.code == "invalid_option" and "beam" in second.message
+
+
+def test_a_body_with_two_lists_is_refused() -> None:
+    good = base64_png()
+    with pytest.raises(RequestError, match="image and instances"):
+        inference.input_fn(json.dumps({"image": good, "instances": [good]}), "application/json")
+
+
 def test_each_line_of_csv_is_a_record() -> None:
     good = base64_png()
     lines = [good, f'"{good}"', f'"data:image/png;base64,{good}"', "two words", f"{good},{good}", "Überschrift"]
@@ -1508,6 +1529,7 @@ def test_tokens_are_joined_with_a_space_only_where_latex_needs_one() -> None:
         inference.join_tokens(["\\alpha", "x", "+", "\\frac", "{", "1", "}", "{", "y", "}"]) == r"\alpha x+\frac{1}{y}"
     )
     assert inference.join_tokens(["\\alpha", "2", "\\\\", "a", "\\,", "b"]) == r"\alpha2\\a\,b"
+    assert inference.join_tokens(["0", "\\\\", "[", "2", "]"]) == r"0\\{}[2]", "LaTeX would look for a length"
 
 
 # ----------------------------------------------------------------------------------------------- balanced output

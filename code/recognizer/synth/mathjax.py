@@ -68,6 +68,11 @@ function toMathml(latex) {
 """
 
 _VIEW_BOX = re.compile(r'viewBox="([-\d.]+) ([-\d.]+) ([-\d.]+) ([-\d.]+)"')
+# MathJax draws the frames and rules of tables by a style sheet of the page; without it a frame is a black square.
+_STYLE = (
+    "<style>rect[data-frame],line[data-line]{stroke:#000;stroke-width:70px;fill:none}"
+    ".mjx-dashed{stroke-dasharray:140}.mjx-dotted{stroke-linecap:round;stroke-dasharray:0,140}</style>"
+)
 
 
 ViewBox = tuple[float, float, float, float]  # left, top, width, height in 1/1000 em; the baseline is 0
@@ -195,6 +200,7 @@ def _rasterized(latex: str, svg: str, box: ViewBox, x_height: float, stroke: flo
     target = (max(1, round(width / 1000 * em)), max(1, round(height / 1000 * em)))
     shrink = min(1.0, (MAX_RASTER_PIXELS / (target[0] * target[1])) ** 0.5)
     svg = _VIEW_BOX.sub(f'viewBox="{left:.1f} {top:.1f} {width:.1f} {height:.1f}"', svg, count=1)
+    svg = svg.replace(">", f">{_STYLE}", 1)
     if stroke:
         svg = svg.replace('stroke-width="0"', f'stroke-width="{stroke:.1f}" stroke-linejoin="round"', 1)
     png = resvg_py.svg_to_bytes(

@@ -76,3 +76,19 @@ def test_the_process_ends(program):
     done = subprocess.run([sys.executable, "-c", program], cwd=CODE, timeout=100, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("(")
+
+
+def test_frames_and_rules_of_tables_are_lines():
+    """Without the page's style sheet a frame was a black square, and rules weren't there."""
+    plain, ruled, framed = (
+        render_mathjax(latex, 20)
+        for latex in (
+            r"\begin{array}{cc}a&b\\c&d\end{array}",
+            r"\begin{array}{c|c}a&b\\\hline c&d\end{array}",
+            r"\begin{array}{|cc|}\hline a&b\\c&d\\\hline\end{array}",
+        )
+    )
+    assert plain.max(axis=0).min() == plain.max(axis=1).min() == 0, "paper between rows and columns"
+    assert (ruled > 0.5).mean(axis=0).max() > 0.9 and (ruled > 0.5).mean(axis=1).max() > 0.9
+    sides = framed[framed.shape[0] // 2], framed[:, framed.shape[1] // 2]
+    assert framed.mean() < 0.3 and all(side[:4].max() > 0.5 and side[-4:].max() > 0.5 for side in sides)
