@@ -49,7 +49,7 @@ def average(models: Mapping[Path, float], out: Path) -> None:
     shares = torch.tensor(list(models.values()), dtype=torch.float64)
     weights = {name: _mean(torch.stack([each[name] for each in placed]), shares) for name in placed[0]}
     described = {start.version: share for start, share in zip(starts.values(), models.values(), strict=True)}
-    stored = json.loads((next(iter(models)) / DESCRIPTION).read_text(encoding="utf-8"))
+    stored = first.description
     out.mkdir(parents=True)
     save_file(weights, out / WEIGHTS)
     description = {

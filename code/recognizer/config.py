@@ -22,7 +22,7 @@ class ConfigError(ValueError):
 
 
 def _whole_or_share(value: float) -> float:
-    if value >= 1 and value != int(value):
+    if value >= 1 and not float(value).is_integer():
         raise ValueError("expected a whole number of pictures, or a share of the data's below 1")
     return value
 

@@ -47,7 +47,7 @@ PICTURE_FOLDERS = ("", "images", "train_images")
 SOURCES = {"0": "printed", "1": "handwritten"}
 LEVELS = {str(level): str(level) for level in range(1, 6)}
 UNKNOWN = "unknown"
-_ENTITY = re.compile(r"&(?:lt|gt|amp|quot|nbsp|#\d+|#x[0-9A-Fa-f]+);")
+_ENTITY = re.compile(r"&(?:[a-z]{2,8}|#\d+|#x[0-9A-Fa-f]+);", re.IGNORECASE)
 UNKNOWN_WRITER = "(unknown)"  # how the group of such records ends
 
 
@@ -160,6 +160,8 @@ class _Reader:
             origin = f"{self._relative(label_file)}:{number}"
             self.doubts = []
             try:
+                if "\r" in line:
+                    raise _BadSampleError("several lines that end with a carriage return alone; save the file with \\n")
                 sample = make.sample(line, number, origin)
                 if sample is not None:
                     self._check_name(sample)
@@ -197,7 +199,7 @@ class _Reader:
 
     def label_tokens(self, label: str, spelling: Callable[[str], str] = normalize) -> tuple[str, ...]:
         """Bring a label to its canonical `spelling` and check its tokens."""
-        if entity := _ENTITY.search(label):
+        if (entity := _ENTITY.search(label)) and html.unescape(entity[0]) != entity[0]:
             raise _BadSampleError(
                 f"the label holds {entity[0]!r}, which is HTML; expected LaTeX, as {html.unescape(entity[0])!r}"
             )

@@ -34,7 +34,13 @@ def plan_workers(batch_bytes: int, wanted: int | None = None) -> WorkerPlan:
     """
     workers = max(1, inference.default_threads() - 1) if wanted is None else wanted
     room = int(free_shared_memory() * SHARE_TO_USE) // max(1, batch_bytes)
-    workers = min(workers, room // 2)  # each needs two: one being handed over, one being made
+    if workers > room // 2:  # each needs two: one being handed over, one being made
+        workers = room // 2
+        print(
+            f"note: {workers} loader processes, as batches of more find no room in {SHARED_MEMORY}; give the container "
+            "a larger one (docker run --shm-size 2g), or lower batch_size",
+            flush=True,
+        )
     return WorkerPlan(workers, min(MAX_PREFETCH, room // workers - 1) if workers else 0)
 
 

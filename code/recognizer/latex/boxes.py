@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from . import synonyms as table
 from .parser import Kind
 from .tokenizer import CONTROL_SPACE
 
@@ -51,19 +52,30 @@ def trim(boxes: list[Box], leading: bool = False) -> list[Box]:
     return boxes[start:end]
 
 
+def _may_be_base(box: Box) -> bool:
+    """Whether scripts without a base, behind it, look like its own: it is a letter, a digit or a word without any."""
+    first = box.tokens[0] if box.kind is Kind.ATOM and box.tokens else ""
+    return not box.has_script() and (first.isalnum() or first in table.ALPHABETS)
+
+
 def emit(boxes: list[Box]) -> list[str]:
-    """Boxes, their delimiters stretched already -> canonical tokens; gaps side by side are one."""
+    r"""Boxes, their delimiters stretched already -> canonical tokens; gaps side by side are one.
+
+    Scripts without a base are those of what they stand behind, where they look so: `x{}^2`, `25\,^\circ`.
+    """
     tokens: list[str] = []
-    pending_gap = False
+    pending_gap, may_be_base = False, False
     for box in boxes:
         if box.kind is Kind.GAP:
-            pending_gap = True
+            pending_gap, may_be_base = True, False
             continue
         if pending_gap:
             tokens.append(CONTROL_SPACE)
             pending_gap = False
         prefix = FENCES.get(box.kind)
-        tokens += [prefix + box.tokens[0]] if prefix else box.tokens
+        if not (may_be_base and box.tokens == ["{", "}"]):
+            tokens += [prefix + box.tokens[0]] if prefix else box.tokens
+        may_be_base = _may_be_base(box)
         if box.sub:
             tokens += ["_", "{", *box.sub, "}"]
         if box.sup:

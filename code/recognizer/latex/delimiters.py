@@ -39,7 +39,7 @@ def unstretch(boxes: list[Box]) -> bool:
             open_at.append(at)
         elif box.kind is Kind.RIGHT and open_at:
             pairs.append((open_at.pop(), at))
-    kept = {at for pair in pairs if is_tall(boxes[pair[0] : pair[1]]) for at in pair}
+    kept = {at for pair in pairs if is_tall(boxes[pair[0] : pair[1]]) and _is_drawn(boxes, *pair) for at in pair}
     level, changed = 0, False
     for at, box in enumerate(boxes):
         level += (at in kept) * ((box.kind is Kind.LEFT) - (box.kind is Kind.RIGHT))
@@ -49,6 +49,12 @@ def unstretch(boxes: list[Box]) -> bool:
                 box.tokens = ["{", "}"] if box.has_script() else []
             changed = True
     return changed
+
+
+def _is_drawn(boxes: list[Box], start: int, end: int) -> bool:
+    r"""Whether there is anything to be seen of a pair: not of ``\left.`` and ``\right.`` alone."""
+    has_ink = any(boxes[at].tokens != ["."] or boxes[at].has_script() for at in (start, end))
+    return has_ink or any(box.kind is Kind.MIDDLE for box in boxes[start:end])
 
 
 def _stretch_plain(boxes: list[Box]) -> bool:

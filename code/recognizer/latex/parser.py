@@ -352,10 +352,12 @@ class _Parser:
         braced = self.peek() == "{" and self.tokens[self.position + 2 : self.position + 3] == ["}"]
         at = self.position + braced
         token = _delimiter(self.tokens[at]) if at < len(self.tokens) else ""
-        if token not in table.DELIMITERS:
+        if token not in table.DELIMITERS and token != ".":
             return
         self.position = at + 1 + braced
-        kind = {"l": Kind.LEFT, "r": Kind.RIGHT}.get(side, Kind.ATOM) if token in table.BARS else Kind.ATOM
+        if token == "." and side not in ("l", "r"):
+            return  # it isn't drawn, and has no partner
+        kind = {"l": Kind.LEFT, "r": Kind.RIGHT}.get(side, Kind.ATOM) if token in (*table.BARS, ".") else Kind.ATOM
         nodes.append(Node(kind, token))
 
     def is_wide_length(self, token: str) -> bool:

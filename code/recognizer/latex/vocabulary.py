@@ -88,7 +88,7 @@ class Vocabulary:
                 raise VocabularyError(
                     f"{path}, line {number}: token {token!r} already stands in line {seen[token]}; remove one of them"
                 )
-            if " " in token and tokenize(token) != [token]:
+            if len(token.split()) > 1 and tokenize(token) != [token]:
                 raise VocabularyError(f"{path}, line {number}: expected one token, found {line!r}; one token a line")
             seen[token] = number
         if not seen:

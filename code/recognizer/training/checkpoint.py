@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from inference import PreprocessSpec
+
 FORMAT = 1
 LAST, BEST = "last.pt", "best.pt"
 
@@ -76,8 +78,19 @@ def check_identity(path: Path, state: dict[str, Any], identity: dict[str, Any]) 
         CheckpointError: it was made with something else; the message names it.
     """
     for name, value in identity.items():
-        if state["identity"].get(name) != value:
+        stored = state["identity"].get(name)
+        if name == "preprocess":  # what it didn't know yet, it did by default
+            stored = PreprocessSpec.from_dict(stored or {}).to_dict()
+        if stored != value:
             raise CheckpointError(
-                f"{path} was made with another {name}: "
+                f"{path} was made with another {name}{_difference(stored, value)}: "
                 "use the same data and sizes to resume, or an empty checkpoint folder to start afresh"
             )
+
+
+def _difference(stored: object, value: object) -> str:
+    """Where two dictionaries differ, in words."""
+    if not (isinstance(stored, dict) and isinstance(value, dict)):
+        return ""
+    keys = [key for key in {**stored, **value} if stored.get(key) != value.get(key)]
+    return " (" + ", ".join(f"{key} {stored.get(key)}, now {value.get(key)}" for key in keys[:3]) + ")"

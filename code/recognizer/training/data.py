@@ -91,7 +91,8 @@ def prepare(
         if ranks.is_main:
             _tell_shared(samples, held_out)
     else:
-        split = split or split_by_group(samples, settings.validation_share, settings.seed)
+        share = min(settings.validation_share, settings.max_validation / len(samples))  # others would serve nobody
+        split = split or split_by_group(samples, share, settings.seed)
         samples, held_out = split.apply(samples)
     cache = PictureCache(CACHE_BYTES)
     written = _written(settings, samples)
@@ -163,7 +164,7 @@ def _stream(settings: Hyperparameters, trained: Measured, train: Path | None, in
 def _training_loader(
     settings: Hyperparameters, dataset: FormulaDataset, sizes: np.ndarray, stream: ShardStream | None, ranks: Ranks
 ) -> BatchLoader:
-    workers = plan_workers(4 * settings.most_batch_pixels, settings.workers)
+    workers = plan_workers(4 * settings.most_batch_pixels // ranks.world_size, settings.workers)
     limits = BatchLimits(settings.batch_size, settings.most_batch_pixels)
     pin_memory = ranks.device.type == "cuda"
     seed, world_size = settings.seed, ranks.world_size

@@ -12,7 +12,7 @@ import os.path
 import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from recognizer.models import FormulaRecognizer, build
 DESCRIPTION, WEIGHTS, ARCHIVE = "model.json", "weights.safetensors", "model.tar.gz"
 NAMES_SHOWN = 10
 
-SEEN_ALIKE = ("glyph_height", "frames")  # of preprocessing: a warm start follows the model that it begins with
+SEEN_ALIKE = ("glyph_height", "scale", "frames")  # of preprocessing: a warm start follows the model that it begins with
 DEFAULT = "default"  # the name of the shipped model
 # Beside code/ in the repository and in the image; a job that brings its own source_dir has it in the image alone.
 SHIPPED = (Path(__file__).resolve().parents[3] / "weights", Path("/opt/program/weights"))
@@ -48,6 +48,7 @@ class Start:
     max_tokens: int
     preprocess: inference.PreprocessSpec
     weights: dict[str, Tensor]
+    description: dict[str, Any] = field(default_factory=dict)  # model.json as it stands
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,7 @@ def read_model(path: Path, option: str = "init") -> Start:
         limits.max_tokens,
         spec,
         weights,
+        described.model_dump(),
     )
 
 
@@ -146,17 +148,17 @@ class _UnusableError(Exception):
     """What is wrong with a model; the hyperparameter that names it is known to the caller."""
 
 
-class _Recognizer(BaseModel):
+class _Recognizer(BaseModel, extra="allow"):
     name: str
     sizes: dict[str, Any]
 
 
-class _Limits(BaseModel):
+class _Limits(BaseModel, extra="allow"):
     max_tokens: int
 
 
-class _Description(BaseModel):
-    """What a start needs of model.json."""
+class _Description(BaseModel, extra="allow"):
+    """What a start needs of model.json, and the rest as it is."""
 
     version: str
     recognizer: _Recognizer

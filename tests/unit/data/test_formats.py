@@ -144,6 +144,8 @@ BAD_LINES = {
     "/etc/hostname\ta": "must be a path inside",
     "spare.jpg\t": "the label is empty",
     "spare.jpg\ta &lt; b": "'&lt;', which is HTML; expected LaTeX, as '<'",
+    "spare.jpg\ta &le; b": "'&le;', which is HTML; expected LaTeX, as '≤'",
+    "spare.jpg\ta\rtrain_00001.jpg\tb": "carriage return alone",
     "a + " * 99 + "a\tspare.jpg": "is missing",  # columns swapped: a name longer than any file's
 }
 

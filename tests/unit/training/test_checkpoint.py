@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from inference import PreprocessSpec
 from recognizer.training import checkpoint
 
 Usage = namedtuple("Usage", "total used free")
@@ -83,3 +84,11 @@ def test_a_damaged_checkpoint_is_named_with_the_remedy(tmp_path: Path) -> None:
     (tmp_path / checkpoint.LAST).write_bytes(b"PK\x03\x04 half a file")
     with pytest.raises(checkpoint.CheckpointError, match=r"last\.pt can't be read .* remove it to start afresh"):
         checkpoint.read(tmp_path, checkpoint.LAST, "fast")
+
+
+def test_what_a_run_before_a_new_option_did_by_default_is_no_difference(tmp_path: Path) -> None:
+    spec = PreprocessSpec().to_dict()
+    older = {"identity": {"preprocess": {key: value for key, value in spec.items() if key != "frames"}}}
+    checkpoint.check_identity(tmp_path / "last.pt", older, {"preprocess": spec})
+    with pytest.raises(checkpoint.CheckpointError, match=r"another preprocess \(frames False, now True\)"):
+        checkpoint.check_identity(tmp_path / "last.pt", older, {"preprocess": {**spec, "frames": True}})
