@@ -75,6 +75,7 @@ SPECK = 0.02  # of the typical component's area: what has less isn't ink
 MANY = 8  # glyphs, of 5 pixels or more, beside which components that are thrice as large are not typical
 FAINTEST_ON_WHITE = 240  # gray above which nothing is seen on white: light ink on a transparent ground
 FAINTEST_RULE = 0.08  # how much darker than the paper; the pixels of paler lines are taken for paper anyway
+FINEST_GLYPH = 4  # pixels, below which nothing is legible
 FAINTEST_TERM = 0.12  # of the darkest ink's strength, that a term of the line has
 FAINTEST_INK = 0.05  # less everywhere is the grain of blank paper; writing of 15 gray levels, with noise, reaches 0.1
 WANTED_EVERY = 8  # tokens, after which it is asked whether a picture is still waited for
@@ -248,6 +249,17 @@ def find_ink(rgb: np.ndarray, frames: bool = False) -> Ink:
     if not (isinstance(rgb, np.ndarray) and rgb.dtype == np.uint8 and rgb.ndim == 3 and rgb.shape[2] == 3 and rgb.size):
         kind = f"{rgb.dtype} {rgb.shape}" if isinstance(rgb, np.ndarray) else type(rgb).__name__
         raise ValueError(f"a picture must be an array (H, W, 3) of uint8, as read_image(bytes) gives, not {kind}")
+    found = _find_ink(rgb, frames)
+    if found.glyph >= FINEST_GLYPH or len(ink_boxes(found.values)) < 100:
+        return found
+    smoothed = _find_ink(
+        cv2.GaussianBlur(rgb, (0, 0), 1.2), frames
+    )  # the glyphs may have been a dither's dots, or grain
+    return smoothed if smoothed.glyph > 2 * found.glyph else found
+
+
+def _find_ink(rgb: np.ndarray, frames: bool) -> Ink:
+    rgb = without_strips(without_cut_lines(rgb))
     framed = with_paper(rgb)
     ink = extract_ink(without_table(cv2.cvtColor(framed, cv2.COLOR_RGB2GRAY)))
     values = without_surround(ink, keeps_close=frames and framed is not rgb)
@@ -271,6 +283,65 @@ def scale_ink(found: Ink, spec: PreprocessSpec) -> np.ndarray:
     )
     resized = resize(cropped, factor, RESAMPLE[spec.resample])
     return ((resized - spec.mean) / spec.std).astype(np.float32)
+
+
+def without_cut_lines(rgb: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8: a drawn picture without what is left of the lines above and below it, where these were cut off.
+
+    In a photograph what touches the border is left out later (`measure_ink`); in a drawn picture it may be the formula.
+    """
+    gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    counts = np.bincount(gray.ravel(), minlength=256)
+    paper = int(counts.argmax())
+    if counts[paper] < DRAWN * gray.size or (np.abs(gray[[0, -1]].astype(np.int16) - paper) <= 40).all():
+        return rgb
+    is_ink = np.abs(gray.astype(np.int16) - paper) > 40
+    return _without_cut_line(_without_cut_line(rgb, is_ink, paper)[::-1], is_ink[::-1], paper)[::-1]
+
+
+def _without_cut_line(rgb: np.ndarray, is_ink: np.ndarray, paper: int) -> np.ndarray:
+    """(H, W, 3) without the feet of a line above: several pieces of ink, which nearly all touch the upper border."""
+    is_blank = ~is_ink.any(axis=1)
+    end = int(is_blank.argmax())
+    if end == 0 or end > 0.35 * len(is_ink) or is_ink[end:].sum() < is_ink[:end].sum():
+        return rgb
+    _, _, boxes, _ = cv2.connectedComponentsWithStats(is_ink[:end].astype(np.uint8), connectivity=8)
+    touches = boxes[1:, cv2.CC_STAT_TOP] == 0
+    if touches.sum() < 5 or touches.mean() < 0.7:
+        return rgb
+    whole = rgb.copy()
+    whole[:end] = rgb[end, int((~is_ink[end]).argmax())]
+    return whole
+
+
+def without_strips(rgb: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8: without a dark strip along one side, or a light one in a dark picture: a scroll bar, a desk."""
+    gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    step = 1 + min(gray.shape) // 64
+    for values in (gray, 255 - gray):
+        paper = float(np.percentile(values[::step, ::step], 60))
+        darkest = min(0.6 * paper, paper - 60)
+        for turns in range(4):
+            side = np.rot90(values, turns)
+            end = _strip_end(side < darkest) if (side[0] < darkest).mean() > 0.9 else 0
+            if end:
+                turned = np.rot90(rgb, turns).copy()
+                turned[:end] = np.median(turned[end : end + 2].reshape(-1, 3), axis=0)
+                return np.ascontiguousarray(np.rot90(turned, -turns))
+    return rgb
+
+
+def _strip_end(is_dark: np.ndarray) -> int:
+    """How many rows from the top are a dark strip and its blurred edge, if it is the only one and has paper below."""
+    rows = is_dark.mean(axis=1)
+    thick = int((rows < 0.9).argmax())
+    if thick < max(3, 0.15 * min(is_dark.shape)) or thick > 0.6 * len(rows):
+        return 0
+    edge = int((rows[thick : thick + 8] < 0.1).argmax())
+    rest = is_dark[thick + edge :]
+    borders = (rest[0], rest[-1], rest[:, 0], rest[:, -1])
+    is_paper = rows[thick + edge] < 0.1 and max(float(border.mean()) for border in borders) < 0.02
+    return thick + edge + 2 if is_paper and 0.002 < rest.mean() < 0.3 else 0
 
 
 def with_paper(rgb: np.ndarray) -> np.ndarray:
@@ -563,7 +634,10 @@ def _fainter(ink: np.ndarray, boxes: np.ndarray, glyphs: np.ndarray) -> np.ndarr
     height, width = ink.shape
     x, y, wide, high, area = fainter.T
     middle = y + high / 2
-    is_new &= (area >= least) & (high > 0.3 * size) & (high < 3 * size) & (wide < 4 * size)
+    is_bar = (wide > 0.4 * size) & (wide >= 2 * high) & (area >= 0.6 * wide * high)  # thin, and so antialiased
+    is_bar &= np.bincount(labels[ink > 2 * FAINTEST_TERM], minlength=len(fainter)) > 0
+    is_new &= ((area >= least) & (high > 0.3 * size) & (high < 3 * size)) | is_bar
+    is_new &= wide < 4 * size
     is_new &= (x > 0) & (x + wide < width) & (y > 0) & (y + high < height)
     is_new &= (middle > top - size / 2) & (middle < bottom + size / 2)
     is_new &= (x < right + 3 * size) & (x + wide > left - 3 * size)

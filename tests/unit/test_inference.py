@@ -354,6 +354,48 @@ def test_a_light_note_beside_light_writing_does_not_hide_it(note: tuple[int, int
     assert inference.find_ink(dark).values[12 : 12 + height, 42 : 42 + width].max() > 0.9
 
 
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("strip", [0, 60, 100])
+@pytest.mark.parametrize("grain", [0, 3], ids=["drawn", "photographed"])
+def test_a_dark_strip_along_one_side_is_not_seen(turns: int, strip: int, grain: int) -> None:
+    """A scroll bar, the desk beyond the sheet."""
+    page = np.rot90(formula(), turns)
+    padded = np.pad(page, ((30, 0), (0, 0), (0, 0)), constant_values=strip)
+    noise = np.random.default_rng(0).normal(0, grain, padded.shape[:2])[:, :, None]
+    seen = np.rot90(np.clip(padded + noise, 0, 255).astype(np.uint8), -turns)
+    assert likeness(ink_of(np.ascontiguousarray(seen)), ink_of(formula())) > 0.95
+
+
+@pytest.mark.parametrize("shown", [0.3, 0.5, 0.7])
+def test_lines_that_were_cut_off_above_and_below_are_not_seen_in_a_drawn_picture_either(shown: float) -> None:
+    plain, neighbour = (render(text, Style(x_height=16.0)) for text in ("E=mc^{2}", "so that it is found"))
+    rows = np.flatnonzero((neighbour < 128).any(axis=(1, 2)))
+    height = round(shown * (rows[-1] - rows[0]))
+    width = max(plain.shape[1], neighbour.shape[1])
+    parts = (neighbour[rows[-1] + 1 - height : rows[-1] + 1], plain, neighbour[rows[0] : rows[0] + height])
+    page = np.concatenate(
+        [np.pad(each, ((0, 0), (0, width - each.shape[1]), (0, 0)), constant_values=255) for each in parts]
+    )
+    assert likeness(ink_of(page), ink_of(plain)) > 0.95
+
+
+def test_a_dithered_scan_is_seen_like_the_formula() -> None:
+    """Its dots were taken for the glyphs."""
+    gray = cv2.cvtColor(render("y=ax^{2}+bx+c", Style(x_height=16.0)), cv2.COLOR_RGB2GRAY)
+    dithered = np.asarray(Image.fromarray(np.minimum(gray, 220)).convert("1").convert("RGB"))
+    assert glyph_of(np.ascontiguousarray(dithered)) == pytest.approx(16, rel=0.5)
+
+
+@pytest.mark.parametrize("latex", ["-2x+3", r"\overline{AB}"])
+@pytest.mark.parametrize("shift", range(0, 8, 2))
+def test_an_outer_bar_between_two_rows_of_pixels_is_not_cut_off(latex: str, shift: int) -> None:
+    large = np.pad(render(latex, Style(x_height=56.0)), ((8 + shift, 16 - shift), (8, 8), (0, 0)), constant_values=255)
+    height, width = (size // 8 * 8 for size in large.shape[:2])
+    small = cv2.resize(large[:height, :width], (width // 8, height // 8), interpolation=cv2.INTER_AREA)
+    (top, _, left, _), ink = inference.find_ink(small).box, np.argwhere(small.min(axis=2) < 150)
+    assert (top - 2, left - 2) <= (int(ink[:, 0].min()), int(ink[:, 1].min()) + 1)
+
+
 @pytest.mark.parametrize("colour", [(255, 165, 0), (255, 150, 180), (120, 220, 60), (150, 150, 150)])
 def test_a_term_in_a_light_colour_is_not_cut_off(colour: tuple[int, ...]) -> None:
     """It was, without a word, at either end of the formula."""
