@@ -440,11 +440,15 @@ def without_rules(ink: np.ndarray) -> np.ndarray:
 
     Glyphs on a line hang together through it, and many lines have more ink than the glyphs.
     """
-    is_rule = _runs_across(ink) | _runs_across(ink.T).T
+    level_rules, upright_rules = _runs_across(ink), _runs_across(ink.T).T
+    is_rule = level_rules | upright_rules
     if not is_rule.any():
         return ink
     is_dark = ink > FAINTEST_RULE
-    rules, others = ink[is_rule & is_dark], ink[is_dark & ~is_rule]
+    middle = np.where(
+        level_rules, cv2.dilate(ink, np.ones((5, 1))), cv2.dilate(ink, np.ones((1, 5)))
+    )  # not their skirts
+    rules, others = middle[is_rule & is_dark], ink[is_dark & ~is_rule]
     if not rules.size or not others.size:
         return ink
     level = float(np.median(rules))

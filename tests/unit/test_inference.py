@@ -473,6 +473,16 @@ def test_lines_of_the_paper_are_not_seen(gray: int, grain: int, drop: int, squar
     assert likeness(ink_of(np.clip(lined + noise, 0, 255).astype(np.uint8)), ink_of(rgb)) > 0.93
 
 
+@pytest.mark.parametrize("spacing", [15, 25])
+def test_lines_with_soft_edges_are_not_seen(spacing: int) -> None:
+    """The edges have more pixels than the middle, which stayed when they alone were measured."""
+    rgb = formula()
+    paper = np.full_like(rgb, 255)
+    for y in range(7, rgb.shape[0] - 1, spacing):
+        paper[y], paper[y - 1], paper[y + 1] = 150, 232, 232
+    assert likeness(ink_of(np.minimum(rgb, paper)), ink_of(rgb)) > 0.93
+
+
 @pytest.mark.parametrize("gray", [20, 130], ids=["as dark as the rest", "lighter"])
 def test_bars_of_a_closely_cropped_formula_are_no_lines_of_the_paper(gray: int) -> None:
     canvas = np.full((90, 200, 3), 255, np.uint8)
