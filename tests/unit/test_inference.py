@@ -479,7 +479,7 @@ def test_lines_with_soft_edges_are_not_seen(spacing: int) -> None:
     rgb = formula()
     paper = np.full_like(rgb, 255)
     for y in range(7, rgb.shape[0] - 1, spacing):
-        paper[y], paper[y - 1], paper[y + 1] = 150, 232, 232
+        paper[y], paper[y - 1], paper[y + 1] = 150, 215, 215
     assert likeness(ink_of(np.minimum(rgb, paper)), ink_of(rgb)) > 0.93
 
 
