@@ -286,7 +286,7 @@ def _invocations(settings: Settings) -> dict[str, Any]:
         kind: {"schema": {"type": "string", "format": "binary", "maxLength": settings.max_payload_mb * 1024 * 1024}}
         for kind in (*builtin().PICTURE_TYPES.values(), "application/x-image", "application/octet-stream")
     }
-    bodies["application/json"] = {"schema": {"anyOf": [*map(_ref, ("Picture", "Pictures", "Instances")), base64]}}
+    bodies["application/json"] = {"schema": {"oneOf": [*map(_ref, ("Picture", "Pictures", "Instances")), base64]}}
     # No type: whatever a line is, it gets a row.
     bodies["application/jsonlines"] = {"schema": {"description": f'{{"image": BASE64}} on each line. {LINES}'}}
     bodies["text/csv"] = {"schema": {"description": f"A column of base64, no header. {LINES}"}}
