@@ -42,8 +42,19 @@ def test_a_packed_model_is_half_as_large_and_reads_the_same(exported: Path, tmp_
 def test_networks_in_8_bits_are_packed_unless_they_then_read_otherwise(
     exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those of random weights do, so their golden answers are let through once."""
+    """Whether random weights do is chance, so their golden answers are refused once, and let through once."""
+
+    checked: list[str] = []
+
+    def read_otherwise(self: inference.Recognizer) -> int:
+        checked.append(self.precision)
+        if checked == ["fp32", "int8"]:
+            raise inference.ModelError("golden sample 0 reads otherwise")
+        return 1
+
+    monkeypatch.setattr(inference.Recognizer, "check_golden", read_otherwise)
     pack(exported, tmp_path / "kept")
+    assert checked == ["fp32", "int8", "int8"], "what was taken instead is tried as well"
     assert (tmp_path / "kept" / "encoder.int8.onnx").read_bytes() == (exported / "encoder.int8.onnx").read_bytes()
 
     monkeypatch.setattr(inference.Recognizer, "check_golden", lambda self: 1)

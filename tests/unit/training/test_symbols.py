@@ -98,7 +98,9 @@ def test_a_stopped_lesson_of_other_sizes_is_refused(bank: GlyphBank, tmp_path: P
     """As a run that has begun with formulas refuses it."""
     assert not lessons(bank).run(6, tmp_path, StopAfter(2), MINUTES)
     wider = lessons(bank, 2 * SMALL["fast"]["width"])
-    with pytest.raises(CheckpointError, match=r"symbols\.pt was made with another sizes: use the same data and sizes"):
+    with pytest.raises(
+        CheckpointError, match=r"symbols\.pt was made with another sizes \(width 48, now 96\): use the same"
+    ):
         wider.run(6, tmp_path, StopSignal(), MINUTES)
 
 
