@@ -252,9 +252,8 @@ def find_ink(rgb: np.ndarray, frames: bool = False) -> Ink:
     found = _find_ink(rgb, frames)
     if found.glyph >= FINEST_GLYPH or len(ink_boxes(found.values)) < 100:
         return found
-    smoothed = _find_ink(
-        cv2.GaussianBlur(rgb, (0, 0), 1.2), frames
-    )  # the glyphs may have been a dither's dots, or grain
+    # What was found may be a dither's dots, or grain.
+    smoothed = _find_ink(cv2.GaussianBlur(rgb, (0, 0), 1.2), frames)
     return smoothed if smoothed.glyph > 2 * found.glyph else found
 
 
@@ -291,9 +290,8 @@ def without_cut_lines(rgb: np.ndarray) -> np.ndarray:
     In a photograph what touches the border is left out later (`measure_ink`); in a drawn picture it may be the formula.
     """
     gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    counts = np.bincount(gray.ravel(), minlength=256)
-    paper = int(counts.argmax())
-    if counts[paper] < DRAWN * gray.size or (np.abs(gray[[0, -1]].astype(np.int16) - paper) <= 40).all():
+    paper = _drawn_on(gray)
+    if paper is None or (np.abs(gray[[0, -1]].astype(np.int16) - paper) <= 40).all():
         return rgb
     is_ink = np.abs(gray.astype(np.int16) - paper) > 40
     return _without_cut_line(_without_cut_line(rgb, is_ink, paper)[::-1], is_ink[::-1], paper)[::-1]
@@ -351,16 +349,21 @@ def with_paper(rgb: np.ndarray) -> np.ndarray:
     the border of a photograph: lines beside the formula that were cut off.
     """
     gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    counts = np.bincount(gray.ravel(), minlength=256)
-    if counts.max() < DRAWN * gray.size:
+    commonest = _drawn_on(gray)
+    if commonest is None:
         return rgb
-    commonest = int(counts.argmax())
     edge = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
     has_margin = bool((edge == edge[0]).all())
     is_sign = has_margin and _is_compact_sign(gray, commonest)
     paper = rgb[0, 0] if has_margin else rgb[np.unravel_index(int((gray == commonest).argmax()), gray.shape)]
     width = max(2, min(gray.shape)) if is_sign else 2  # around a sign so much that most of the picture is paper
     return cv2.copyMakeBorder(rgb, width, width, width, width, cv2.BORDER_CONSTANT, value=tuple(map(float, paper)))
+
+
+def _drawn_on(gray: np.ndarray) -> int | None:
+    """The commonest gray of (H, W) uint8, if so much has it that the picture is drawn: most often the paper's."""
+    counts = np.bincount(gray.ravel(), minlength=256)
+    return int(counts.argmax()) if counts.max() >= DRAWN * gray.size else None
 
 
 def _is_compact_sign(gray: np.ndarray, commonest: int) -> bool:
@@ -506,8 +509,9 @@ def without_surround(ink: np.ndarray, keeps_close: bool) -> np.ndarray:
     if not is_long or min(ink.shape) < 20:
         return ink
     labels, boxes = _components(ink)
-    longest = [int(np.bincount(border, minlength=2)[1:].argmax()) + 1 for border in _borders(labels)]
-    covers = [(border == label).mean() > 0.6 for border, label in zip(_borders(labels), longest, strict=True)]
+    borders = _borders(labels)
+    longest = [int(np.bincount(border, minlength=2)[1:].argmax()) + 1 for border in borders]
+    covers = [(border == label).mean() > 0.6 for border, label in zip(borders, longest, strict=True)]
     if any(covers[:2]) and any(covers[2:]):
         is_around = np.isin(labels, np.array(longest)[covers])
     else:
@@ -1455,9 +1459,9 @@ class Recognizer:
         predictions = {place: first for place, (first,) in self._recognize_all(written, options, is_wanted).items()}
         if options.turn == "auto":
             may_lie = [place for place, (image,) in written.items() if self._may_lie(image, predictions[place])]
-            read = {i: (pictures[i], predictions[i]) for i in may_lie if is_wanted(i)}
+            read = {place: (pictures[place], predictions[place]) for place in may_lie}
             predictions |= self._read_turned(read, options, is_wanted)
-        read = {i: (pictures[i], predictions[i]) for i in written if is_wanted(i)}
+        read = {place: (pictures[place], predictions[place]) for place in written}
         predictions |= self._read_again(read, options, is_wanted)
         return [
             self._finish(predictions[i], options) if i in predictions else self._blank(options)
@@ -1475,11 +1479,15 @@ class Recognizer:
         return first.confidence < (SURE if _is_tall((height, width)) else LOST)
 
     def _read_turned(self, read: Read, options: Options, is_wanted: IsWanted) -> dict[int, Prediction]:
-        """What is made of the pictures when they are read lying on either side as well.
+        """What is made of the pictures, as far as they are wanted, when they are read lying on either side as well.
 
         They are prepared anew: what lies on its side was cropped and scaled by the bounds of an upright formula.
         """
-        inputs = {place: [self.prepare(_turned(rgb, degrees)) for degrees in TURNS] for place, (rgb, _) in read.items()}
+        inputs = {
+            place: [self.prepare(_turned(rgb, degrees)) for degrees in TURNS]
+            for place, (rgb, _) in read.items()
+            if is_wanted(place)
+        }
         found = {}
         for place, readings in self._recognize_all(inputs, options, is_wanted).items():
             turned = [replace(each, turned=degrees) for each, degrees in zip(readings, TURNS, strict=True)]
@@ -1491,7 +1499,7 @@ class Recognizer:
         inputs = {
             place: self.prepare_views(_turned(rgb, first.turned), (1.0, *ZOOMS[: options.views - 1]))
             for place, (rgb, first) in read.items()
-            if options.views > 1 and _is_unsure(first)
+            if options.views > 1 and _is_unsure(first) and is_wanted(place)
         }
         several = replace(options, n_best=max(options.beam, options.n_best, VOTES))
         return {
@@ -1555,11 +1563,9 @@ class Recognizer:
                     newest = (hypothesis.ids[-1] for hypothesis in search.alive)
                     yield from (self.tokens[token] for token in newest if token not in (self.pad, self.bos))
         first = self._prediction(search.run()[0], options)
-        if options.turn == "auto" and self._may_lie(image, first) and is_wanted(0):
-            first = self._read_turned({0: (picture, first)}, options, is_wanted)[0]
-        if is_wanted(0):
-            first = self._read_again({0: (picture, first)}, options, is_wanted).get(0, first)
-        yield self._finish(first, options)
+        if options.turn == "auto" and self._may_lie(image, first):
+            first = self._read_turned({0: (picture, first)}, options, is_wanted).get(0, first)
+        yield self._finish(self._read_again({0: (picture, first)}, options, is_wanted).get(0, first), options)
 
     def recognize(
         self,
