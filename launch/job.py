@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from container.local_job import JobSetupError, parse_hyperparameters, parse_pairs
+from container.serve.model_check import UnsafeModelError, check, open_archive
 
 CODE = Path(__file__).resolve().parents[1] / "code"
 ENTRY_POINT = "train.py"
@@ -18,6 +22,7 @@ LOCAL_ROLE = "arn:aws:iam::000000000000:role/local"  # local mode asks for one a
 LOCAL_REGION = "us-east-1"  # likewise
 SDK_DEFAULTS = Path(__file__).resolve().with_name("sdk-defaults.yaml")
 HOURS = 24.0  # SDK v2's own default; v3's is one hour, after which a longer job would be ended
+VOLUME_GB = 30  # of the disk for data, checkpoints and the model; both SDKs' own default
 SPOT_WAIT = 24.0  # hours that a spot job may wait for instances, in all, beside its run time
 
 
@@ -49,6 +54,14 @@ def check_here(**places: str) -> None:
     for option, place in places.items():
         if "://" not in place and not Path(place).exists():
             raise LaunchError(f"--{option}: expected an s3:// address, or a path that is there; got {place!r}")
+
+
+def parse_ranges(pairs: Sequence[str]) -> dict[str, str]:
+    """Ranges of hyperparameters. Raises LaunchError naming what is none, or given twice."""
+    try:
+        return parse_pairs("--range", pairs, "learning_rate=0.0003:0.003")
+    except JobSetupError as error:
+        raise LaunchError(str(error)) from error
 
 
 def parse_variables(pairs: Sequence[str]) -> dict[str, str]:
@@ -86,12 +99,13 @@ class Job:
     hyperparameters: tuple[tuple[str, str], ...] = ()
     input_mode: str = "File"
     torchrun: bool = False
+    volume_gb: int = VOLUME_GB
 
     def __post_init__(self) -> None:
         places = {"output": self.output, "checkpoints": self.checkpoints}
         check_place(self.instance_type, self.role, **{name: place for name, place in places.items() if place})
-        if self.instance_count < 1 or self.max_hours <= 0:
-            raise LaunchError("--instance-count and --max-hours: expected a number above 0")
+        if self.instance_count < 1 or self.max_hours <= 0 or self.volume_gb < 1:
+            raise LaunchError("--instance-count, --max-hours and --volume-gb: expected a number above 0")
         if self.is_local and (self.spot or self.checkpoints):
             raise LaunchError("--spot and --checkpoints: expected an instance type of AWS; a local job has neither")
         if self.spot and not self.checkpoints:
@@ -144,16 +158,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hp", nargs="*", action="extend", default=[], metavar="NAME=VALUE", help="hyperparameters")
     parser.add_argument("--input-mode", default="File", choices=["File", "FastFile"])
     parser.add_argument("--max-hours", type=float, default=HOURS, help="AWS ends the job then (default: %(default)g)")
+    parser.add_argument("--volume-gb", type=int, default=VOLUME_GB, help="disk of an instance (default: %(default)s)")
     parser.add_argument("--checkpoints", help="s3://...; a job goes on from the checkpoints that it finds there")
     parser.add_argument("--spot", action="store_true", help="spot instances; needs --checkpoints")
 
 
 def job_from(options: argparse.Namespace) -> Job:
-    """Raises LaunchError for a malformed hyperparameter or address."""
+    """The job that options of `add_arguments` describe; says what it could lose.
+
+    Raises:
+        LaunchError: a malformed hyperparameter or address.
+    """
     try:
         hyperparameters = parse_hyperparameters(options.hp)
     except JobSetupError as error:
         raise LaunchError(str(error)) from error
+    if not (runs_here(options.instance_type) or options.checkpoints):
+        print("note: without --checkpoints s3://... a job that fails can't be gone on with", file=sys.stderr)
     return Job(
         image=options.image,
         instance_type=options.instance_type,
@@ -169,6 +190,7 @@ def job_from(options: argparse.Namespace) -> Job:
         hyperparameters=tuple(hyperparameters.items()),
         input_mode=options.input_mode,
         torchrun=options.torchrun,
+        volume_gb=options.volume_gb,
     )
 
 
@@ -181,6 +203,30 @@ def prepare_local_aws() -> None:
     os.environ.setdefault("AWS_DEFAULT_REGION", LOCAL_REGION)
     os.environ.setdefault("AWS_ACCESS_KEY_ID", LOCAL)
     os.environ.setdefault("AWS_SECRET_ACCESS_KEY", LOCAL)
+
+
+def as_served(place: str) -> str:
+    """A model as local mode takes it: of an archive on this machine a temporary folder, which goes with this process.
+
+    The SDK would unpack it into the folder where it lies, over what is there, and mount that whole folder.
+
+    Raises:
+        LaunchError: it is no archive of a model.
+    """
+    archive = Path(place.removeprefix("file://"))
+    if not archive.is_file():
+        return place
+    folder = Path(tempfile.mkdtemp(prefix="model-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    try:
+        with open_archive(archive) as opened:
+            check(opened.members(), any_type=True)
+        with open_archive(archive) as opened:
+            opened.unpack(folder)
+    except UnsafeModelError as error:
+        raise LaunchError(f"--model {archive}: {error}") from error
+    folder.chmod(0o755)  # for the container's user
+    return as_address(str(folder))
 
 
 def as_address(place: str) -> str:

@@ -58,6 +58,7 @@ def make_trainer(job: Job, source_dir: str | None = str(CODE)) -> Any:
             instance_type=_instance_type(job),
             instance_count=job.instance_count,
             enable_managed_spot_training=job.spot or None,
+            volume_size_in_gb=job.volume_gb,
         ),
         stopping_condition=StoppingCondition(max_runtime_in_seconds=job.max_seconds, **limits),
         hyperparameters=hyperparameters,

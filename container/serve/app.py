@@ -26,7 +26,8 @@ from container.serve.single_model import SingleModel
 from container.serve.streaming import EVENT_STREAM, wants_events
 
 TRANSFORM_TOTAL_MB = 100  # batch transform: concurrent requests times their size may not exceed it
-TRANSFORM_PAYLOAD_MB = 6  # its default
+TRANSFORM_PAYLOAD_MB = 6  # its default: 1,700 pictures of formulas, which take a core about a minute
+TRANSFORMS = 4  # at a time, at least; with more, or larger ones, a request could take longer than the job waits for it
 
 log = logging.getLogger(__name__)
 
@@ -72,13 +73,14 @@ def create_app(settings: Settings, models: SingleModel | MultiModel, counted: Me
 
 def _add_single_model_routes(app: Flask, model: SingleModel, settings: Settings) -> None:
     @app.post("/invocations")
-    def invocations() -> Response:
+    @app.post("/endpoints/<name>/invocations")  # boto3's, with this server as its endpoint_url
+    def invocations(name: str = "") -> Response:
         return _invoke(settings, model.admit())
 
     @app.get("/execution-parameters")
     def execution_parameters() -> Response:
         payload = _transform_payload_mb(settings)
-        most = settings.max_transforms or 2 * max(settings.batch_size, settings.worker_count)
+        most = settings.max_transforms or _transforms(settings)
         return jsonify(
             MaxConcurrentTransforms=min(most, TRANSFORM_TOTAL_MB // payload, settings.queue_size),
             BatchStrategy=settings.batch_strategy,
@@ -87,11 +89,15 @@ def _add_single_model_routes(app: Flask, model: SingleModel, settings: Settings)
 
 
 def _transform_payload_mb(settings: Settings) -> int:
-    """As set, else what lets so many requests be under way as are set, or two for each process."""
-    if "max_payload_mb" in settings.model_fields_set:
-        return min(settings.max_payload_mb, TRANSFORM_TOTAL_MB)
-    share = TRANSFORM_TOTAL_MB // (settings.max_transforms or 2 * settings.worker_count)
-    return min(settings.max_payload_mb, max(TRANSFORM_PAYLOAD_MB, share))
+    """As set, else batch transform's default: SageMaker waits ten minutes for the answer, unless a job has it wait."""
+    is_set = "max_payload_mb" in settings.model_fields_set
+    return min(settings.max_payload_mb, TRANSFORM_TOTAL_MB if is_set else TRANSFORM_PAYLOAD_MB)
+
+
+def _transforms(settings: Settings) -> int:
+    """Requests that keep all processes at work: of many records each two, of one record two batches."""
+    each = settings.batch_size if settings.batch_strategy == "SINGLE_RECORD" else 1
+    return max(TRANSFORMS, 2 * each * settings.worker_count)
 
 
 def _invoke(settings: Settings, admission: AbstractContextManager[Service]) -> Response:
@@ -101,7 +107,9 @@ def _invoke(settings: Settings, admission: AbstractContextManager[Service]) -> R
     """
     with ExitStack() as admitted:
         service, body = admitted.enter_context(admission), admitted.enter_context(bodies.spool())
-        source, length = request.environ["wsgi.input"], request.content_length or 0
+        source, length = bodies.decoded(
+            request.environ["wsgi.input"], request.content_length or 0, request.headers.get("Content-Encoding", "")
+        )
         is_small = bodies.read_into(body, source, length, settings.max_payload_mb) <= bodies.IN_MEMORY
         admitted.enter_context(service.room())
         call, (is_wanted, deadline) = _call(settings), _waiting()

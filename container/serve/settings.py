@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
@@ -21,6 +24,7 @@ from pydantic import (
 
 from container.serve.workers import suggested_workers
 
+MEDIA_TYPE = re.compile(r"\s*[\w*.+-]+/[\w*.+-]+\s*(;|$)")
 MAX_PAYLOAD_MB = 1024  # MiB, of asynchronous inference (S8); batch transform sends up to 100, or a stream of any size
 
 
@@ -37,13 +41,37 @@ def _log_level(value: object) -> int:
     return level
 
 
+def _media_types(value: str) -> str:
+    if not all(MEDIA_TYPE.match(part) for part in value.split(",")):
+        raise ValueError("should be a media type such as application/jsonlines")
+    return value
+
+
+def _existing(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise ValueError("should be a folder; there is none")
+    return folder
+
+
+def _writable(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"should be a folder; it can't be made: {error.strerror}") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ValueError(f"should be a folder that user {os.geteuid()} can write to")
+    return folder
+
+
 class Settings(BaseModel):
     """One field for each variable; the alias is the variable's name."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    base_dir: Path = Field(Path("/opt/ml"), alias="SAGEMAKER_BASE_DIR")
+    base_dir: Annotated[Path, AfterValidator(_existing)] = Field(Path("/opt/ml"), alias="SAGEMAKER_BASE_DIR")
     program: str = Field("inference.py", alias="SAGEMAKER_PROGRAM")  # the handler's file in the model's code/
+    # where the SDK put the handler of a Model that was given an entry_point
+    submit_directory: str = Field("", alias="SAGEMAKER_SUBMIT_DIRECTORY")
     port: int = Field(8080, ge=1, le=65535, alias="SAGEMAKER_BIND_TO_PORT")
     workers: int | None = Field(None, ge=1, le=64, alias="SAGEMAKER_MODEL_SERVER_WORKERS")  # each holds a model
     request_timeout: float = Field(55, gt=0, le=3600, alias="SAGEMAKER_MODEL_SERVER_TIMEOUT")  # seconds
@@ -55,7 +83,9 @@ class Settings(BaseModel):
     max_payload_mb: Annotated[int, AfterValidator(lambda mb: mb or MAX_PAYLOAD_MB)] = Field(
         25, ge=0, le=MAX_PAYLOAD_MB, alias="SAGEMAKER_MAX_PAYLOAD_IN_MB"
     )
-    default_accept: str = Field("*/*", alias="SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT")
+    default_accept: Annotated[str, AfterValidator(_media_types)] = Field(
+        "*/*", alias="SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"
+    )
     batch_size: int = Field(8, ge=1, le=256, alias="SAGEMAKER_TS_BATCH_SIZE")  # pictures in one call of the model
     max_batch_delay: int = Field(10, ge=0, le=10_000, alias="SAGEMAKER_TS_MAX_BATCH_DELAY")  # milliseconds
     queue_size: int = Field(64, ge=1, le=1024, alias="SERVE_QUEUE_SIZE")  # requests inside at once; more get 503
@@ -71,8 +101,11 @@ class Settings(BaseModel):
     models_code: Literal["refuse", "ignore", "run"] = Field("refuse", alias="SERVE_MODELS_CODE")
 
     metrics: bool | None = Field(None, alias="SERVE_METRICS")  # whether /metrics is shown
-    region: str | None = Field(None, alias="SAGEMAKER_REGION")  # SageMaker's SDK sends it to every endpoint
-    capture_dir: Path | None = Field(None, alias="SERVE_CAPTURE_DIR")  # where sampled pictures are kept; none if unset
+    region: str | None = Field(
+        None, alias="SAGEMAKER_REGION"
+    )  # `launch` sets it on AWS, the SDK where a model has code
+    # where sampled pictures are kept; none if unset
+    capture_dir: Annotated[Path, AfterValidator(_writable)] | None = Field(None, alias="SERVE_CAPTURE_DIR")
     capture_share: float = Field(0.01, ge=0, le=1, alias="SERVE_CAPTURE_SHARE")  # of the requests
     capture_mb: int = Field(1000, ge=1, alias="SERVE_CAPTURE_MB")  # MiB that the folder may hold
 
@@ -120,6 +153,17 @@ class Settings(BaseModel):
             return cls.model_validate({name: text for name, text in environment.items() if text.strip()})
         except ValidationError as error:
             raise SettingsError("; ".join(map(_describe, error.errors(include_url=False)))) from None
+
+
+def misspelt(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables that are none of the settings but nearly, and the setting that each resembles."""
+    known = {str(field.alias) for field in Settings.model_fields.values()}
+    near = {
+        name: get_close_matches(name, known, 1, cutoff=0.9)
+        for name in environment
+        if name not in known and name.startswith(("SERVE_", "SAGEMAKER_"))
+    }
+    return {name: close[0] for name, close in near.items() if close}
 
 
 def _describe(problem: object) -> str:

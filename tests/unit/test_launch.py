@@ -1,8 +1,11 @@
 """launch/ without the SDKs: addresses, options, metric definitions; what each refuses."""
 
 import argparse
+import io
 import re
 import sys
+import tarfile
+from pathlib import Path
 from unittest.mock import MagicMock
 
 import pytest
@@ -19,6 +22,7 @@ LINES = (
     "validation:within_1=0.8; validation:within_2=0.9; validation:wer=0.081; validation:bleu=0.9; "
     "validation:competition_wer=8.1e-02; "
     "validation:competition_score=0.75; epoch=3;\n"
+    "exported:samples=20; exported:exprate=0.74; exported:wer=0.08; exported_int8:exprate=0.73;\n"
 )
 
 
@@ -169,6 +173,44 @@ def test_an_error_of_the_sdk_is_one_line_and_an_interruption_no_failure(capsys):
     assert capsys.readouterr().err == "launch: ImportError: Docker Compose is not installed\n"
     assert jobs.exit_code(interrupt) == 130
     assert "goes on" in capsys.readouterr().err
+
+
+def test_a_model_of_this_machine_is_served_from_a_folder_of_its_own(tmp_path):
+    """SDK v2 unpacks an archive where it lies: beside this repository's code/, over its inference.py."""
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code/inference.py").write_text("mine, edited")
+    archive = tmp_path / "model.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        for name, text in (("model.json", b"{}"), ("code/inference.py", b"the model's")):
+            member = tarfile.TarInfo(name)
+            member.size = len(text)
+            tar.addfile(member, io.BytesIO(text))
+    for place in (str(archive), f"file://{archive}"):
+        folder = Path(jobs.as_served(place).removeprefix("file://"))
+        assert (folder / "code/inference.py").read_text() == "the model's"
+        assert folder.stat().st_mode & 0o005 == 0o005  # the container's user may look into it
+    assert (tmp_path / "code/inference.py").read_text() == "mine, edited"
+    assert jobs.as_served("s3://bucket/model.tar.gz") == "s3://bucket/model.tar.gz"
+    archive.write_bytes(b"no archive")
+    with pytest.raises(LaunchError, match=r"model\.tar\.gz"):
+        jobs.as_served(str(archive))
+
+
+def test_a_job_on_aws_is_told_what_it_could_lose(capsys):
+    role = ("--role", "arn:aws:iam::000000000000:role/mine", "--instance-type", "ml.g5.xlarge")
+    jobs.job_from(options(*role))
+    assert "without --checkpoints" in capsys.readouterr().err
+    jobs.job_from(options(*role, "--checkpoints", "s3://bucket/c"))
+    assert not capsys.readouterr().err
+
+
+def test_ranges_are_pairs():
+    assert jobs.parse_ranges(["learning_rate=0.0003:0.003", "width=128,192"]) == {
+        "learning_rate": "0.0003:0.003",
+        "width": "128,192",
+    }
+    with pytest.raises(LaunchError, match="--range"):
+        jobs.parse_ranges(["learning_rate"])
 
 
 def test_addresses(tmp_path):
