@@ -32,6 +32,7 @@ from email.message import EmailMessage
 from email.parser import BytesParser
 from email.policy import HTTP
 from email.utils import collapse_rfc2231_value
+from functools import cache
 from itertools import groupby, permutations
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -63,7 +64,7 @@ PICTURE_TYPES = {  # by Pillow's name: what is read. Of what else it knows, EPS 
 Image.init()
 PICTURE_FORMATS = [name for name in PICTURE_TYPES if name in Image.OPEN]  # an older Pillow has no AVIF
 MAX_SOURCE_PIXELS = 50_000_000  # a larger picture is refused before it is decoded
-MAX_JPEG_PIXELS = 120_000_000  # of which no more detail is decoded than is used
+MAX_JPEG_PIXELS = 120_000_000  # of which no more detail is decoded than is used, unless it is progressive
 JPEG_FORMATS = ("JPEG", "MPO")  # MPO: a phone's JPEG with a second picture behind the first
 REDUCIBLE = ("L", "LA", "RGB", "RGBA", "I", "F")  # modes that Pillow can reduce; of I;16, P and others it can't
 WHITES = (1.0, 255.0, 4095.0, 65535.0)  # of pictures of more than 8 bits: the lowest that isn't exceeded
@@ -80,8 +81,13 @@ FAINTEST_TERM = 0.12  # of the darkest ink's strength, that a term of the line h
 FAINTEST_INK = 0.05  # less everywhere is the grain of blank paper; writing of 15 gray levels, with noise, reaches 0.1
 WANTED_EVERY = 8  # tokens, after which it is asked whether a picture is still waited for
 LONGEST_CYCLE, LOOP_REPEATS, LOOP_TOKENS = 8, 6, 32  # in 70,000 real formulas: at most 8 repeats, 32 tokens in all
+URL_ALPHABET = str.maketrans("-_", "+/")  # of base64
 QUALITY = r"[01](\.\d{0,3})?"  # of a media type in `Accept`
-JSON_LINES = ("application/jsonlines", "application/x-jsonlines", "application/jsonl")
+JSON_LINES = (
+    *("application/jsonlines", "application/x-jsonlines", "application/jsonl"),
+    *("application/x-ndjson", "application/ndjson"),
+)
+BYTES = ("application/x-image", "application/octet-stream", "binary/octet-stream")  # a picture; the last is S3's
 RECORD_TYPES = (*JSON_LINES, "text/csv")  # each line is a record: `input_fn` may be given a few lines at a time
 RESAMPLE = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 
@@ -119,7 +125,8 @@ def read_image(data: bytes) -> np.ndarray:
     """
     try:
         picture = open_picture(io.BytesIO(data))
-        limit = MAX_JPEG_PIXELS if picture.format in JPEG_FORMATS else MAX_SOURCE_PIXELS
+        in_rows = picture.format in JPEG_FORMATS and not picture.info.get("progressive")
+        limit = MAX_JPEG_PIXELS if in_rows else MAX_SOURCE_PIXELS
         if picture.width * picture.height > limit:
             raise _too_many_pixels(f"the picture has {picture.width} x {picture.height} pixels; at most {limit} in all")
         picture.draft("RGB", (2 * WORKING_SIDE, 2 * WORKING_SIDE))
@@ -130,10 +137,22 @@ def read_image(data: bytes) -> np.ndarray:
     except Image.DecompressionBombError as error:
         raise _too_many_pixels(f"the picture has too many pixels; at most {MAX_SOURCE_PIXELS} in all") from error
     except UnidentifiedImageError as error:
-        kinds = ", ".join(PICTURE_FORMATS)
-        raise RequestError(400, "undecodable_image", f"the bytes are no picture of these kinds: {kinds}") from error
+        kinds, other = ", ".join(PICTURE_FORMATS), _other_kind(data)
+        hint = f"; they are {other}: convert it first" if other else ""
+        raise RequestError(
+            400, "undecodable_image", f"the bytes are no picture of these kinds: {kinds}{hint}"
+        ) from error
     except Exception as error:  # Pillow's plugins raise whatever a damaged file leads them to
         raise RequestError(400, "undecodable_image", f"the picture can't be decoded: {error}") from error
+
+
+def _other_kind(data: bytes) -> str | None:
+    """What people take for a picture and send as one, by its first bytes."""
+    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc"):
+        return "HEIC"
+    if b"<svg" in data[:1000]:
+        return "SVG"
+    return "PDF" if data.startswith(b"%PDF") else None
 
 
 def _too_many_pixels(message: str) -> RequestError:
@@ -185,7 +204,12 @@ def _is_light_ink(picture: Image.Image) -> bool:
     brightness = np.asarray(picture.convert("RGB").convert("L"))
     light, dark = (float(opacity[part].sum()) for part in (brightness >= FAINTEST_ON_WHITE, brightness < 16))
     seen_on_white = opacity * (255 - brightness) > 255 - FAINTEST_ON_WHITE
-    return not seen_on_white.any() or bool(opacity.mean() < 0.5 and light > max(4 * dark, 0.2 * opacity.sum()))
+    if not seen_on_white.any():
+        return True
+    hidden = brightness[opacity == 0]
+    if hidden.size and hidden.min() == 255 and not ((opacity > 0) & (opacity < 1)).any():
+        return False  # the paper's white was made transparent, and not what is nearly white
+    return bool(opacity.mean() < 0.5 and light > max(4 * dark, 0.2 * opacity.sum()))
 
 
 # --------------------------------------------------------------------------------------------- preprocessing
@@ -294,10 +318,10 @@ def without_cut_lines(rgb: np.ndarray) -> np.ndarray:
     if paper is None or (np.abs(gray[[0, -1]].astype(np.int16) - paper) <= 40).all():
         return rgb
     is_ink = np.abs(gray.astype(np.int16) - paper) > 40
-    return _without_cut_line(_without_cut_line(rgb, is_ink, paper)[::-1], is_ink[::-1], paper)[::-1]
+    return _without_cut_line(_without_cut_line(rgb, is_ink)[::-1], is_ink[::-1])[::-1]
 
 
-def _without_cut_line(rgb: np.ndarray, is_ink: np.ndarray, paper: int) -> np.ndarray:
+def _without_cut_line(rgb: np.ndarray, is_ink: np.ndarray) -> np.ndarray:
     """(H, W, 3) without the feet of a line above: several pieces of ink, which nearly all touch the upper border."""
     is_blank = ~is_ink.any(axis=1)
     end = int(is_blank.argmax())
@@ -1208,16 +1232,14 @@ class Options:
         Raises:
             RequestError: 400 `unknown_option` or `invalid_option`, naming the field.
         """
-        known = {field.name for field in fields(self)}
         for name in values:
-            if name not in known:
-                raise RequestError(
-                    400, "unknown_option", f"{name!r} is no option; there are {', '.join(sorted(known))}"
-                )
+            if name not in OPTION_NAMES:
+                raise RequestError(400, "unknown_option", f"{name!r} is no option; there are {', '.join(OPTION_NAMES)}")
         changed: dict[str, Any] = {name: _option(name, value) for name, value in values.items()}
         return replace(self, **changed)
 
 
+OPTION_NAMES = tuple(sorted(field.name for field in fields(Options)))
 MAX_BEAM = 8
 ZOOMS = (1.15, 0.85, 1.3)  # of the further views: larger ones are good for handwriting, smaller ones for print
 LIMITS = {"beam": MAX_BEAM, "n_best": MAX_BEAM, "views": 1 + len(ZOOMS)}
@@ -1877,9 +1899,20 @@ def _session(path: Path, threads: int) -> ort.InferenceSession:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the core
+    return ort.InferenceSession(str(path), options, providers=_providers())
+
+
+@cache
+def _providers() -> list[str]:
+    """What networks may run on here, the best first.
+
+    The libraries that CUDA's build needs are Python packages, which nothing but `preload_dlls` finds: without it the
+    build falls back to the CPU. https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html
+    """
     available = ort.get_available_providers()
-    providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
-    return ort.InferenceSession(str(path), options, providers=providers)
+    if "CUDAExecutionProvider" in available and hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()
+    return [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
 
 
 def default_threads() -> int:
@@ -1927,7 +1960,7 @@ def model_fn(model_dir: str, context: Any = None) -> Recognizer:
 def input_fn(body: bytes | str, content_type: str, context: Any = None) -> Request:
     """A request's body -> its pictures.
 
-    Takes a picture's bytes (image/*, application/x-image, application/octet-stream), JSON with base64 pictures
+    Takes a picture's bytes (image/* and BYTES), JSON with base64 pictures
     (`{"image": ...}`, `{"images": [...]}`, `{"instances": [...]}`; further fields are `Options`), JSON Lines, CSV of
     base64 (one column, no header), or a form with files (further fields are `Options`). Each line that isn't empty is a
     record, and gets a row of the answer or an error in its place.
@@ -1937,11 +1970,13 @@ def input_fn(body: bytes | str, content_type: str, context: Any = None) -> Reque
     """
     data = body.encode() if isinstance(body, str) else bytes(body)
     kind = content_type.partition(";")[0].strip().lower()
-    if kind.startswith("image/") or kind in ("application/x-image", "application/octet-stream"):
+    if kind.startswith("image/") or kind in BYTES:
         return _one(data)
     if kind == "application/json":
         return _json_request(data)
     if kind in JSON_LINES:
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # whose line ends can't be found by bytes
+            raise RequestError(400, "invalid_json", "JSON Lines are UTF-8; these are UTF-16")
         return Request(_all(_record, [line for line in data.splitlines() if line.strip()]), "lines")
     if kind == "text/csv":
         return Request(_all(_csv_picture, [line for line in data.splitlines() if line.strip()]), "lines")
@@ -2045,11 +2080,11 @@ def _many(rows: Any) -> Request:
 
 
 class FormField(NamedTuple):
-    """One part of a form; a field in which no file was chosen has an empty file name."""
+    """One part of a form. It may be neither: a field in which no file was chosen, which has an empty file name."""
 
     name: str
-    filename: str | None
-    is_image: bool
+    is_option: bool
+    is_picture: bool
     content: bytes
 
 
@@ -2059,19 +2094,20 @@ def _form_request(data: bytes, content_type: str) -> Request:
         fields = [_form_field(part) for part in _form_parts(data, content_type)]
     except (RecursionError, ValueError, LookupError):  # Python's parser of a damaged header
         raise RequestError(400, "invalid_form", "a header in the form is damaged") from None
-    files = [field.content for field in fields if field.filename or field.is_image]
+    files = [field.content for field in fields if field.is_picture]
     if not files:
         raise RequestError(400, "no_picture", "the form has no file; send one with -F image=@formula.png")
     request = _one(files[0]) if len(files) == 1 else Request(_all(read_image, files), "many")
-    others = [field for field in fields if field.filename is None and not field.is_image]
-    return request.with_options({field.name: field.content.decode(errors="replace") for field in others})
+    options = [field for field in fields if field.is_option]
+    return request.with_options({field.name: field.content.decode(errors="replace") for field in options})
 
 
 def _form_parts(data: bytes, content_type: str) -> list[bytes]:
     """What is between the lines with the boundary. Python's parser, which makes objects of lines, sees heads only."""
-    boundary = _parse_head(b"Content-Type: " + content_type.encode()).get_boundary()
-    if not boundary:
+    named = re.search(r';\s*boundary=(?:"([^"]+)"|([^";]+))', content_type, re.IGNORECASE)  # many forget the quotes
+    if not named:
         raise RequestError(400, "invalid_form", "the content type of the form names no boundary")
+    boundary = (named[1] or named[2]).strip()
     parts: list[bytes] = []
     start = None
     for line in re.finditer(rb"(?:\A|\r?\n)--" + re.escape(boundary.encode()) + rb"(--)?[ \t]*(?=\r?\n|\Z)", data):
@@ -2092,7 +2128,10 @@ def _form_field(part: bytes) -> FormField:
     name = collapse_rfc2231_value(field.get_param("name", "", "content-disposition"))
     decoded = field.get_payload(decode=True)  # by its Content-Transfer-Encoding
     assert isinstance(decoded, bytes)  # as it has no parts
-    return FormField(name, field.get_filename(), field.get_content_maintype() == "image", decoded)
+    filename = field.get_filename()
+    has_type = field.get_content_maintype() == "image" or field.get_content_type() in BYTES
+    is_option = name in OPTION_NAMES or (filename is None and not has_type)  # a browser's Blob has a file name
+    return FormField(name, is_option, not is_option and bool(filename or has_type), decoded)
 
 
 def _parse_head(head: bytes) -> EmailMessage:
@@ -2106,7 +2145,7 @@ def _record(row: Any) -> np.ndarray:
             row = json.loads(row)
         except (ValueError, RecursionError) as error:
             raise RequestError(400, "invalid_json", f"the record is not JSON: {error}") from None
-    if isinstance(row, dict) and (options := [field.name for field in fields(Options) if field.name in row]):
+    if isinstance(row, dict) and (options := [name for name in OPTION_NAMES if name in row]):
         raise RequestError(
             400,
             "invalid_option",
@@ -2119,10 +2158,21 @@ def _picture(row: Any) -> np.ndarray:
     text = row.get("image") if isinstance(row, dict) else row
     if not isinstance(text, str):
         raise RequestError(400, "invalid_json", 'a picture must be a base64 string or {"image": BASE64}')
-    if text.startswith("data:"):
+    return read_image(_from_base64(text))
+
+
+def _from_base64(text: str) -> bytes:
+    """The bytes of base64 as people write it: as a data URL, in lines, in the alphabet of URLs, without its padding."""
+    head = text[:16].lstrip().lower()
+    if head.startswith(("http://", "https://")):
+        raise RequestError(
+            400, "invalid_base64", "pictures aren't fetched from URLs: send the picture itself, as base64"
+        )
+    if head.startswith("data:"):
         text = text.partition(",")[2]
+    text = "".join(text.split()).translate(URL_ALPHABET).rstrip("=")
     try:
-        return read_image(base64.b64decode("".join(text.splitlines()), validate=True))  # `base64` writes lines of 76
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):
         raise RequestError(400, "invalid_base64", "the picture is not valid base64") from None
 

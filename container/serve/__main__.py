@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ def main() -> int:
     sys.dont_write_bytecode = True  # the model's code is imported, and its folder is not ours to write to
     from container.serve import logs
     from container.serve.heap import share_heaps
-    from container.serve.settings import Settings, SettingsError
+    from container.serve.settings import Settings, SettingsError, misspelt
     from container.serve.workers import threads_of_each
 
     try:
@@ -22,6 +23,8 @@ def main() -> int:
         print(f"serve: {error}", file=sys.stderr)
         return 2
     logs.configure(settings.log_level)
+    for name, meant in misspelt(os.environ).items():
+        logging.getLogger(__name__).warning("%s is no setting and has no effect: is %s meant?", name, meant)
     share_heaps()
     # Read by libraries when they are loaded, which happens after the fork.
     os.environ["OMP_NUM_THREADS"] = str(threads_of_each(settings.worker_count))

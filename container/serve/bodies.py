@@ -7,11 +7,15 @@ record by record (records.py).
 
 from __future__ import annotations
 
+import gzip
 import logging
 import tempfile
+import zlib
 from functools import cache
 from io import BytesIO
-from typing import IO
+from typing import IO, cast
+
+from gunicorn.http.errors import ParseException
 
 from container.serve import errors
 
@@ -29,13 +33,27 @@ def spool() -> IO[bytes]:
     return tempfile.SpooledTemporaryFile(IN_MEMORY) if _has_folder() else BytesIO()
 
 
+def decoded(source: IO[bytes], length: int, encoding: str) -> tuple[IO[bytes], int]:
+    """A body as it was before its `Content-Encoding`, and its length (0: unknown).
+
+    Raises:
+        ServeError: 415 `unsupported_content_encoding`.
+    """
+    name = encoding.strip().lower()
+    if name in ("", "identity"):
+        return source, length
+    if name in ("gzip", "x-gzip"):
+        return cast(IO[bytes], gzip.GzipFile(fileobj=source, mode="rb")), 0
+    raise errors.ServeError(415, "unsupported_content_encoding", f"content encoding {encoding!r}: send gzip, or none")
+
+
 def read_into(sink: IO[bytes], source: IO[bytes], length: int, limit_mb: int) -> int:
     """Copies a body of known length (0: chunked, or empty) to `sink`, rewinds that, and returns the bytes copied.
 
     Flask's own limit isn't used: it cuts a chunked body off at the limit and passes the rest for the whole.
 
     Raises:
-        ServeError: 413 `payload_too_large`, 408 `body_timeout`, 400 `incomplete_body`, 503 `no_space`.
+        ServeError: 413 `payload_too_large`, 503 `no_space`, and what `receive` raises.
     """
     limit, size = limit_mb * 1024 * 1024, 0
     if length > limit:
@@ -58,7 +76,7 @@ def read_small(source: IO[bytes], limit: int) -> bytes:
     """A whole body of at most `limit` bytes.
 
     Raises:
-        ServeError: 413 `payload_too_large`, 408 `body_timeout`, 400 `incomplete_body`.
+        ServeError: 413 `payload_too_large`, and what `receive` raises.
     """
     body = receive(source, limit + 1)
     if len(body) > limit:
@@ -67,12 +85,18 @@ def read_small(source: IO[bytes], limit: int) -> bytes:
 
 
 def receive(source: IO[bytes], size: int) -> bytes:
-    """Up to `size` bytes, less only at the end. Raises: ServeError: 408 `body_timeout`, 400 `incomplete_body`."""
+    """Up to `size` bytes, less only at the end.
+
+    Raises:
+        ServeError: 408 `body_timeout`, 400 `incomplete_body` or `damaged_body`.
+    """
     try:
         return source.read(size)
     except TimeoutError:
         raise errors.late() from None
-    except OSError as error:
+    except (ParseException, gzip.BadGzipFile, zlib.error) as error:  # of chunks; of what was compressed
+        raise errors.ServeError(400, "damaged_body", f"the body can't be read: {error}") from None
+    except (OSError, EOFError) as error:
         raise errors.ServeError(400, "incomplete_body", f"the body ended early: {error}") from None
 
 

@@ -1,6 +1,6 @@
 """gunicorn, set up in code for this one application: threads, nothing written to disk, a stop that loses nothing.
 
-Five things differ from gunicorn 27's threaded worker:
+Seven things differ from gunicorn 27's threaded worker:
   * On SIGTERM it leaves connections that the kernel has accepted but it has not (they would be reset: its issue
     3397). Here those are taken in first, then the port is closed, so that new clients are refused at once.
   * It gives a connection a thread as soon as data is there, or for up to 5 s before. Here it waits until the request is
@@ -8,6 +8,8 @@ Five things differ from gunicorn 27's threaded worker:
   * It reads without a time limit. Here a request has to arrive, and be answered, before its deadline.
   * Its main loop waits for up to 2 s for each client to close its side. Here it goes on meanwhile.
   * It stays whatever becomes of the model. Here a worker that can't answer any more makes room for a new one.
+  * It promises to keep a connection that it then closes, as a body was refused unread. Here it says that it closes.
+  * It refuses what is no request in HTML. Here as all else, in JSON with a code.
 """
 
 from __future__ import annotations
@@ -30,6 +32,13 @@ from selectors import EVENT_READ
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.http.errors import (
+    ExpectationFailed,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+    UnsupportedTransferCoding,
+)
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from container.serve import errors, logs
@@ -51,6 +60,7 @@ OTHER_FILES = 100  # a worker opens besides its connections, at most
 SWITCH_SECONDS = 0.0005  # a thread that computes gives way to /ping after this; Python's default is ten times as long
 SPARE_THREADS = 16  # besides those for admitted and arriving requests: for /ping and for saying 503
 CLOSING = ("503", "408")  # other workers may have room; what is left of a late body is no request
+
 
 WSGIApplication = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -78,6 +88,7 @@ class Server(BaseApplication):
             "graceful_timeout": STOP_SECONDS,
             "keepalive": KEEPALIVE_SECONDS,
             "worker_tmp_dir": memory_dir(),
+            "worker_exit": lambda server, worker: worker.leave(),
             "child_exit": lambda server, worker: forget_worker(worker.pid),
             "on_exit": lambda server: shutil.rmtree(self.metrics_folder, ignore_errors=True),
             "control_socket_disable": True,  # it would be written to the home directory
@@ -94,17 +105,37 @@ class Server(BaseApplication):
 
 
 def closing_after_some(app: WSGIApplication) -> WSGIApplication:
-    """Ends the connection after a 503, so that the client's next try can reach a worker that has room, and a 408."""
+    """Ends the connection after a 503, so that the client's next try can reach a worker that has room, after a 408, and
+    after an answer to a request whose body wasn't read to its end."""
 
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         def start(status: str, *further: Any) -> Any:
-            if status.startswith(CLOSING):
+            if status.startswith(CLOSING) or _is_unread(environ["wsgi.input"]):
                 start_response.__self__.force_close()  # gunicorn ignores the header with which others say it
             return start_response(status, *further)
 
         return app(environ, start)
 
     return application
+
+
+def _is_unread(body: Any) -> bool:
+    """Whether some of a request's body (gunicorn.http.body) is still to come, or its end can't be found."""
+    return body.failed or bool(getattr(body.reader, "length", 0) or getattr(body.reader, "parser", None))
+
+
+def _refusal_of(problem: ParseException) -> errors.ServeError:
+    """The answer to what gunicorn could make no request of."""
+    reason = str(problem)
+    if isinstance(problem, LimitRequestLine):
+        return errors.ServeError(414, "uri_too_long", reason)
+    if isinstance(problem, LimitRequestHeaders):
+        return errors.ServeError(431, "head_too_large", reason)
+    if isinstance(problem, ExpectationFailed):
+        return errors.ServeError(417, "expectation_failed", reason)
+    if isinstance(problem, UnsupportedTransferCoding):
+        return errors.ServeError(501, "not_implemented", reason)
+    return errors.ServeError(400, "bad_request", reason)
 
 
 class Worker(ThreadWorker):
@@ -131,6 +162,18 @@ class Worker(ThreadWorker):
         self.nr_conns += 1
         self._await_request(Connection(self.cfg, client, address, listener.getsockname()))
         return True
+
+    def handle(self, conn: Connection) -> Any:
+        logs.REQUEST.set({})  # this thread's request before had ids
+        return super().handle(conn)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+        """Answers what gunicorn could make no request of, or a fault of ours below Flask."""
+        if isinstance(exc, ParseException):
+            self._say(client, _refusal_of(exc))
+        else:
+            log.error("request failed", exc_info=exc)
+            self._say(client, errors.ServeError(500, "internal_error", "the server failed; its log has the reason"))
 
     def handle_request(self, req: Any, conn: Connection) -> bool:
         if self.cfg.workers > 1 and time.monotonic() - conn.opened > KEPT_SECONDS:
@@ -207,11 +250,14 @@ class Worker(ThreadWorker):
             self.enqueue_req(connection)
 
     def _refuse(self, connection: Connection, error: errors.ServeError) -> None:
+        self._say(connection.sock, error)
+        self._leave(connection)
+
+    def _say(self, client: socket.socket, error: errors.ServeError) -> None:
         log.info("refused", extra={"fields": {"status": error.status, "error_code": error.code}})
         self.app.metrics.refusal(error.code)
         with suppress(OSError):
-            connection.sock.send(errors.to_bytes(error), socket.MSG_DONTWAIT)
-        self._leave(connection)
+            client.send(errors.to_bytes(error), socket.MSG_DONTWAIT)
 
     def _leave(self, connection: Connection) -> None:
         """Closes our side, and waits a while for the client to have read what was sent and to close its own."""
@@ -259,7 +305,7 @@ class Worker(ThreadWorker):
     def set_accept_enabled(self, enabled: bool) -> None:
         """gunicorn's main loop turns accepting off when it leaves: there the stop begins."""
         super().set_accept_enabled(enabled)
-        if not self.alive:
+        if not enabled and not self.alive and self.last == math.inf:
             self._begin_stop()
 
     def _begin_stop(self) -> None:
@@ -271,6 +317,14 @@ class Worker(ThreadWorker):
         for connection in (*self.pending_conns, *self.uploads):
             connection.sock.deadline = connection.timeout = min(connection.sock.deadline, self.last)
         self.app.models.stop(BROKEN_SECONDS if self.app.models.needs_new_process() else GIVE_UP_SECONDS)
+
+    def leave(self) -> None:
+        """At the end of a process that has served: ends it before Python would.
+
+        What still runs has been given up, such as the load of a model, and C++ aborts if it is torn down under it.
+        """
+        if self.booted and not self.alive:
+            os._exit(0)
 
 
 def connection_limit(wanted: int) -> int:

@@ -27,6 +27,7 @@ from container.serve.errors import ServeError
 from container.serve.records import RECORD_MB
 
 BUILTIN = Path(__file__).resolve().parents[2] / "code" / "inference.py"
+DEFAULT_PROGRAM = "inference.py"
 TEXT_TYPES = ("application/json", "text/csv")
 ANY_ACCEPT = "application/json"  # what AWS's toolkit hands over for */*, so functions may know nothing else
 
@@ -209,10 +210,24 @@ class Handler:
         return _reply(self._output_fn(prediction, accept), accept)
 
 
-def own_program(model_dir: Path, program: str = "inference.py") -> Path | None:
-    """The file with functions that the model brings along: `code/<program>` or `code/inference.py`."""
+def own_program(model_dir: Path, program: str = DEFAULT_PROGRAM, submitted: str = "") -> Path | None:
+    """The file with functions that the model brings along: `code/<program>` or `code/inference.py`.
+
+    Args:
+        submitted: folder that SAGEMAKER_SUBMIT_DIRECTORY names; a `<program>` there comes before the model's. It is the
+            model's own `code` where the SDK has packed it into the model.
+
+    Raises:
+        HandlerError: it is an archive on S3, which isn't fetched, and the model has no `code/<program>`.
+    """
     code = model_dir / "code"
-    return next((code / name for name in (program, "inference.py") if (code / name).is_file()), None)
+    if submitted.startswith("s3://") and not (code / program).is_file():
+        raise HandlerError(
+            f"SAGEMAKER_SUBMIT_DIRECTORY={submitted}: nothing is downloaded at start, and the model has no "
+            f"code/{program}; give the Model a source_dir too, and the SDK packs it into the model"
+        )
+    places = [Path(submitted) / program] if submitted else []
+    return next((path for path in (*places, code / program, code / DEFAULT_PROGRAM) if path.is_file()), None)
 
 
 def is_builtin(path: Path) -> bool:
@@ -220,19 +235,24 @@ def is_builtin(path: Path) -> bool:
     return path.read_bytes() == BUILTIN.read_bytes()
 
 
-def load_handler(model_dir: Path, program: str = "inference.py", runs_own_code: bool = True) -> Handler:
+def load_handler(
+    model_dir: Path, program: str = DEFAULT_PROGRAM, runs_own_code: bool = True, submitted: str = ""
+) -> Handler:
     """Imports the functions and loads the model, which may take long.
 
     Args:
         model_dir: folder that may hold `code/<program>` or `code/inference.py`.
         program: file name that SAGEMAKER_PROGRAM gives.
         runs_own_code: whether the model's own functions are imported; else those of this project read it.
+        submitted: see `own_program`.
 
     Raises:
         HandlerError: the model's inference.py can't be imported, or defines functions that exclude each other.
         Exception: whatever its model_fn raises.
     """
-    path = own_program(model_dir, program) if runs_own_code else None
+    path = own_program(model_dir, program, submitted) if runs_own_code else None
+    if runs_own_code and program != DEFAULT_PROGRAM and (path is None or path.name != program):
+        log.warning("SAGEMAKER_PROGRAM=%s: the model has no code/%s", program, program)  # it may be the trainer's
     with IMPORTING:
         custom = _import_custom(path) if path else None
         builtin = _builtin()

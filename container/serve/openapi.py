@@ -134,7 +134,16 @@ MODELS = (
 REFUSALS: dict[int, tuple[str, ...]] = {  # of pictures: what is wrong, and the codes that say what exactly
     400: (
         "The body can't be read, or an option isn't there.",
-        *("empty_body", "incomplete_body", "invalid_base64", "invalid_form", "invalid_json", "invalid_option"),
+        *(
+            "bad_request",
+            "damaged_body",
+            "empty_body",
+            "incomplete_body",
+            "invalid_base64",
+            "invalid_form",
+            "invalid_json",
+            "invalid_option",
+        ),
         *("invalid_text", "no_picture", "too_nested", "undecodable_image", "unknown_option"),
     ),
     406: ("`Accept` names no type that can be given.", "not_acceptable"),
@@ -142,7 +151,7 @@ REFUSALS: dict[int, tuple[str, ...]] = {  # of pictures: what is wrong, and the 
         "The body, or the picture in it, is too large.",
         *("payload_too_large", "record_too_large", "too_many_pictures", "too_many_pixels"),
     ),
-    415: ("A body of this type isn't taken.", "unsupported_content_type"),
+    415: ("A body of this type isn't taken.", "unsupported_content_encoding", "unsupported_content_type"),
     500: ("The model failed for every picture, or the server did.", "internal_error", "recognition_failed"),
 }
 UNAVAILABLE = ("deadline_exceeded", "no_space", "not_ready", "overloaded", "shutting_down", "unloaded")
@@ -185,15 +194,24 @@ def document(settings: Settings) -> dict[str, Any]:
 
 
 def _refusals_of_any_route() -> dict[str, Any]:
-    """What a request gets that never becomes one: the route isn't looked at."""
-    endless = _refused("The head has no end; or, as HTML, over 100 fields or one of over 8 KB.", "head_too_large")
-    endless["content"]["text/html"] = {"schema": {"type": "string"}}  # gunicorn's own
-    return {"408": _refused("The request stopped arriving.", "body_timeout"), "431": endless}
+    """What a request gets that never becomes one, or is none of this route: nothing else of it is looked at."""
+    return {
+        "405": _refused("The route has another method, which `Allow` names.", "method_not_allowed"),
+        "408": _refused("The request stopped arriving.", "body_timeout"),
+        "414": _refused("The request's line is over 4 KB.", "uri_too_long"),
+        "417": _refused("`Expect` asks for something else than 100-continue.", "expectation_failed"),
+        "431": _refused("The head has no end, over 100 fields, or one of over 8 KB.", "head_too_large"),
+        "501": _refused("`Transfer-Encoding` names something else than chunked.", "not_implemented"),
+    }
 
 
 def _single_model_paths(settings: Settings) -> dict[str, Any]:
     return {
         "/invocations": {"post": _invocations(settings)},
+        "/endpoints/{name}/invocations": {
+            "parameters": [_parameter("name", "path", {"type": "string", "minLength": 1}, required=True)],
+            "post": {**_invocations(settings), "summary": "The same, as boto3's invoke_endpoint asks an endpoint_url"},
+        },
         "/execution-parameters": {"get": _get("For batch transform", _json("Limits.", "ExecutionParameters"))},
     }
 
@@ -284,7 +302,7 @@ def _invocations(settings: Settings) -> dict[str, Any]:
     base64 = {"type": "array", "items": {}, "minItems": 1}
     bodies: dict[str, Any] = {
         kind: {"schema": {"type": "string", "format": "binary", "maxLength": settings.max_payload_mb * 1024 * 1024}}
-        for kind in (*builtin().PICTURE_TYPES.values(), "application/x-image", "application/octet-stream")
+        for kind in (*builtin().PICTURE_TYPES.values(), *builtin().BYTES)
     }
     bodies["application/json"] = {"schema": {"oneOf": [*map(_ref, ("Picture", "Pictures", "Instances")), base64]}}
     # No type: whatever a line is, it gets a row.

@@ -113,7 +113,8 @@ class Service:
         started = time.monotonic()
         try:
             model_dir = find()
-            self._handler = load_handler(model_dir, self._settings.program, runs_own_code)
+            submitted = "" if self._settings.multi_model else self._settings.submit_directory
+            self._handler = load_handler(model_dir, self._settings.program, runs_own_code, submitted)
         except (Exception, SystemExit) as error:
             self._problem = f"the model can't be served: {error}"
             self._failed_at = time.monotonic()
@@ -230,7 +231,7 @@ class Service:
         The model goes on at its own speed, as for any picture, however slowly the client reads.
 
         Raises:
-            RequestError, ServeError: what can be refused before the first event.
+            RequestError, ServeError: what is refused, or fails, before the first event, for which it waits.
         """
         handler, request_id = self._loaded_handler(), logs.REQUEST.get()["request_id"]
         if not handler.can_stream:
@@ -247,15 +248,12 @@ class Service:
             self._note(request_id, request, rows)
             return str(handler.encode(request, rows, "application/json").body)
 
-        return stream_events(
-            tokens.until(future, deadline),
-            answer,
-            lambda error: (
-                errors.deadline_exceeded(self._settings.request_timeout)
-                if isinstance(error, TimeoutError)
-                else _row_error(error)
-            ),
-        )
+        events = stream_events(tokens.until(future, deadline), answer, self._interrupted)
+        try:
+            first = next(events)
+        except (TimeoutError, CancelledError) as error:
+            raise self._given_up(error) from None
+        return _with_first(first, events)
 
     def stop(self, seconds: float) -> None:
         """Lets what is inside be answered; what is left after `seconds` gets 503 instead of a cut connection.
@@ -369,11 +367,21 @@ class Service:
             return self._loaded_handler().encode(answered.request, answered.rows, accept)
 
     def _broken_off(self, error: Exception) -> ConnectionResetError:
-        """Says why an answer ends in its middle. gunicorn takes the error for a client's, and closes the connection."""
-        known = _row_error(error)
-        log.warning("answer broken off: %s", known.message, extra={"fields": {"code": known.code}})
+        """Ends an answer in its middle: gunicorn takes the error for a client's, and closes the connection."""
+        return ConnectionResetError(errno.ECONNRESET, self._interrupted(error).message)
+
+    def _interrupted(self, error: Exception) -> ServeError:
+        """Says why an answer that has begun, with a status that said nothing of it, isn't ended."""
+        known = _row_error(self._given_up(error))
+        log.warning("answer broken off: %s", known.message, extra={"fields": {"error_code": known.code}})
         self._metrics.refusal(known.code)
-        return ConnectionResetError(errno.ECONNRESET, known.message)
+        return known
+
+    def _given_up(self, error: Exception) -> Exception:
+        """What the client is told of a future that wasn't waited for to its end; other errors as they are."""
+        if isinstance(error, TimeoutError):
+            return errors.deadline_exceeded(self._settings.request_timeout)
+        return errors.client_gone() if isinstance(error, CancelledError) else error  # by the batcher: nobody wants it
 
     def _decode(self, decode: Callable[[], Any], deadline: float) -> Any:
         if not self._shared.decoding.acquire(timeout=max(0.0, deadline - time.monotonic())):
@@ -409,15 +417,18 @@ class Service:
         """Where the model failed, for each future. Raises what the server gives up with."""
         try:
             failures = [_failure(future, deadline) for future in futures]
-        except TimeoutError:
+        except (TimeoutError, CancelledError) as error:
             _cancel(futures)
-            raise errors.deadline_exceeded(self._settings.request_timeout) from None
-        except CancelledError:  # by the batcher, as nobody wants it
-            raise errors.client_gone() from None
+            raise self._given_up(error) from None
         for failure in failures:
             if isinstance(failure, ServeError):
                 raise failure
         return failures
+
+
+def _with_first(first: str, events: Iterator[str]) -> Iterator[str]:
+    yield first
+    yield from events
 
 
 def _failure(future: Future[Any], deadline: float) -> Exception | None:

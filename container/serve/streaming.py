@@ -61,12 +61,16 @@ class TokenQueue:
 def stream_events(
     tokens: Iterator[str], answer: Callable[[], str], to_error: Callable[[Exception], ServeError]
 ) -> Iterator[str]:
-    """The events of one answer; the last is `done` or `error`."""
+    """The events of one answer; the last is `done` or `error`. What fails before the first event is raised."""
+    has_begun = False
     try:
         for token in tokens:
+            has_begun = True
             yield _event("token", json.dumps({"token": token}, ensure_ascii=False))
         yield _event("done", answer())
     except Exception as error:
+        if not has_begun:
+            raise
         yield _event("error", json.dumps(to_error(error).to_dict(), ensure_ascii=False))
 
 

@@ -167,3 +167,15 @@ def test_S13_a_fault_of_the_handler_shows_no_traceback(own_base_dir):
         line = server.wait_for_log("ZeroDivisionError")
         assert reply.headers["X-Request-Id"] in line
         assert reply.headers["X-Request-Id"] in reply.json()["error"]["message"]
+
+
+def test_S13_functions_that_the_sdk_has_not_packed_into_the_model_are_found_or_missed(own_base_dir, tmp_path):
+    """SAGEMAKER_SUBMIT_DIRECTORY is a mounted folder in local mode. On AWS it is an archive that nobody downloads, and
+    the image's own functions answered in the place of the user's, without a word."""
+    (tmp_path / "mine.py").write_text(OUTPUT_ONLY)
+    with Server(own_base_dir, {"SAGEMAKER_PROGRAM": "mine.py", "SAGEMAKER_SUBMIT_DIRECTORY": str(tmp_path)}) as server:
+        assert server.wait_until_ready().invoke(PICTURE).body.startswith(b"own: ")
+    archive = "s3://bucket/sourcedir.tar.gz"
+    with Server(own_base_dir, {"SAGEMAKER_PROGRAM": "mine.py", "SAGEMAKER_SUBMIT_DIRECTORY": archive}) as server:
+        server.wait_for_log("give the Model a source_dir too")
+        assert server.ping().status == 503

@@ -108,20 +108,15 @@ def test_answers_to_options_are_as_described(tiny_server, query):
 
 
 @pytest.mark.parametrize(
-    ("fields", "kind"),
-    [
-        ({"X-Long": "x" * 10_000}, "text/html"),
-        ({f"X-{number}": "x" for number in range(101)}, "text/html"),
-        ({"X-Endless": "x" * 300_000}, "application/json"),
-    ],
+    "fields",
+    [{"X-Long": "x" * 10_000}, {f"X-{number}": "x" for number in range(101)}, {"X-Endless": "x" * 300_000}],
     ids=["long", "many", "endless"],
 )
-def test_a_head_that_is_too_large_is_answered_as_described(tiny_server, fields, kind):
+def test_a_head_that_is_too_large_is_answered_as_described(tiny_server, fields):
     described = tiny_server.request("GET", "/openapi.json").json()["paths"]["/ping"]["get"]["responses"]["431"]
     reply = tiny_server.request("GET", "/ping", headers=fields)
-    assert (reply.status, reply.headers["Content-Type"].partition(";")[0]) == (431, kind)
-    assert kind in described["content"]
-    assert kind == "text/html" or reply.code in codes(described)
+    assert (reply.status, reply.headers["Content-Type"]) == (431, "application/json")
+    assert reply.code in codes(described)
 
 
 def test_every_code_in_the_source_is_described():
@@ -134,7 +129,7 @@ def test_every_code_in_the_source_is_described():
                 described |= {(int(s), code) for s, answer in operation["responses"].items() for code in codes(answer)}
     raised = {found for path in SOURCES for found in raised_in(path)}
     assert len(raised) > 30
-    assert raised - UNREAD == described - {(404, "not_found")}  # Flask's own
+    assert raised - UNREAD == described - {(404, "not_found"), (405, "method_not_allowed")}  # Flask's own
 
 
 def codes(answer: dict) -> list[str]:

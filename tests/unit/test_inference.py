@@ -116,6 +116,19 @@ def test_light_ink_on_transparent_ground_is_laid_on_black() -> None:
     assert (seen[0, 0] == 0).all() and (seen[20, 30] == 255).all()
 
 
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "RGBA"])
+def test_paper_whose_white_was_made_transparent_is_white_again(kind: str) -> None:
+    """What is nearly white stays; for light ink it was taken, and the dark gray text laid on black."""
+    gray = np.full((60, 120), 255, np.uint8)
+    gray[5:55, 10:110] = 248
+    gray[20:40, 30:50] = 70
+    if kind == "RGBA":
+        data = encoded(Image.fromarray(np.dstack([gray, gray, gray, np.where(gray == 255, 0, 255).astype(np.uint8)])))
+    else:
+        data = encoded(Image.fromarray(gray), kind, transparency=255)
+    assert np.array_equal(inference.read_image(data)[..., 0], gray)
+
+
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 def test_a_phone_picture_is_turned_upright(orientation: int) -> None:
     upright = Image.fromarray(formula())
@@ -125,6 +138,19 @@ def test_a_phone_picture_is_turned_upright(orientation: int) -> None:
     seen = inference.read_image(encoded(turned, "JPEG", quality=95, exif=exif))
     assert seen.shape == formula().shape
     assert np.abs(seen.astype(int) - formula()).mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"%PDF-1.7", "PDF"),
+        (b"\0\0\0\x18ftypheic", "HEIC"),
+        (b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
+    ],
+)
+def test_what_people_take_for_a_picture_is_named(data: bytes, kind: str) -> None:
+    with pytest.raises(RequestError, match=f"they are {kind}: convert"):
+        inference.read_image(data)
 
 
 @given(st.binary(max_size=200))
@@ -654,7 +680,9 @@ def base64_png() -> str:
     return base64.b64encode(png()).decode()
 
 
-@pytest.mark.parametrize("kind", ["image/png", "image/jpeg", "application/x-image", "IMAGE/PNG; charset=binary"])
+@pytest.mark.parametrize(
+    "kind", ["image/png", "image/jpeg", "application/x-image", "binary/octet-stream", "IMAGE/PNG; charset=binary"]
+)
 def test_a_picture_is_one_request(kind: str) -> None:
     request = inference.input_fn(png(), kind)
     assert request.form == "one" and len(request.pictures) == 1
@@ -668,6 +696,23 @@ def test_json_holds_one_picture_or_many() -> None:
     lines = inference.input_fn(json.dumps({"image": base64.encodebytes(png()).decode()}), "application/json")
     assert [r.form for r in (one, many, instances, url, lines)] == ["one", "many", "many", "one", "one"]
     assert [len(r.pictures) for r in (one, many, instances, url, lines)] == [1, 2, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda text: f" DATA:image/png;base64,{text}",
+        lambda text: text.rstrip("="),
+        lambda text: text.replace("+", "-").replace("/", "_"),
+        lambda text: " \n" + " ".join(text),
+    ],
+    ids=["data URL", "without padding", "of URLs", "blanks"],
+)
+def test_base64_is_read_as_people_write_it(written: Callable[[str], str]) -> None:
+    text = base64.b64encode(png() + b"?").decode()  # a byte behind the picture does no harm
+    assert "+" in text and "/" in text and text.endswith("=")
+    (picture,) = inference.input_fn(json.dumps({"image": written(text)}), "application/json").pictures
+    assert isinstance(picture, np.ndarray) and np.array_equal(picture, formula())
 
 
 def test_a_form_as_curl_sends_it() -> None:
@@ -694,6 +739,32 @@ def test_other_fields_of_a_form_are_options(end: bytes) -> None:
     request = inference.input_fn(body, FORM)
     assert request.options == Options(n_best=3, tokens=True)
     assert [isinstance(picture, np.ndarray) for picture in request.pictures] == [True]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "multipart/form-data; boundary=x",
+        'multipart/form-data; charset=utf-8; boundary="x"',
+        "multipart/form-data;BOUNDARY=x ;charset=utf-8",
+    ],
+)
+def test_a_boundary_is_found_however_it_is_given(kind: str) -> None:
+    assert inference.input_fn(form(FILE), kind).form == "one"
+
+
+@pytest.mark.parametrize("boundary", ["----=_Part_1_2.3", "==X==", "a:b/c?d"])
+def test_a_boundary_of_any_characters_needs_no_quotes(boundary: str) -> None:
+    """By the grammar of MIME it does; those who write forms by hand don't know that."""
+    body = form(FILE).replace(b"--x", b"--" + boundary.encode())
+    assert inference.input_fn(body, f"multipart/form-data; boundary={boundary}").form == "one"
+
+
+def test_a_blob_of_a_browser_may_be_an_option_or_a_picture() -> None:
+    option = 'name="beam"; filename="blob"\r\nContent-Type: application/json'
+    picture = "name=file\r\nContent-Type: application/octet-stream"
+    request = inference.input_fn(form((option, b"2"), (picture, png())), FORM)
+    assert request.form == "one" and request.options == Options(beam=2)
 
 
 @pytest.mark.parametrize(
@@ -765,7 +836,7 @@ def test_a_body_with_two_lists_is_refused() -> None:
 
 def test_each_line_of_csv_is_a_record() -> None:
     good = base64_png()
-    lines = [good, f'"{good}"', f'"data:image/png;base64,{good}"', "two words", f"{good},{good}", "Überschrift"]
+    lines = [good, f'"{good}"', f'"data:image/png;base64,{good}"', "two words!", f"{good},{good}", "Überschrift"]
     request = inference.input_fn("\r\n".join(lines) + "\r\n", "text/csv; header=absent")
     codes = [p.code if isinstance(p, RequestError) else "picture" for p in request.pictures]
     assert codes == ["picture"] * 3 + ["invalid_base64"] * 3
@@ -777,8 +848,9 @@ def test_a_phone_s_jpeg_with_a_second_picture_may_be_as_large_as_any_jpeg(monkey
     assert both.startswith(b"\xff\xd8\xff") and Image.open(io.BytesIO(both)).format == "MPO"
     monkeypatch.setattr(inference, "MAX_SOURCE_PIXELS", rgb.width * rgb.height - 1)
     assert inference.read_image(both).shape == (rgb.height, rgb.width, 3)
-    with pytest.raises(RequestError, match="pixels"):
-        inference.read_image(encoded(rgb))
+    for other in (encoded(rgb), encoded(rgb, "JPEG", progressive=True)):  # of which all detail stands in memory
+        with pytest.raises(RequestError, match="pixels"):
+            inference.read_image(other)
 
 
 def test_a_byte_order_mark_belongs_to_no_record() -> None:
@@ -798,6 +870,8 @@ def test_a_byte_order_mark_belongs_to_no_record() -> None:
         (b'{"images": []}', "application/json", 400, "invalid_json"),
         (b"[" * 100_000, "application/json", 400, "invalid_json"),
         (b'{"image": "%"}', "application/json", 400, "invalid_base64"),
+        (b'{"image": "https://host/f.png"}', "application/json", 400, "invalid_base64"),
+        ('{"image": ""}\n'.encode("utf-16"), "application/x-ndjson", 400, "invalid_json"),
         (b"--x--", "multipart/form-data; boundary=x", 400, "no_picture"),
         (b"--x\r\n\r\nhello", "multipart/form-data; boundary=x", 400, "invalid_form"),
         (b"--x--", "multipart/form-data", 400, "invalid_form"),
@@ -1040,11 +1114,18 @@ def test_a_beam_finds_what_greedy_decoding_walks_past() -> None:
     ],
 )
 def test_cuda_is_asked_for_where_the_build_has_it(tiny_base_dir, monkeypatch, available, wanted):
-    monkeypatch.setattr(inference.ort, "get_available_providers", lambda: available)
+    """And its libraries, which are packages of their own, are loaded before: without them it falls back to the CPU."""
     asked = []
+    monkeypatch.setattr(inference.ort, "get_available_providers", lambda: available)
+    monkeypatch.setattr(inference.ort, "preload_dlls", lambda: asked.append("libraries"), raising=False)
     monkeypatch.setattr(inference.ort, "InferenceSession", lambda path, options, providers: asked.append(providers))
-    inference._session(tiny_base_dir / "model" / "encoder.onnx", 1)
-    assert asked == [wanted]
+    inference._providers.cache_clear()
+    try:
+        for _ in range(2):
+            inference._session(tiny_base_dir / "model" / "encoder.onnx", 1)
+    finally:
+        inference._providers.cache_clear()
+    assert asked == [*(["libraries"] if "CUDAExecutionProvider" in wanted else []), wanted, wanted]
 
 
 def test_a_model_says_what_its_networks_run_on(tiny_base_dir):

@@ -64,10 +64,13 @@ def test_more_than_can_be_written_is_left_out(tmp_path):
 
 
 def test_no_request_notices_a_folder_that_cannot_be_written(tiny_base_dir, tiny_server, tmp_path):
-    (tmp_path / "file").write_text("no folder")
-    variables = {"SERVE_CAPTURE_DIR": str(tmp_path / "file" / "captured"), "SERVE_CAPTURE_SHARE": "1"}
-    with Server(tiny_base_dir, variables) as server:
-        reply = server.wait_until_ready().invoke(png(PICTURE))
+    """It could be when the server started, or that would have said so."""
+    folder = tmp_path / "captured"
+    with Server(tiny_base_dir, {"SERVE_CAPTURE_DIR": str(folder), "SERVE_CAPTURE_SHARE": "1"}) as server:
+        server.wait_until_ready()
+        folder.rmdir()
+        folder.write_text("no folder")
+        reply = server.invoke(png(PICTURE))
         assert reply.json() == tiny_server.invoke(png(PICTURE)).json()
         server.wait_for_log("could not be written")
 

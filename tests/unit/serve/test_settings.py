@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from container.serve.settings import Settings, SettingsError
+from container.serve.settings import Settings, SettingsError, misspelt
 
 
 def test_reads_the_contracts_variables():
@@ -49,11 +49,29 @@ def test_log_level_by_number_or_name(text, level):
         ("SAGEMAKER_CONTAINER_LOG_LEVEL", "loud"),
         ("SAGEMAKER_MAX_PAYLOAD_IN_MB", "2000"),
         ("SAGEMAKER_BATCH_STRATEGY", "MANY"),
+        ("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "json"),
+        ("SAGEMAKER_BASE_DIR", "/nowhere"),
+        ("SERVE_CAPTURE_DIR", "/dev/null/folder"),
+        ("SERVE_CAPTURE_DIR", "/dev/null"),
     ],
 )
 def test_wrong_value_is_named(name, text):
     with pytest.raises(SettingsError, match=rf"^{name}='{text}': (input )?should be"):
         Settings.from_environment({name: text})
+
+
+def test_names_that_are_nearly_settings_are_found():
+    """They have no effect, and nobody would notice; the platform's own and other programs' are none of these."""
+    environment = dict.fromkeys(["SERVE_QUEUESIZE", "SAGEMAKER_MODEL_SERVER_WORKER", "SERVE_PORT", "SAGEMAKER_ENV"], "")
+    assert misspelt(environment | {"SERVE_PAGE": "1"}) == {
+        "SERVE_QUEUESIZE": "SERVE_QUEUE_SIZE",
+        "SAGEMAKER_MODEL_SERVER_WORKER": "SAGEMAKER_MODEL_SERVER_WORKERS",
+    }
+
+
+def test_a_folder_for_captured_pictures_is_made(tmp_path):
+    Settings.from_environment({"SERVE_CAPTURE_DIR": str(tmp_path / "a/b")})
+    assert (tmp_path / "a/b").is_dir()
 
 
 def test_all_wrong_values_are_named():
