@@ -172,6 +172,10 @@ def _refuse_to_remove(base: Path, used: Sequence[Path]) -> None:
 
 
 def _process_command() -> list[str]:
+    if sys.platform != "linux":
+        raise JobSetupError(
+            "without a container engine jobs run on Linux alone: start Docker, `make build`, then again"
+        )
     return [sys.executable, "-m", "container.train"]
 
 
@@ -192,8 +196,8 @@ def _docker_command(
 ) -> list[str]:
     """`docker run` with the job folder at /opt/ml, no network (T18), as the user who calls (who owns the results)."""
     command = [*docker, "run", "--rm", "--network", "none", "--user", f"{os.getuid()}:{os.getgid()}"]
-    command += shlex.split(os.environ.get("DOCKER_RUN_FLAGS", ""))  # e.g. --gpus all
     command += ["--shm-size", "1g"]  # the engine's 64 MiB are too little for data loader workers
+    command += shlex.split(os.environ.get("DOCKER_RUN_FLAGS", ""))  # e.g. --gpus all; they have the last word
     command += ["--volume", f"{base}:{DEFAULT_BASE_DIR}"]
     for name, folder in channels.items():
         link = base / "input/data" / name  # the link leads nowhere inside the container: mount over a folder

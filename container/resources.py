@@ -23,7 +23,7 @@ def cpu_limit(cgroup_root: Path | None = None) -> float:
     Fractions are kept (`docker run --cpus 1.5` gives 1.5). `cgroup_root` is for tests.
     """
     root = CGROUP_ROOT if cgroup_root is None else cgroup_root
-    available = float(len(os.sched_getaffinity(0)))
+    available = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     quotas = [quota for folder in _cgroup_folders(root, "cpu") if (quota := _quota(folder)) is not None]
     return min([available, *quotas])
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from container import resources
 from container.doctor.check import Finding, Status
+from container.serve.model_location import SHIPPED
 from container.train.jobdir import base_dir
 
 MIB = 1024 * 1024
@@ -67,7 +68,7 @@ def gpu() -> Finding:
         return _torch_gpu(driver)
     if driver:
         remedy = "use the CUDA serving image to serve on it; the CPU one works as well"
-        usable = _onnxruntime_has_cuda()
+        usable = _onnxruntime_uses_gpu()
         return Finding("gpu", "ok" if usable else "warning", driver, "" if usable else remedy)
     return Finding("gpu", "ok", "none; everything runs on the CPU")
 
@@ -132,10 +133,14 @@ def _nvidia_smi() -> str | None:
     return "; ".join(line.replace(", ", ", driver ") for line in done.stdout.strip().splitlines()) or None
 
 
-def _onnxruntime_has_cuda() -> bool:
-    code = "import onnxruntime as o; print('CUDAExecutionProvider' in o.get_available_providers())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    return done.stdout.strip() == "True"
+def _onnxruntime_uses_gpu() -> bool:
+    """Whether the shipped model would: a build with CUDA whose libraries don't load falls back to the CPU."""
+    code = "import sys, inference; print(inference.Recognizer.load(sys.argv[1], threads=1).providers[0])"
+    try:
+        done = subprocess.run([sys.executable, "-c", code, str(SHIPPED)], capture_output=True, text=True, timeout=120)
+    except subprocess.TimeoutExpired:
+        return False
+    return done.stdout.split()[-1:] == ["CUDAExecutionProvider"]
 
 
 def _disk(subject: str, folder: Path) -> Finding:

@@ -82,13 +82,6 @@ def read_config(base: Path, name: str) -> dict[str, Any]:
     return content
 
 
-def names_a_program(base: Path) -> bool:
-    """Whether the job says what to run, by variable or by hyperparameter (T2)."""
-    if os.environ.get("SAGEMAKER_PROGRAM"):
-        return True
-    return bool(read_config(base, "hyperparameters.json").get("sagemaker_program"))
-
-
 def _check_or_fill_in(path: Path, default: dict[str, Any]) -> None:
     if path.exists():
         read_config(path.parents[2], path.name)

@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sagemaker_training.environment import Environment
+    from sagemaker_training.process import ProcessRunner
 
 DEFAULT_PROGRAM = "train.py"
-DATA_CHANNELS = {"train", "training"}
-OTHER_CHANNELS = {"validation", "model", "index", "code", "sm_drivers"}  # the last two are ModelTrainer's (T4)
-MODEL_OPTIONS = ("init", "teacher")  # hyperparameters that may name the folder of any channel
 HOST_TIMEOUT = 300.0  # seconds; hosts of one job start within a few minutes of each other
 TORCH_DISTRIBUTED = "sagemaker_torch_distributed_enabled"
 TORCHRUN_ADDRESS = "PET_LOCAL_ADDR"  # torchrun's option --local_addr as a variable
+PYTORCH_DDP = "sagemaker_pytorch_ddp_enabled"  # the SDK's older name for the same
 MPI = "sagemaker_mpi_enabled"
+NOT_RUN = ("sagemaker_distributed_dataparallel_enabled", "sagemaker_parameter_server_enabled")
 
 MAX_VARIABLE = 128 * 1024  # bytes of one variable, `NAME=value` and the closing zero: the kernel's MAX_ARG_STRLEN
 TOOLKIT_LOGGER = "sagemaker-training-toolkit"  # at INFO it prints the whole environment, a hundred lines, twice
@@ -42,7 +42,7 @@ def main() -> None:
 
     Raises the toolkit's ClientError (its message goes to the failure file) if the program is missing or fails.
     """
-    from sagemaker_training import environment, errors, runner
+    from sagemaker_training import environment, errors
 
     env = environment.Environment()
     if env.log_level < logging.INFO:  # the job asks for all of it: container_log_level=logging.DEBUG
@@ -54,10 +54,9 @@ def main() -> None:
     if len(env.hosts) == 1:  # else torchrun's ranks look for each other by the container's name, which has no address
         os.environ.setdefault(TORCHRUN_ADDRESS, "localhost")  # without a network: 300 s, then an error (T18)
     _wait_for_hosts(env.hosts)
-    kind = _runner_kind(env)
-    logger.info("starting %s from %s (%s)", program, environment.code_dir, kind.value)
+    process = _runner(env, program, variables)
+    logger.info("starting %s from %s (%s)", program, environment.code_dir, type(process).__name__)
     logger.info("channels: %s; hyperparameters: %s", env.channel_input_dirs, env.hyperparameters)
-    process = runner.get(kind, program, env.to_cmd_args(), variables)
     try:
         process.run(wait=True, capture_error=False)
     except errors.ExecuteUserScriptError as error:
@@ -76,7 +75,6 @@ def _settle_program(env: Environment) -> str:
 
     if not env.user_entry_point:  # T2: the job names none
         _refuse_pipes(env.input_data_config)
-        _refuse_ignored_data(env.channel_input_dirs, env.hyperparameters)
         environment.code_dir = str(default_code_dir())
         return DEFAULT_PROGRAM  # its requirements are baked into the image: nothing to install
     if env.module_dir != environment.code_dir:
@@ -104,26 +102,6 @@ def _refuse_pipes(channels: dict[str, dict[str, str]]) -> None:
                 f"channel {name!r} has input mode Pipe, and pictures are read as files: use input mode File or "
                 "FastFile. Shards come through a pipe `train` if their folder index/ is a channel `index` in File mode"
             )
-
-
-def _refuse_ignored_data(channels: dict[str, str], hyperparameters: dict[str, Any]) -> None:
-    """T4: no data are ignored. Without a channel of data the embedded pictures are trained on; who brings one of
-    another name means that."""
-    from sagemaker_training import errors
-
-    models = [str(hyperparameters.get(name, "")) for name in MODEL_OPTIONS]
-    strange = {name: path for name, path in channels.items() if name not in DATA_CHANNELS | OTHER_CHANNELS}
-    unread = [name for name, path in strange.items() if not any(path in model for model in models)]
-    if channels.keys() >= DATA_CHANNELS:
-        raise errors.ClientError(
-            "the job has both a channel `train` and one `training`, of which only one would be read: bring all "
-            "training data in one channel `train`; data to validate with are a channel `validation`"
-        )
-    if unread and not channels.keys() & DATA_CHANNELS:
-        raise errors.ClientError(
-            f"the job has no channel `train` (or `training`), and nothing reads its channel `{unread[0]}`: give the "
-            "data the name `train`; without that channel a job trains on the embedded pictures"
-        )
 
 
 def _fetch_code(uri: str) -> None:
@@ -154,16 +132,46 @@ def _put_interpreter_first_on_path() -> None:
     os.environ["PATH"] = os.pathsep.join([folder, os.environ.get("PATH", os.defpath)])
 
 
-def _runner_kind(env: Environment) -> Any:
-    """The toolkit's RunnerType that the job asks for with `distribution=...` (T16)."""
-    from sagemaker_training.runner import RunnerType
+def _runner(env: Environment, program: str, variables: dict[str, str]) -> ProcessRunner:
+    """The toolkit's runner for what the job asks for with `distribution=...` (T16).
 
-    asked: dict[str, Any] = env.additional_framework_parameters
-    if env.current_instance_group not in env.distribution_instance_groups:
-        return RunnerType.Process
-    if asked.get(TORCH_DISTRIBUTED):
-        return RunnerType.TorchDistributed
-    return RunnerType.MPI if asked.get(MPI) else RunnerType.Process
+    The recognizer's own program runs under torchrun wherever there are several hosts: else each would train a model of
+    its own, and write it to the same place (T10).
+
+    Raises:
+        ClientError: a distribution that isn't run here.
+    """
+    from sagemaker_training import environment, errors, runner
+    from sagemaker_training.runner import RunnerType
+    from sagemaker_training.torch_distributed import TorchDistributedRunner
+
+    asked = {name for name, value in env.additional_framework_parameters.items() if _is_true(value)}
+    if unknown := asked & set(NOT_RUN):
+        raise errors.ClientError(
+            f"{min(unknown)}: that distribution isn't run here; "
+            'expected distribution={"torch_distributed": {"enabled": True}}'
+        )
+    is_own = program == DEFAULT_PROGRAM and (Path(environment.code_dir) / "recognizer").is_dir()
+    if is_own and env.is_hetero:
+        raise errors.ClientError("the job has several instance groups; the recognizer trains on hosts of one group")
+    arguments, is_asked = env.to_cmd_args(), env.current_instance_group in env.distribution_instance_groups
+    if asked & {TORCH_DISTRIBUTED, PYTORCH_DDP} and is_asked:
+        return runner.get(RunnerType.TorchDistributed, program, arguments, variables)
+    if MPI in asked and is_asked:
+        return runner.get(RunnerType.MPI, program, arguments, variables)
+    gpus = int(env.num_gpus)
+    if is_own and len(env.hosts) > 1:  # `runner.get` would take none of the hosts, as none was asked for
+        hosts, kind = sorted(env.hosts), env.current_instance_type
+        place = (hosts[0], hosts, env.current_host, env.network_interface_name)
+        return TorchDistributedRunner(program, arguments, variables, max(1, gpus), *place, instance_type=kind)
+    if is_own and gpus > 1:
+        logger.warning("one of %d GPUs is used; all are with the hyperparameter %s=true", gpus, TORCH_DISTRIBUTED)
+    return runner.get(RunnerType.Process, program, arguments, variables)
+
+
+def _is_true(value: object) -> bool:
+    """Whether a switch is on; some launchers JSON-encode the text once more."""
+    return str(value).strip('"').lower() == "true"
 
 
 def _wait_for_hosts(

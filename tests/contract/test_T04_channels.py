@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from recognizer.training.job import Folders
-from tests.support.training_job import TrainingJob
+from recognizer.config import Hyperparameters
+from recognizer.training.job import Folders, unread_channels
+from tests.support.training_job import ROOT, TrainingJob
 
 
 @pytest.mark.parametrize("name", ["train", "training"])
@@ -37,6 +39,25 @@ def test_T4_data_under_both_names_is_refused(tmp_path: Path) -> None:
     result = job.run()
     assert result.code == 1
     assert result.failure is not None and "both a channel `train` and one `training`" in result.failure, result
+
+
+def test_T4_no_data_beside_the_training_data_is_ignored_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever started the program: the toolkit, by name or by default, or ModelTrainer, two of whose own these are."""
+    for name in ("train", "validation", "val", "code", "sm_drivers", "experts"):
+        monkeypatch.setenv(f"SM_CHANNEL_{name.upper()}", f"/opt/ml/input/data/{name}")
+    assert unread_channels(Hyperparameters.from_strings({})) == ["experts", "val"]
+    assert unread_channels(Hyperparameters.from_strings({"teacher": "/opt/ml/input/data/experts"})) == ["val"]
+
+
+def test_T4_a_program_that_is_named_refuses_them_too(tmp_path: Path) -> None:
+    """As `Estimator(entry_point="train.py", source_dir="code")` does."""
+    job = TrainingJob(tmp_path / "job")
+    shutil.copytree(ROOT / "code", job.base / "code", ignore=shutil.ignore_patterns("__pycache__", "requirements.txt"))
+    job.hyperparameters = {"sagemaker_program": "train.py"}
+    job.channel("pictures")
+    result = job.run()
+    assert result.code == 1
+    assert result.failure is not None and "nothing reads its channel `pictures`" in result.failure, result
 
 
 def test_T4_a_channel_that_holds_a_model_to_learn_from_is_read(tmp_path: Path) -> None:

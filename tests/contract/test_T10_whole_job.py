@@ -176,6 +176,9 @@ def test_T11_T12_a_stopped_job_saves_and_the_next_goes_on(tmp_path):
     assert result.failure is None
     assert any((job.base / "checkpoints").iterdir())
     assert not any((job.base / "model").iterdir())  # half a model would be deployed as a whole one
+    # SageMaker keeps checkpoints/ only for a job that has an address for it; output/data it always uploads.
+    names = {path.name for path in (job.base / "output/data/checkpoints").iterdir()}
+    assert {"last.pt", "best.pt", "split.json"} <= names
 
     split = (job.base / "checkpoints/split.json").read_bytes()
     job.hyperparameters |= {"epochs": "1", "validation_share": "0.5"}  # done already: it only has to be exported

@@ -131,3 +131,35 @@ def test_T16_a_module_of_the_jobs_own_is_respected(tmp_path):
     result = job.run()
     assert result.code == 0, result
     assert "framework of the job" in result.out
+
+
+@pytest.mark.slow
+def test_T10_T16_the_recognizers_own_program_meets_on_all_hosts_though_no_distribution_was_asked_for(tmp_path):
+    """`Estimator(instance_count=2)` says nothing of one. Each host trained a model of its own, to the same address."""
+    hosts = ("localhost", "127.0.0.1")
+    jobs = [TrainingJob(tmp_path / f"host-{index}", host=host, hosts=hosts) for index, host in enumerate(hosts)]
+    for job in jobs:
+        job.program(ALL_REDUCE, name="train.py")
+        (job.base / "code/recognizer").mkdir()
+        job.start()
+    results = [job.finish() for job in jobs]
+    assert [result.code for result in results] == [0, 0], results
+    ranks = sorted(path.name for job in jobs for path in job.base.glob("rank-*"))
+    assert ranks == ["rank-0", "rank-1"]
+
+
+def test_T16_a_distribution_that_isnt_run_here_is_refused(tmp_path):
+    job = TrainingJob(tmp_path / "job")
+    job.program("print('alone')")
+    job.hyperparameters["sagemaker_distributed_dataparallel_enabled"] = "true"
+    result = job.run()
+    assert result.code == 1
+    assert result.failure is not None and "sagemaker_distributed_dataparallel_enabled" in result.failure, result
+
+
+@pytest.mark.parametrize("value", ["false", '"false"'])
+def test_T3_T16_a_distribution_that_is_off_is_none(tmp_path, value):
+    job = TrainingJob(tmp_path / "job")
+    job.program("import os, sys; sys.exit('RANK' in os.environ)")
+    job.hyperparameters["sagemaker_torch_distributed_enabled"] = value
+    assert job.run().code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -83,6 +84,7 @@ def prepare(
     sets = _read(settings, train_channel, index_channel, ranks)
     samples = _short_enough(settings, TRAIN, [sample for each in sets for sample in each.samples])
     _check_names(samples)
+    _check_alike(samples, ranks)
     if validation_channel:
         held_out = _read_held_out(settings, validation_channel)
         if split:
@@ -107,7 +109,7 @@ def prepare(
     strips = _strips(settings, vocabulary, bank) if bank else []
     samples = [*samples, *written, *strips, *composed, *turned]
     _check_names(samples)
-    known = ranks.gather(known if ranks.is_main else None)[0]
+    known = ranks.from_main(known if ranks.is_main else None)
     trained, validated = (
         _measure(settings, side, part, spec, cache, ranks, canvases)
         for side, part, canvases in zip(SIDES, (samples, held_out), known, strict=True)
@@ -125,6 +127,16 @@ def prepare(
         FormulaDataset(validated.samples, vocabulary, spec, cache=cache), lambda epoch: in_order, WorkerPlan(0, 0)
     )
     return JobData(vocabulary, split, validated.samples, bank, training, validation, (trained, validated))
+
+
+def _check_alike(samples: Sequence[Sample], ranks: Ranks) -> None:
+    """Raises DataError if hosts were given different data: their batches would not be parts of one, and some wait."""
+    digest = hashlib.sha256(repr([(sample.name, sample.tokens) for sample in samples]).encode()).hexdigest()
+    if len(set(ranks.gather(digest))) > 1:
+        raise DataError(
+            "the processes of this job see different training data; each host needs all of it: the channel's "
+            "distribution must be FullyReplicated, not ShardedByS3Key"
+        )
 
 
 def _check_pipe(

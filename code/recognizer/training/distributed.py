@@ -55,6 +55,13 @@ class Ranks:
         dist.all_gather_object(values, value)
         return values
 
+    def from_main(self, value: Any) -> Any:
+        """Rank 0's value; what others give isn't looked at."""
+        values = [value]
+        if self.world_size > 1:
+            dist.broadcast_object_list(values, device=self.device)
+        return values[0]
+
     def wait(self) -> None:
         """Returns when every rank has come here."""
         if self.world_size > 1:

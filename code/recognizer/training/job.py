@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from recognizer.evaluation.metrics import compute_metrics
 from recognizer.evaluation.recognize import recognize
 from recognizer.evaluation.report import write_report
 from recognizer.export import HISTORY, ExportError, Trained, amend, export
+from recognizer.model_dir import Start
 from recognizer.models import FormulaRecognizer, build
 from recognizer.training import checkpoint
 from recognizer.training.data import MADE_OF_OTHERS, JobData, prepare
@@ -34,9 +36,12 @@ from recognizer.training.precision import Precision
 from recognizer.training.stop import StopSignal
 from recognizer.training.symbols import CHECKPOINT as LESSONS
 from recognizer.training.symbols import CLIP_NORM, SymbolLessons
-from recognizer.training.warmstart import Start, follow, read_start, start_path, take_over, token_axes
+from recognizer.training.warmstart import follow, read_start, start_path, take_over, token_axes
 
 SPLIT, CANVASES = "split.json", "canvases.npz"
+CHANNEL = "SM_CHANNEL_"  # beginning of the variables that name the channels' folders
+CHANNELS = ("train", "training", "validation", "model", "index")  # `training` is the SDK's for `fit("s3://...")`
+LAUNCHERS = ("code", "sm_drivers")  # ModelTrainer's own channels
 KINDS_DRAWN = ("synthetic", "strips", "written", "rewritten", *MADE_OF_OTHERS)
 
 
@@ -55,10 +60,9 @@ class Folders:
 
     @classmethod
     def from_environment(cls) -> Folders:
-        base = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
-        names = ("train", "training", "validation", "model", "index")
-        channels = {name: os.environ.get(f"SM_CHANNEL_{name.upper()}") for name in names}
-        train = channels["train"] or channels["training"]  # the SDK's name for that of `fit("s3://...")`
+        base = Path(os.environ.get("SAGEMAKER_BASE_DIR", "").strip() or "/opt/ml").absolute()
+        channels = {name: os.environ.get(f"SM_CHANNEL_{name.upper()}") for name in CHANNELS}
+        train = channels["train"] or channels["training"]
         return cls(
             model=Path(os.environ.get("SM_MODEL_DIR", base / "model")),
             output=Path(os.environ.get("SM_OUTPUT_DATA_DIR", base / "output" / "data")),
@@ -69,6 +73,33 @@ class Folders:
             tensorboard=base / "output" / "tensorboard",
             index=Path(channels["index"]) if channels["index"] and _is_pipe(train) else None,
         )
+
+
+def unread_channels(settings: Hyperparameters) -> list[str]:
+    """Names of channels that this job doesn't read: to be told, as no data are to be ignored without a word (T4).
+
+    Raises:
+        ConfigError: training data come under two names, or under one that nothing reads, in whose place the embedded
+            pictures would be trained on.
+    """
+    named = {name[len(CHANNEL) :].lower(): path for name, path in os.environ.items() if name.startswith(CHANNEL)}
+    models = [each for each in (settings.init, settings.teacher) if each]
+    unread = [
+        name
+        for name, path in sorted(named.items())
+        if name not in (*CHANNELS, *LAUNCHERS) and not any(path in model for model in models)
+    ]
+    if {"train", "training"} <= named.keys():
+        raise ConfigError(
+            "the job has both a channel `train` and one `training`, of which only one would be read: bring all "
+            "training data in one channel `train`; data to validate with are a channel `validation`"
+        )
+    if unread and not {"train", "training"} & named.keys():
+        raise ConfigError(
+            f"the job has no channel `train` (or `training`), and nothing reads its channel `{unread[0]}`: give the "
+            "data the name `train`; without that channel a job trains on the embedded pictures"
+        )
+    return unread
 
 
 def _is_pipe(channel: str | None) -> bool:
@@ -106,10 +137,13 @@ def run(settings: Hyperparameters, folders: Folders, stop: StopSignal) -> None:
     """Trains, or goes on training, and exports what validated best."""
     torch.set_num_threads(settings.threads or inference.default_threads())
     cv2.setNumThreads(1)  # pictures are read in threads or processes of our own; a second one would spin beside them
+    unread = unread_channels(settings)
     settings, start = _start(settings, folders)
     kept_tokens = start.vocabulary.tokens if start and settings.keep_tokens else ()
     begins = start if not _begun(folders) else None
     with deterministic(settings.deterministic), join() as ranks:
+        for name in unread if ranks.is_main else ():
+            print(f"note: nothing reads channel `{name}`; data to validate with are a channel `validation`", flush=True)
         torch.manual_seed(settings.seed)  # of the first weights
         spec = inference.PreprocessSpec(settings.glyph_height, settings.scale, settings.frames)
         taught = read_teacher(start_path(settings.teacher, "teacher"), spec) if settings.teacher else None
@@ -139,8 +173,21 @@ def run(settings: Hyperparameters, folders: Folders, stop: StopSignal) -> None:
             if finished:
                 _finish(job, trainer)
             else:
-                print(f"stopped; the run goes on from {folders.checkpoints}", flush=True)
+                _tell_stopped(folders)
         ranks.wait()
+
+
+def _tell_stopped(folders: Folders) -> None:
+    """Says where a stopped run goes on from, and puts a copy to what a stopped job leaves.
+
+    SageMaker keeps /opt/ml/checkpoints only where the job has an address for it; output/data is always uploaded.
+    """
+    copies = folders.output / folders.checkpoints.name
+    copies.mkdir(parents=True, exist_ok=True)
+    for path in folders.checkpoints.iterdir():
+        if path.is_file() and not path.name.startswith("."):
+            shutil.copyfile(path, copies / path.name)
+    print(f"stopped; the run goes on from {folders.checkpoints}, of which {copies} is a copy", flush=True)
 
 
 def _samples_depend_on(settings: Hyperparameters, spec: inference.PreprocessSpec) -> dict[str, Any]:
@@ -247,7 +294,11 @@ def _finish(job: _Job, trainer: Trainer) -> None:
     """Exports the weights that validated best, evaluates the exported model, and writes history and report."""
     settings, folders, data = job.settings, job.folders, job.data
     best = checkpoint.read(folders.checkpoints, checkpoint.BEST, settings.recognizer)
-    assert best is not None, "a finished run has validated at least once"
+    if best is None:  # a finished run has validated at least once
+        raise checkpoint.CheckpointError(
+            f"{folders.checkpoints} has {checkpoint.LAST} and no {checkpoint.BEST}: bring the other file back too, or "
+            "make a model of the one that is there (python -m recognizer.snapshot)"
+        )
     model = job.build()
     model.load_state_dict(best["weights"])
     trained = Trained(

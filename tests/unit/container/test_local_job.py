@@ -129,7 +129,7 @@ def test_docker_command_mounts_the_job_folder_as_the_calling_user_without_networ
     engine.write_text("#!/bin/sh\nexit 0\n")
     engine.chmod(0o755)
     monkeypatch.setenv("DOCKER", str(engine))
-    monkeypatch.setenv("DOCKER_RUN_FLAGS", "--gpus all")
+    monkeypatch.setenv("DOCKER_RUN_FLAGS", "--gpus all --shm-size 2g")
     base = local_job.lay_out(tmp_path / "ml", {}, {"train": data})
     docker = local_job._engine_with("image:tag")
     command = local_job._docker_command(docker, "image:tag", base, {"train": data}, [tmp_path / "model"])
@@ -138,6 +138,7 @@ def test_docker_command_mounts_the_job_folder_as_the_calling_user_without_networ
     assert f"--volume {data}:/opt/ml/input/data/train:ro" in text
     assert f"--volume {tmp_path}/model:{tmp_path}/model:ro" in text
     assert "--network none" in text and " --gpus all " in text
+    assert text.rindex("--shm-size 2g") > text.index("--shm-size 1g")  # the last one counts
     assert f"--user {os.getuid()}:{os.getgid()}" in text
     assert command[-2:] == ["image:tag", "train"]
 
