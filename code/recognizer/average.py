@@ -16,14 +16,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from recognizer.config import ConfigError
 from recognizer.export import version_of
 from recognizer.latex import Vocabulary
+from recognizer.model_dir import DESCRIPTION, WEIGHTS, Start, read_model, save_weights
 from recognizer.models import build
-from recognizer.training.warmstart import DESCRIPTION, WEIGHTS, Start, read_model, take_over, token_axes
+from recognizer.training.warmstart import take_over, token_axes
 
 SHARED = ("format_version", "recognizer", "preprocess", "limits")  # of model.json; the rest is measured
 COVERAGE = ".coverage."  # in the names of its weights
@@ -51,7 +51,7 @@ def average(models: Mapping[Path, float], out: Path) -> None:
     described = {start.version: share for start, share in zip(starts.values(), models.values(), strict=True)}
     stored = first.description
     out.mkdir(parents=True)
-    save_file(weights, out / WEIGHTS)
+    save_weights(weights, out / WEIGHTS)
     description = {
         **{key: stored[key] for key in SHARED},
         "vocabulary": vocabulary.to_dict(),

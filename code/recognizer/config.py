@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from recognizer.models import RECURRENT, REGISTRY
-from recognizer.training.schedule import Schedule
+
+Schedule = Literal["cosine", "step", "plateau", "one_cycle", "constant"]  # see training/schedule.py
 
 
 class ConfigError(ValueError):

@@ -19,6 +19,7 @@ import numpy as np
 
 import inference
 from recognizer.export import write_code, write_golden
+from recognizer.model_dir import DESCRIPTION
 
 
 def write_ensemble(models: Sequence[Path], out: Path) -> inference.Recognizer:
@@ -60,7 +61,7 @@ def _all_have(models: Sequence[Path], files: Sequence[str]) -> bool:
 
 def _copy_served(model: Path, target: Path, precisions: Sequence[str]) -> None:
     target.mkdir()
-    for name in ("model.json", *(file for precision in precisions for file in inference.NETWORKS[precision])):
+    for name in (DESCRIPTION, *(file for precision in precisions for file in inference.NETWORKS[precision])):
         shutil.copyfile(model / name, target / name)
 
 
@@ -72,7 +73,7 @@ def _write_description(out: Path, names: Sequence[str], versions: Sequence[str])
         "members": list(names),
         "provenance": {"members": list(versions)},
     }
-    (out / "model.json").write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+    (out / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
 
 
 def _golden_pictures(golden: Path) -> list[np.ndarray]:

@@ -31,12 +31,12 @@ import onnxruntime as ort
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from PIL import Image
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.export import Dim
 
 import inference
 from recognizer.latex import Vocabulary
+from recognizer.model_dir import DESCRIPTION, WEIGHTS, save_weights
 from recognizer.models import FormulaRecognizer
 
 TOLERANCE = 1e-3  # largest difference of a logit between torch and ONNX; typical are 1e-5
@@ -73,6 +73,8 @@ def export(trained: Trained, pictures: Sequence[np.ndarray], target: Path) -> in
     Args:
         pictures: a few RGB pictures to make golden samples of, typical of the training data.
 
+    A target that holds a model gets this one in its place.
+
     Raises:
         ExportError: there is no way to ONNX, or ONNX doesn't equal torch.
         inference.ModelError: the golden samples don't reproduce.
@@ -81,10 +83,7 @@ def export(trained: Trained, pictures: Sequence[np.ndarray], target: Path) -> in
     with tempfile.TemporaryDirectory(prefix=".export-", dir=target) as name:
         folder = Path(name)
         trained.model.eval().cpu()
-        save_file(
-            {key: value.contiguous() for key, value in trained.model.state_dict().items()},
-            folder / "weights.safetensors",
-        )
+        save_weights(trained.model.state_dict(), folder / WEIGHTS)
         _write_onnx(trained.model, folder)
         _write_int8(folder)
         _write_description(trained, folder)
@@ -93,8 +92,8 @@ def export(trained: Trained, pictures: Sequence[np.ndarray], target: Path) -> in
         write_golden(folder, _golden_pictures(pictures))
         for precision in inference.NETWORKS:
             inference.Recognizer.load(folder, precision=precision).check_golden()
-        (folder / "weights.safetensors").chmod(0o644)  # safetensors makes it its owner's alone
-        for path in sorted(folder.iterdir(), key=lambda path: path.name == "model.json"):
+        (target / DESCRIPTION).unlink(missing_ok=True)
+        for path in sorted(folder.iterdir(), key=lambda path: path.name == DESCRIPTION):
             _replace(path, target / path.name)
     return inference.Recognizer.load(target)
 
@@ -217,7 +216,7 @@ def strip_traces(network: onnx.ModelProto) -> None:
 def _write_description(trained: Trained, folder: Path) -> None:
     description = {
         "format_version": inference.FORMAT_VERSION,
-        "version": version_of(trained.recognizer, folder / "weights.safetensors"),
+        "version": version_of(trained.recognizer, folder / WEIGHTS),
         "recognizer": {"name": trained.recognizer, "sizes": trained.sizes},
         "preprocess": trained.spec.to_dict(),
         "vocabulary": trained.vocabulary.to_dict(),
@@ -227,7 +226,7 @@ def _write_description(trained: Trained, folder: Path) -> None:
         "metrics": trained.metrics,
     }
     text = json.dumps(description, ensure_ascii=False, indent=1) + "\n"
-    (folder / "model.json").write_text(text, encoding="utf-8")
+    (folder / DESCRIPTION).write_text(text, encoding="utf-8")
 
 
 def version_of(recognizer: str, weights: Path) -> str:
@@ -334,7 +333,7 @@ def _answer(recognizer: inference.Recognizer, prepared: inference.Prepared) -> d
 
 def amend(folder: Path, further: Mapping[str, Any]) -> dict[str, Any]:
     """Writes into model.json what is known only once the exported networks were measured; returns all that it says."""
-    path = folder / "model.json"
+    path = folder / DESCRIPTION
     description = {**json.loads(path.read_text(encoding="utf-8")), **further}
     text = json.dumps(description, ensure_ascii=False, indent=1) + "\n"
     scratch = path.with_name(".model.json.partial")

@@ -17,10 +17,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 import inference
 from recognizer.export import strip_traces
+from recognizer.model_dir import WEIGHTS, save_weights
 
 LEFT_OUT = ("code", "split.json")  # the images have inference.py; nobody trains on with this split
 SMALLEST = 256  # numbers: smaller tensors (norms, constants of shapes) stay as they are
@@ -35,20 +36,21 @@ def pack(source: Path, target: Path) -> None:
     """
     inference.Recognizer.load(source)
     precisions = [name for name, files in inference.NETWORKS.items() if (source / files[0]).is_file()]
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    if target.exists():
+        raise FileExistsError(f"{target} is there already; choose another folder")
     try:
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns(*LEFT_OUT))
         for precision in precisions:
             for name in inference.NETWORKS[precision]:
                 network = onnx.load(str(source / name))
                 strip_traces(network)  # older exports have them
                 _halve(network.graph, least_rank=2 if precision == "int8" else 1)
                 onnx.save(network, str(target / name))
-        weights = load_file(source / "weights.safetensors")
-        save_file({name: weight.half() for name, weight in weights.items()}, target / "weights.safetensors")
-        (target / "weights.safetensors").chmod(0o644)  # safetensors makes it its owner's alone
+        weights = load_file(source / WEIGHTS)
+        save_weights({name: weight.half() for name, weight in weights.items()}, target / WEIGHTS)
         _check(source, target, precisions)
     except BaseException:
-        shutil.rmtree(target)
+        shutil.rmtree(target, ignore_errors=True)
         raise
 
 

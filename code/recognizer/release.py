@@ -32,10 +32,10 @@ from recognizer.evaluation.calibration import calibration_error, fit_calibration
 from recognizer.evaluation.metrics import Result, compute_metrics
 from recognizer.evaluation.recognize import recognize
 from recognizer.export import HISTORY, ExportError, Trained, amend, export
+from recognizer.model_dir import DESCRIPTION, read_model
 from recognizer.models import build
 from recognizer.pack import pack
 from recognizer.snapshot import embedded_pictures
-from recognizer.training.warmstart import DESCRIPTION, read_model
 
 TOLD = ("samples", "exprate", "within_1", "within_2", "wer")  # of a measured set
 PATHS = ("init", "teacher")  # hyperparameters that name folders of whoever trained; provenance has their versions

@@ -29,6 +29,8 @@ def snapshot(checkpoints: Path, target: Path) -> inference.Recognizer:
         CheckpointError: there is none, or it can't be read.
         ExportError, inference.ModelError: as `export` does.
     """
+    if target.is_dir() and any(target.iterdir()):  # `export` would replace what lies there
+        raise FileExistsError(f"{target} holds something already; choose another folder")
     state = checkpoint.read(checkpoints, checkpoint.LAST)
     if state is None:
         raise checkpoint.CheckpointError(

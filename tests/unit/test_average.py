@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from recognizer.average import main
 from recognizer.latex import Vocabulary
-from recognizer.training.warmstart import read_model
+from recognizer.model_dir import read_model
 from tests.support.tiny_recognizer import write_start
 
 

@@ -83,7 +83,7 @@ def test_a_folder_that_is_there_is_left_alone(
     (tmp_path / "mine").write_text("precious")
 
     assert main([str(exported), str(tmp_path / "mine")]) == 1
-    assert "exists" in capsys.readouterr().err
+    assert "is there already" in capsys.readouterr().err
     assert (tmp_path / "mine").read_text() == "precious"
 
 

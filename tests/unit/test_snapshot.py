@@ -33,6 +33,15 @@ def test_a_stopped_run_has_a_model(folder: Path, tmp_path: Path, capsys: pytest.
     assert all(torch.equal(exported[name], weight) for name, weight in average.items())
 
 
+def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A model's `code` and `golden` would take the place of whatever has these names there."""
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code/mine.py").write_text("mine")
+    assert main([str(tmp_path), str(tmp_path)]) == 1
+    assert "holds something already" in capsys.readouterr().err
+    assert (tmp_path / "code/mine.py").read_text() == "mine"
+
+
 def test_a_folder_without_a_checkpoint_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(CheckpointError, match="isn't there: name a job's checkpoints folder"):
         snapshot(tmp_path, tmp_path / "model")

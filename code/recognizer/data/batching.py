@@ -153,12 +153,6 @@ def share_of_rank(batch: Sequence[int], rank: int, world_size: int) -> Batch:
     return tuple(batch[rank::world_size])
 
 
-def padding_share(batches: Sequence[Batch], sizes: np.ndarray) -> float:
-    """Return the share of a plan's pixels that are padding."""
-    canvas = sum(len(batch) * int(np.prod(sizes[list(batch), :2].max(axis=0))) for batch in batches)
-    return 1 - float(sizes[:, :2].prod(axis=1).sum()) / canvas
-
-
 def _by_size(sizes: np.ndarray) -> np.ndarray:
     """Return a stable order by height, then width, then tokens.
 

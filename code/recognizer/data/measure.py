@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ QUEUED = 4096  # samples that wait for a thread; a job of millions would hold gi
 
 @dataclass
 class PictureCache:
-    """Decoded picture files, up to a budget of bytes. Forked workers share it without copying.
+    """Decoded picture files, up to a budget of bytes. Forked workers share it without copying; others get none.
 
     They are kept by file: names are those of one channel, and another may have the same for other pictures.
     """
@@ -34,6 +35,10 @@ class PictureCache:
     budget: int
     used: int = 0
     pictures: dict[Path, np.ndarray] = field(default_factory=dict)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For workers that are started anew (macOS): to send each a copy would cost more than it saves."""
+        return {"budget": 0, "used": 0, "pictures": {}}
 
     def offer(self, sample: Sample, rgb: np.ndarray) -> None:
         """Keep a picture if it came from a file, isn't here yet, and fits."""

@@ -72,8 +72,7 @@ def _pieces(parts: Sequence[Part], looks: np.random.Generator) -> tuple[list[_Pi
 
 def _cropped(rgb: np.ndarray, tokens: Sequence[str]) -> tuple[np.ndarray, float]:
     """A picture's own ink (h, w) with a little paper around, and the size of its type in pixels."""
-    ink = inference.extract_ink(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
-    (top, bottom, left, right), glyph = inference.measure_ink(ink)
+    ink, (top, bottom, left, right), glyph = inference.find_ink(rgb, r"\boxed" in tokens)
     within = np.zeros_like(ink)
     within[top:bottom, left:right] = ink[top:bottom, left:right]
     own = _without_neighbours(within, glyph)

@@ -28,7 +28,7 @@ from recognizer.data.shards import (
 )
 from recognizer.latex import SPECIALS
 from recognizer.processes import in_processes
-from recognizer.synth.progress import Progress
+from recognizer.progress import Progress
 
 DRAWN_BYTES = 5_000  # about, of a picture that is drawn while packing
 OVERHEAD = 1_500  # bytes of a tar beside the picture: two headers, the label, and what fills their blocks

@@ -6,6 +6,7 @@ batches, is often 64 MB: a loader that overfills it dies with a bus error. So bo
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,8 @@ def plan_workers(batch_bytes: int, wanted: int | None = None) -> WorkerPlan:
         wanted: number of workers; by default one for each core but one, as training itself keeps one busy.
     """
     workers = max(1, inference.default_threads() - 1) if wanted is None else wanted
-    room = int(free_shared_memory() * SHARE_TO_USE) // max(1, batch_bytes)
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun's, which share it
+    room = int(free_shared_memory() * SHARE_TO_USE / processes) // max(1, batch_bytes)
     if workers > room // 2:  # each needs two: one being handed over, one being made
         workers = room // 2
         print(

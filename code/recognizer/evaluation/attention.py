@@ -6,7 +6,6 @@ with our transformer decoder or look at the picture by one additive attention; o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,10 @@ from torch import Tensor
 
 import inference
 from recognizer.latex import Vocabulary
+from recognizer.model_dir import WEIGHTS, read_model
 from recognizer.models import REGISTRY, FormulaRecognizer, build
 from recognizer.models.common import TransformerRecognizer
 from recognizer.models.layers import AdditiveAttention, DecoderLayer
-from recognizer.training.warmstart import DESCRIPTION, WEIGHTS, read_start
 
 HEAT_SHARE = 0.65  # of the colour where attention is strongest; the rest is ink
 
@@ -120,13 +119,11 @@ def read_attention(model_dir: Path) -> AttentionReader | None:
     """
     if not (model_dir / WEIGHTS).is_file():
         return None
-    description: dict[str, Any] = json.loads((model_dir / DESCRIPTION).read_text(encoding="utf-8"))
-    name, max_tokens = description["recognizer"]["name"], description["limits"]["max_tokens"]
-    if name not in REGISTRY:
+    start = read_model(model_dir, "model")
+    if start.recognizer not in REGISTRY:
         return None
-    start = read_start(model_dir, name)
-    model = build(name, len(start.vocabulary), max_tokens, start.sizes).eval()
+    model = build(start.recognizer, len(start.vocabulary), start.max_tokens, start.sizes).eval()
     if not isinstance(model, TransformerRecognizer) and len(_additive(model)) != 1:
         return None
     model.load_state_dict(start.weights)
-    return AttentionReader(model, start.vocabulary, start.preprocess, max_tokens)
+    return AttentionReader(model, start.vocabulary, start.preprocess, start.max_tokens)

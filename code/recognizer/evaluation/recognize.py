@@ -16,7 +16,7 @@ from recognizer.evaluation.mathml import renders_same
 from recognizer.evaluation.metrics import Result
 from recognizer.evaluation.slices import HEIGHT_BOUNDS, WIDTH_BOUNDS, bucket
 from recognizer.latex import normalize, tokenize
-from recognizer.synth.progress import Progress
+from recognizer.progress import Progress
 
 CHUNK = 64  # pictures that a thread holds in memory at a time
 

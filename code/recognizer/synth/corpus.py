@@ -22,16 +22,18 @@ from recognizer.data.sample import DataError
 from recognizer.latex import normalize, problems, tokenize
 from recognizer.latex.synonyms import ARGUMENTS
 from recognizer.processes import in_processes
+from recognizer.progress import Progress
 from recognizer.synth.dataset import Row, whole_or_nothing, write_picture, write_tables
 from recognizer.synth.degrade import degrade
 from recognizer.synth.glyphs import HALF
 from recognizer.synth.layouts import LONGEST_LINE, SHORT, layout, pool
-from recognizer.synth.progress import Progress
 from recognizer.synth.repetition import PART, material, repetitive
 from recognizer.synth.tex import TYPEFACES, TexError, TexStyle, check_installed, render_document
 from recognizer.synth.variations import ACCENTS, quantity, vary, words_of
 
 PER_DOCUMENT = 200
+MAX_TOKENS = 150  # of a formula
+TRIES = 1000  # for each formula that is made to a limit
 DPI = (72, 400)
 DEGRADED_SHARE = 0.45
 LEAST_PAPER = 3  # pixels around what is photographed: what touches the border there is left out as cut off
@@ -61,7 +63,7 @@ class _Document:
     degraded: bool
 
 
-def read_formulas(path: Path, max_tokens: int = 150) -> Iterator[Formula]:
+def read_formulas(path: Path, max_tokens: int = MAX_TOKENS) -> Iterator[Formula]:
     """Formulas with a sound label of at most so many tokens.
 
     Raises:
@@ -134,7 +136,7 @@ def quantities(count: int, seed: int) -> list[Formula]:
     return _labelled("quantities", (quantity(rng) for _ in range(count)))
 
 
-def laid_out(formulas: Sequence[Formula], count: int, seed: int, max_tokens: int = 150) -> list[Formula]:
+def laid_out(formulas: Sequence[Formula], count: int, seed: int, max_tokens: int = MAX_TOKENS) -> list[Formula]:
     """Lines, cases and tables of the formulas, of at most so many tokens; in half of them symbols are changed.
 
     Raises:
@@ -154,7 +156,7 @@ def laid_out(formulas: Sequence[Formula], count: int, seed: int, max_tokens: int
     return _made("laid-out", lambda: layout(pools[int(rng.random() < 0.5)], rng), count, max_tokens)
 
 
-def repeats(formulas: Sequence[Formula], count: int, seed: int, max_tokens: int = 150) -> list[Formula]:
+def repeats(formulas: Sequence[Formula], count: int, seed: int, max_tokens: int = MAX_TOKENS) -> list[Formula]:
     """Formulas of which the parts are alike, made of these; long names and numbers.
 
     Raises:
@@ -173,9 +175,17 @@ def repeats(formulas: Sequence[Formula], count: int, seed: int, max_tokens: int 
 
 
 def _made(corpus: str, make: Callable[[], str], count: int, max_tokens: int) -> list[Formula]:
-    """So many formulas with a sound label of at most so many tokens."""
+    """So many formulas with a sound label of at most so many tokens.
+
+    Raises:
+        DataError: hardly any comes out so short.
+    """
     made: list[Formula] = []
+    tries = 0
     while len(made) < count:
+        tries += 1
+        if tries > TRIES * (len(made) + 1):
+            raise DataError(f"{corpus}: of {tries} formulas {len(made)} have at most {max_tokens} tokens; allow more")
         latex = make()
         tokens = tuple(tokenize(normalize(latex)))
         if len(tokens) <= max_tokens and not problems(tokens):
@@ -302,7 +312,7 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--without", nargs="+", default=[], help="corpora to leave out")
     parser.add_argument("--most", nargs="+", type=_amount, default=[], help="corpus=number: at most so many of one")
     parser.add_argument("--rarest", type=int, default=20, help="formulas that a token must occur in (%(default)s)")
-    parser.add_argument("--max-tokens", type=int, default=150, help="of a formula (default %(default)s)")
+    parser.add_argument("--max-tokens", type=int, default=MAX_TOKENS, help="of a formula (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
 
 
@@ -343,8 +353,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         added = [
             *options.singles * singles([*formulas, *changed]),
             *changed,
-            *laid_out(formulas, options.lines, options.seed),
-            *repeats(formulas, options.repeats, options.seed),
+            *laid_out(formulas, options.lines, options.seed, options.max_tokens),
+            *repeats(formulas, options.repeats, options.seed, options.max_tokens),
             *quantities(options.quantities, options.seed),
         ]
         formulas = _shuffled([*formulas, *added], options.seed)

@@ -16,9 +16,9 @@ import numpy as np
 
 from recognizer.latex import tokenize
 from recognizer.processes import in_processes
+from recognizer.progress import Progress
 from recognizer.synth.degrade import degrade
 from recognizer.synth.grammar import LEVELS, generate_formula
-from recognizer.synth.progress import Progress
 from recognizer.synth.style import random_style, render_any
 
 # Changes whenever the same seed would give other pictures: nothing goes on with what an older generator has made.

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
+from itertools import chain
 
 import cv2
 import numpy as np
@@ -18,11 +18,13 @@ import numpy as np
 import inference
 from recognizer.data.ink import Strokes, draw
 from recognizer.latex import SPECIALS
+from recognizer.processes import in_processes
 from recognizer.synth.mathjax import RenderError, glyph_box
 from recognizer.synth.style import random_style, render_any
 
 EM = 25.0  # pixels: height of an em in the bank's pictures
 GLYPH_HEIGHT = 16.0  # pixels: height of a typical glyph there
+CHUNK = 64  # symbols that a process draws at a time
 PRINTED, WRITTEN = 24, 120  # pictures of one symbol, at most
 HALF = re.compile(r"\\(begin|end|left|right|middle|not)(?![A-Za-z])")  # what stands for nothing without its partner
 LARGEST = (5.0, 6.5)  # em: a picture that is higher or wider isn't one symbol
@@ -91,16 +93,17 @@ def _written_jobs(boxes: dict[str, Box], written: Iterable[tuple[str, Strokes]],
 def _draw_all(
     make: Callable[[Job], np.ndarray | None], jobs: Sequence[Job], workers: int
 ) -> dict[str, list[np.ndarray]]:
-    if workers > 1:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            pictures = list(pool.map(make, jobs, chunksize=64))
-    else:
-        pictures = [make(job) for job in jobs]
+    chunks = [jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK)]
+    pictures = chain.from_iterable(in_processes(partial(_each, make), chunks, workers))
     hand: dict[str, list[np.ndarray]] = {}
     for (token, *_), picture in zip(jobs, pictures, strict=True):
         if picture is not None:
             hand.setdefault(token, []).append(picture)
     return hand
+
+
+def _each(make: Callable[[Job], np.ndarray | None], jobs: Sequence[Job]) -> list[np.ndarray | None]:
+    return [make(job) for job in jobs]
 
 
 def _printed(job: Job) -> np.ndarray | None:

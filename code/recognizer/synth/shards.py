@@ -13,8 +13,8 @@ from recognizer.data.formats import formula_group
 from recognizer.data.sample import Sample
 from recognizer.data.shards import EncodedPicture, claim_folder, is_written, write_shard
 from recognizer.processes import in_processes
+from recognizer.progress import Progress
 from recognizer.synth.dataset import GENERATOR_VERSION, check_request, draw
-from recognizer.synth.progress import Progress
 
 
 def write_shards(

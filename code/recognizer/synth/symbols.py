@@ -138,9 +138,6 @@ class Draw:
         names, cumulated = _cumulated(tuple(table.items()))
         return names[min(bisect(cumulated, self.rng.random()), len(names) - 1)]
 
-    def digit(self) -> str:
-        return self.one("23456789") if self.chance(0.5) else self.one(DIGITS)
-
     def number(self, digits: int = 3) -> str:
         """A whole number of at most `digits` digits, short ones more often."""
         length = min(int(self.rng.geometric(0.6)), digits)

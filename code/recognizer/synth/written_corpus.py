@@ -20,9 +20,9 @@ import numpy as np
 
 from recognizer.data.formats import read_dataset
 from recognizer.data.sample import DataError
+from recognizer.progress import Progress
 from recognizer.synth.corpus import Formula, add_choice, chosen
 from recognizer.synth.handwriting import write
-from recognizer.synth.progress import Progress
 from recognizer.synth.stroke_bank import CantWriteError, StrokeBank, make_stroke_bank, written_symbols
 
 ENDING = ".jsonl.gz"

@@ -31,6 +31,8 @@ def write(folder: Path, name: str, state: dict[str, Any]) -> None:
         CheckpointError: the disk hasn't room for it; the previous checkpoint stays whole.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{name}.partial"
+    temporary.unlink(missing_ok=True)  # of a write that was killed: it would take the room of this one
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **state}, buffer)
     needed, free = buffer.getbuffer().nbytes, shutil.disk_usage(folder).free
@@ -38,7 +40,6 @@ def write(folder: Path, name: str, state: dict[str, Any]) -> None:
         raise CheckpointError(
             f"{folder / name} needs {needed >> 20} MiB and {free >> 20} MiB are free; give the job a larger volume"
         )
-    temporary = folder / f".{name}.partial"
     with temporary.open("wb") as file:
         file.write(buffer.getbuffer())
         file.flush()

@@ -16,8 +16,8 @@ import inference
 from recognizer.config import ConfigError, Hyperparameters
 from recognizer.data.dataset import Batch
 from recognizer.latex import Vocabulary
+from recognizer.model_dir import Start, read_model
 from recognizer.models import build
-from recognizer.training.warmstart import Start, read_model
 
 TEMPERATURE = 2.0  # of both distributions: what is unlikely shows
 

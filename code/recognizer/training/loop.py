@@ -7,6 +7,7 @@ tokens of (seed, step, rank).
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -47,6 +48,7 @@ class Progress:
     step: int = 0
     seconds: float = 0.0
     best_exprate: float = -1.0
+    best_loss: float = math.inf  # of those that validated so
     init: str | None = None  # version of the model that the run began with
 
 
@@ -227,8 +229,9 @@ class Trainer:
             f"{result.metrics.lines('validation:')} epoch={epoch};",
             flush=True,
         )
-        if result.metrics.exprate > self.progress.best_exprate:
-            self.progress.best_exprate = result.metrics.exprate
+        exprate, best = result.metrics.exprate, self.progress
+        if (exprate, -result.loss) > (best.best_exprate, -best.best_loss):
+            best.best_exprate, best.best_loss = exprate, result.loss
             weights = {"recognizer": self.settings.recognizer, "weights": model.state_dict(), "metrics": _row(result)}
             found = {"epoch": epoch, "calibration": result.calibration}
             checkpoint.write(self.checkpoints, checkpoint.BEST, {**weights, **found})

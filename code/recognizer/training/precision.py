@@ -21,6 +21,8 @@ def has_bf16(device: torch.device) -> bool:
     """Whether a device multiplies in bf16 by instructions of its own; elsewhere it is slower than fp32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
+    if not hasattr(torch.cpu, "get_capabilities"):  # before torch 2.11; a job may run in another image
+        return False
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal
 
-Schedule = Literal["cosine", "step", "plateau", "one_cycle", "constant"]
+from recognizer.config import Schedule
 
 LOWEST = 0.02  # of the highest rate
 DROPS = (0.5, 0.75)  # of the run, at which `step` falls to a tenth

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,9 +51,14 @@ def decode(
     """Token ids of each picture and their log probability, by the server's own greedy decoding over this model."""
     device = next(iter(memory.values())).device
 
+    seen: dict[str, Any] = {}
+
     def step(tokens: np.ndarray, past: np.ndarray, arrays: inference.Memory) -> tuple[np.ndarray, np.ndarray]:
-        tensors = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
-        logits, present = model.step(torch.from_numpy(tokens).to(device), torch.from_numpy(past).to(device), tensors)
+        if seen.get("arrays") is not arrays:  # the same until a picture leaves the batch: not to the GPU at each step
+            tensors = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+            seen.update(arrays=arrays, tensors=tensors)
+        last, before = torch.from_numpy(tokens).to(device), torch.from_numpy(past).to(device)
+        logits, present = model.step(last, before, seen["tensors"])
         return logits.float().cpu().numpy(), present.float().cpu().numpy()
 
     arrays = {name: tensor.float().cpu().numpy() for name, tensor in memory.items()}

@@ -7,48 +7,25 @@ that grows with the vocabulary.
 
 from __future__ import annotations
 
-import json
-import os.path
-import tarfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-import inference
-from recognizer.archive import unpacked
 from recognizer.config import ConfigError, Hyperparameters
-from recognizer.latex import Vocabulary, VocabularyError
+from recognizer.latex import Vocabulary
+from recognizer.model_dir import DESCRIPTION, Start, read_model
 from recognizer.models import FormulaRecognizer, build
 
-DESCRIPTION, WEIGHTS, ARCHIVE = "model.json", "weights.safetensors", "model.tar.gz"
 NAMES_SHOWN = 10
 
 SEEN_ALIKE = ("glyph_height", "scale", "frames")  # of preprocessing: a warm start follows the model that it begins with
 DEFAULT = "default"  # the name of the shipped model
 # Beside code/ in the repository and in the image; a job that brings its own source_dir has it in the image alone.
 SHIPPED = (Path(__file__).resolve().parents[3] / "weights", Path("/opt/program/weights"))
-
-
-@dataclass(frozen=True)
-class Start:
-    """A trained model to begin with, or to learn from."""
-
-    version: str
-    recognizer: str
-    sizes: dict[str, Any]
-    vocabulary: Vocabulary
-    max_tokens: int
-    preprocess: inference.PreprocessSpec
-    weights: dict[str, Tensor]
-    description: dict[str, Any] = field(default_factory=dict)  # model.json as it stands
 
 
 @dataclass(frozen=True)
@@ -113,94 +90,6 @@ def read_start(path: Path, recognizer: str) -> Start:
             f"set recognizer={start.recognizer}, or start from another model"
         )
     return start
-
-
-def read_model(path: Path, option: str = "init") -> Start:
-    """Reads a model directory, a folder with a model.tar.gz, or the archive itself.
-
-    Raises:
-        ConfigError: there is no such model, or it can't be read; names the hyperparameter `option` and the file.
-    """
-    try:
-        with _opened(path) as folder:
-            described = _describe(folder / DESCRIPTION, path)
-            vocabulary = Vocabulary.from_dict(described.vocabulary)
-            spec = inference.PreprocessSpec.from_dict(described.preprocess)
-            weights = load_file(folder / WEIGHTS)
-    except (_UnusableError, inference.ModelError) as error:
-        raise ConfigError(f"{option}: {error}") from error
-    except (OSError, SafetensorError, VocabularyError) as error:
-        raise ConfigError(f"{option}: {path} can't be used: {error}") from error
-    recognizer, limits = described.recognizer, described.limits
-    return Start(
-        described.version,
-        recognizer.name,
-        recognizer.sizes,
-        vocabulary,
-        limits.max_tokens,
-        spec,
-        weights,
-        described.model_dump(),
-    )
-
-
-class _UnusableError(Exception):
-    """What is wrong with a model; the hyperparameter that names it is known to the caller."""
-
-
-class _Recognizer(BaseModel, extra="allow"):
-    name: str
-    sizes: dict[str, Any]
-
-
-class _Limits(BaseModel, extra="allow"):
-    max_tokens: int
-
-
-class _Description(BaseModel, extra="allow"):
-    """What a start needs of model.json, and the rest as it is."""
-
-    version: str
-    recognizer: _Recognizer
-    limits: _Limits
-    preprocess: dict[str, Any]
-    vocabulary: dict[str, Any]
-
-
-def _describe(file: Path, path: Path) -> _Description:
-    try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise _UnusableError(f"{path} has neither {DESCRIPTION} nor {ARCHIVE}; give a model directory") from None
-    except (OSError, ValueError) as error:
-        raise _UnusableError(f"{path}: {DESCRIPTION} can't be read: {error}") from error
-    version = stored.get("format_version") if isinstance(stored, dict) else None
-    if version != inference.FORMAT_VERSION:
-        raise _UnusableError(
-            f"{path}: {DESCRIPTION} has format_version {version!r}; this program reads "
-            f"{inference.FORMAT_VERSION}: use the version that wrote it"
-        )
-    try:
-        return _Description.model_validate(stored)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        key = ".".join(map(str, problem["loc"]))
-        raise _UnusableError(f"{path}: {DESCRIPTION}, key {key}: {problem['msg']}") from None
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Path]:
-    """Yields the model directory; of an archive, its two files that matter, unpacked for the time being."""
-    archive = path if path.is_file() else path / ARCHIVE
-    if not archive.is_file() or (path / DESCRIPTION).is_file():
-        yield path
-        return
-    with unpacked(archive, _is_read) as folder:
-        yield folder
-
-
-def _is_read(member: tarfile.TarInfo) -> bool:
-    return member.isfile() and os.path.normpath(member.name) in (DESCRIPTION, WEIGHTS)
 
 
 def token_axes(

@@ -1,11 +1,13 @@
 """Each sample exactly once an epoch, within the bounds, the same whatever computes it."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recognizer.data.batching import BatchLimits, padding_share, plan_epoch, plan_in_order, share_of_rank, short_first
+from recognizer.data.batching import BatchLimits, plan_epoch, plan_in_order, share_of_rank, short_first
 
 sizes_of = st.lists(
     st.tuples(st.integers(1, 20).map(lambda n: 16 * n), st.integers(1, 40).map(lambda n: 32 * n), st.integers(1, 99)),
@@ -13,6 +15,12 @@ sizes_of = st.lists(
     max_size=200,
 ).map(np.array)
 limits_of = st.builds(BatchLimits, max_samples=st.integers(1, 32), max_pixels=st.integers(1, 2_000_000))
+
+
+def padding_share(batches: Sequence[Sequence[int]], sizes: np.ndarray) -> float:
+    """The share of a plan's pixels that are padding."""
+    canvas = sum(len(batch) * int(np.prod(sizes[list(batch), :2].max(axis=0))) for batch in batches)
+    return 1 - float(sizes[:, :2].prod(axis=1).sum()) / canvas
 
 
 def pixels(batch, sizes):

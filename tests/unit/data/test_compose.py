@@ -150,6 +150,22 @@ def test_neither_paper_nor_polarity_gives_the_join_away() -> None:
     assert (gray[~near_ink] == 255).all(), "the paper is white everywhere"
 
 
+def test_a_close_crop_loses_none_of_its_ink() -> None:
+    """What touches the border of a photograph is cut off there, of a drawing it isn't: the label says it is there."""
+
+    class Close(Drawn):
+        def load(self, rng: np.random.Generator | None = None) -> np.ndarray:
+            whole = super().load(rng)
+            rows, columns = (np.flatnonzero((whole[..., 0] < 128).any(axis=axis)) for axis in (1, 0))
+            return whole[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+    def ink_of(drawn: Drawn) -> int:
+        part = Sample(drawn.text, tuple(drawn.text), drawn, source="printed")
+        return int((picture("joined", [part, part], False) < 128).sum())
+
+    assert ink_of(Close("x+y=z")) > 0.95 * ink_of(Drawn("x+y=z"))
+
+
 def test_a_cut_off_neighbour_does_not_become_a_line() -> None:
     class Crowded(Drawn):
         def load(self, rng: np.random.Generator | None = None) -> np.ndarray:

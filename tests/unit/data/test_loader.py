@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import shutil
 import time
 from functools import partial
@@ -276,6 +277,20 @@ def test_small_shared_memory_means_fewer_batches_ahead(monkeypatch):
     for free in range(10**7, 10**9, 10**7):
         chosen = plan(free, 8)
         assert chosen.workers * (chosen.prefetch + 1) * 10_000_000 <= free / 2
+
+
+def test_the_ranks_of_a_machine_share_its_memory(monkeypatch):
+    monkeypatch.setattr("recognizer.data.workers.free_shared_memory", lambda: 640_000_000)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert plan_workers(batch_bytes=10_000_000, wanted=8) == WorkerPlan(4, 1)
+
+
+def test_a_worker_that_is_started_anew_gets_no_copy_of_the_pictures(competition):
+    """Up to a gigabyte for each, in each epoch, where workers aren't forked (macOS)."""
+    cache = PictureCache(10**9)
+    (sample, *_) = loader_of(competition).dataset.samples
+    cache.offer(sample, sample.load())
+    assert cache.used and pickle.loads(pickle.dumps(cache)) == PictureCache(0)
 
 
 def test_a_worker_makes_batches_ahead_of_the_loop(competition, tmp_path):

@@ -13,10 +13,10 @@ import inference
 from recognizer.config import ConfigError
 from recognizer.data.dataset import Batch
 from recognizer.latex import Vocabulary
+from recognizer.model_dir import Start
 from recognizer.models import build
 from recognizer.training.distill import Teacher, read_teacher
 from recognizer.training.stop import StopSignal
-from recognizer.training.warmstart import Start
 from tests.support.tiny_recognizer import SMALL
 from tests.unit.training.test_resume import StopAfter, folder, settings, trainer, weights
 from tests.unit.training.test_warmstart import OLD, make, write_model

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import inference
-from recognizer.config import Hyperparameters
+from recognizer.config import Hyperparameters, Schedule
 from recognizer.data.formats import read_dataset
 from recognizer.data.pack_shards import pack_shards
 from recognizer.data.sample import DataError
@@ -18,7 +18,6 @@ from recognizer.training.data import prepare
 from recognizer.training.determinism import deterministic
 from recognizer.training.distributed import Ranks
 from recognizer.training.loop import Trainer
-from recognizer.training.schedule import Schedule
 from recognizer.training.stop import StopSignal
 from tests.support.tiny_recognizer import SMALL
 from tests.support.tiny_training import SPEC, Recorded, settings, trainer, weights, write_pictures

@@ -9,7 +9,8 @@ from typing import get_args
 
 import pytest
 
-from recognizer.training.schedule import Schedule, learning_rate, true_tokens
+from recognizer.config import Schedule
+from recognizer.training.schedule import learning_rate, true_tokens
 from recognizer.training.stop import StopSignal
 
 
