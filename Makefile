@@ -145,7 +145,7 @@ predict: $(READY) ## Recognize many pictures: IMAGES=folder or list of paths; go
 	@$(RUN) -m container.predict "$(MODEL)" "$(IMAGES)" --out "$(ANSWERS)"
 
 .PHONY: evaluate
-evaluate: ## Measure a model on a labelled set, with a report: DATA=folder; MODEL=folder or model.tar.gz
+evaluate: ## Measure a model on a labelled set, with a report: DATA=folder; MODEL=folder or model.tar.gz; EVALUATE="--on-bad-sample skip"
 	@test -n "$(DATA)" || { echo "make: name a labelled set: make evaluate DATA=folder" >&2; exit 1; }
 	@for place in "$(DATA)" "$(MODEL)"; do test -e "$$place" || { echo "make: there is no $$place" >&2; exit 1; }; done
 	@mkdir -p "$(OUT)/evaluation"
@@ -153,11 +153,11 @@ evaluate: ## Measure a model on a labelled set, with a report: DATA=folder; MODE
 	  $(DOCKER) run --rm $(DOCKER_RUN_FLAGS) --network none --read-only --tmpfs /tmp --user "$$(id -u):$$(id -g)" \
 	    -v "$(call absolute,$(MODEL)):/model:ro" -v "$(call absolute,$(DATA)):/data:ro" \
 	    -v "$(call absolute,$(OUT)/evaluation):/evaluation" \
-	    $(TRAIN_IMAGE) python3 /opt/program/code/evaluate.py --model /model --data /data --out /evaluation && \
+	    $(TRAIN_IMAGE) python3 /opt/program/code/evaluate.py --model /model --data /data --out /evaluation $(EVALUATE) && \
 	  echo "that is $(OUT)/evaluation/report.html here"; \
 	else \
 	  $(MAKE) --no-print-directory $(READY) && \
-	  $(RUN) code/evaluate.py --model "$(MODEL)" --data "$(DATA)" --out "$(OUT)/evaluation"; \
+	  $(RUN) code/evaluate.py --model "$(MODEL)" --data "$(DATA)" --out "$(OUT)/evaluation" $(EVALUATE); \
 	fi
 
 ##@ Develop

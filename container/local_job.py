@@ -97,6 +97,8 @@ def lay_out(base: Path, hyperparameters: dict[str, str], channels: dict[str, Pat
     Raises JobSetupError if it cannot be written, or if what would go is all that is left of a job that was stopped.
     """
     base = base.absolute()
+    if resume and not _has_files(base / "checkpoints"):
+        raise JobSetupError(f"there is nothing to go on from in {base / 'checkpoints'}; name that job's --out (OUT=)")
     if not resume and _has_files(base / "checkpoints") and not _has_files(base / "model"):
         raise JobSetupError(
             f"the job before was stopped, and {base / 'checkpoints'} is all that is left of it: go on from there with "

@@ -17,6 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -29,6 +30,7 @@ from container.serve.errors import ServeError
 from container.serve.handler import Call, Handler, Item, load_handler
 from container.serve.model_location import ModelNotFoundError, find_model
 
+HIDDEN = (".", "__MACOSX")
 CHUNK = 16  # pictures in memory at a time
 MAX_FILE_MB = 100
 PICTURE_SUFFIXES = {
@@ -145,14 +147,20 @@ def _passed_over(source: Path) -> str:
 
 
 def _files(root: Path) -> Iterator[Path]:
-    """All files of a folder and of those within, in order."""
+    """All files of a folder and of those within, linked ones too, in order, but for hidden ones (macOS's `._a.png`)."""
 
     def refuse(error: OSError) -> None:
         raise PredictError(f"{error.filename} can't be read: {error.strerror}")
 
-    for folder, folders, files in os.walk(root, onerror=refuse):
-        folders.sort()
-        yield from (Path(folder, name) for name in sorted(files))
+    seen: set[tuple[int, int]] = set()
+    for folder, folders, files in os.walk(root, onerror=refuse, followlinks=True):
+        status = Path(folder).stat()
+        if (status.st_dev, status.st_ino) in seen:  # a link that leads round in a circle
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith(HIDDEN))
+        yield from (Path(folder, name) for name in sorted(files) if not name.startswith(HIDDEN))
 
 
 def _is_no_text(path: Path) -> bool:
@@ -165,14 +173,24 @@ def _is_no_text(path: Path) -> bool:
 
 def _manifest_input(text: str, folder: Path) -> Input:
     if not text.startswith("{"):
-        return Input(text, folder / text)
+        name = text.partition("\t")[0]  # of a labelled set's list, too
+        return Input(name, _place(folder, name))
     try:
         image = json.loads(text).get("image")
     except (ValueError, RecursionError):
         image = None
     if isinstance(image, str) and image:
-        return Input(image, folder / image)
+        return Input(image, _place(folder, image))
     return Input(text[:200], folder, ServeError(400, "invalid_manifest_line", 'expected a path or {"image": PATH}'))
+
+
+def _place(folder: Path, name: str) -> Path:
+    """Where a list's picture is: beside it, or in `images/` as a data set has it."""
+    inside = folder / "images" / name
+    with suppress(OSError):  # a name that is too long for a file; read later, it gets an error for a row
+        if inside.is_file() and not (folder / name).is_file():
+            return inside
+    return folder / name
 
 
 def _without(inputs: Iterable[Input], names: Counter[str]) -> Iterator[Input]:

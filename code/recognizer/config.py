@@ -18,6 +18,9 @@ from recognizer.models import RECURRENT, REGISTRY
 Schedule = Literal["cosine", "step", "plateau", "one_cycle", "constant"]  # see training/schedule.py
 
 
+NOTHING = ("", "null", "None")  # values that mean the default: launchers write Python's None in these ways
+
+
 class ConfigError(ValueError):
     """A hyperparameter that can't be used: its name, what was given and what was expected."""
 
@@ -83,7 +86,7 @@ class Hyperparameters(BaseModel):
     ema_decay: float = Field(0.998, ge=0, lt=1, description="average of the weights that is validated; 0 is off")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: bf16 where it is fast")
     compile: bool = Field(False, description="compile transformer layers with torch.compile; takes a compiler")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     deterministic: bool = Field(False, description="the same bits each time, on a GPU too, where it is slower")
     workers: int | None = Field(None, ge=0, description="processes that prepare pictures; by default as many as fit")
     threads: int | None = Field(None, ge=1, description="threads of the network; by default this process's cores")
@@ -146,8 +149,10 @@ class Hyperparameters(BaseModel):
             if key not in own and key not in size_model.model_fields:
                 raise ConfigError(_unknown(name, own | set(size_model.model_fields), recognizer))
             value = unquote(text)
-            if value == "":
-                continue  # an empty value means the default
+            if value in NOTHING:
+                continue
+            if key in fields or key in sizes:
+                raise ConfigError(f"hyperparameter {key!r} is given twice, as {name!r} too")
             (fields if key in own else sizes)[key] = value
         try:
             settings = cls(**fields, sizes=size_model.model_validate(sizes).model_dump())

@@ -85,3 +85,18 @@ def test_unquote_undoes_any_number_of_json_encodings(text: str, times: int) -> N
     for _ in range(times):
         encoded = json.dumps(encoded)
     assert unquote(encoded) == text.strip()
+
+
+@pytest.mark.parametrize("nothing", ["", "null", "None", '"None"'])
+def test_what_launchers_make_of_none_is_the_default(nothing: str) -> None:
+    assert Hyperparameters.from_strings({"max_minutes": nothing, "init": nothing}).max_minutes is None
+
+
+def test_a_value_that_is_given_under_two_spellings_is_refused() -> None:
+    with pytest.raises(ConfigError, match="'batch_size' is given twice"):
+        Hyperparameters.from_strings({"batch-size": "4", "batch_size": "8"})
+
+
+def test_a_seed_that_no_generator_takes_is_named() -> None:
+    with pytest.raises(ConfigError, match="seed"):
+        Hyperparameters.from_strings({"seed": str(10**20)})

@@ -94,4 +94,11 @@ def _difference(stored: object, value: object) -> str:
     if not (isinstance(stored, dict) and isinstance(value, dict)):
         return ""
     keys = [key for key in {**stored, **value} if stored.get(key) != value.get(key)]
-    return " (" + ", ".join(f"{key} {stored.get(key)}, now {value.get(key)}" for key in keys[:3]) + ")"
+    return " (" + ", ".join(_change(key, stored.get(key), value.get(key)) for key in keys[:3]) + ")"
+
+
+def _change(key: str, before: object, now: object) -> str:
+    if not (isinstance(before, list) and isinstance(now, list)):
+        return f"{key} {before}, now {now}"
+    lost, new = ([str(each) for each in one if each not in other][:5] for one, other in ((before, now), (now, before)))
+    return f"{key}: gone {' '.join(lost) or 'none'}, new {' '.join(new) or 'none'}"

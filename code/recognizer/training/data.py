@@ -104,6 +104,11 @@ def prepare(
     vocabulary = _vocabulary(sets, [*samples, *held_out], composed).extended(kept_tokens)
     if validation_channel:
         held_out = _sayable(settings, validation_channel, held_out, vocabulary)
+    if validation_channel and len(held_out) > settings.max_validation and ranks.is_main:
+        print(
+            f"note: {settings.max_validation} of {len(held_out)} validation samples are used (max_validation)",
+            flush=True,
+        )
     held_out = _at_most(held_out, settings.max_validation, settings.seed)
     bank = _bank(settings, vocabulary, samples) if settings.strips or settings.symbol_steps else None
     strips = _strips(settings, vocabulary, bank) if bank else []

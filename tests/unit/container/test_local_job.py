@@ -143,6 +143,12 @@ def test_docker_command_mounts_the_job_folder_as_the_calling_user_without_networ
     assert command[-2:] == ["image:tag", "train"]
 
 
+def test_nothing_to_go_on_from_is_said(tmp_path, capsys):
+    """A mistyped folder: the job would begin anew, and its user wait for what is done already."""
+    assert local_job.main(["--out", str(tmp_path / "other"), "--resume"]) == 2
+    assert "nothing to go on from" in capsys.readouterr().err
+
+
 def test_archive_is_flat(tmp_path):
     model = tmp_path / "model"
     (model / "code").mkdir(parents=True)

@@ -92,6 +92,29 @@ def test_a_manifest_keeps_its_order_and_its_mistakes(tiny_base_dir, folder, tmp_
     assert out.read_bytes() == before
 
 
+def test_a_folder_is_walked_through_links_once_and_past_what_is_hidden(tiny_base_dir, folder, tmp_path):
+    """As training reads it: a link's pictures were missed, and macOS's shadows of files got an error each."""
+    everything, out = tmp_path / "everything", tmp_path / "answers.jsonl"
+    everything.mkdir()
+    (everything / "linked").symlink_to(folder, target_is_directory=True)
+    (everything / "round").symlink_to(everything, target_is_directory=True)
+    (everything / "._a.png").write_bytes(b"a shadow")
+    (everything / "__MACOSX").mkdir()
+    (everything / "__MACOSX/a.png").write_bytes(b"another")
+    assert run(tiny_base_dir, everything, out) == 0
+    assert {row["image"] for row in rows_of(out)} == {f"linked/{name}" for name in names_of(folder)}
+
+
+def test_the_list_of_a_labelled_set_will_do(tiny_base_dir, folder, tmp_path):
+    labelled, out = tmp_path / "labelled", tmp_path / "answers.jsonl"
+    (labelled / "images").mkdir(parents=True)
+    (labelled / "images/a.png").write_bytes((folder / "00.PNG").read_bytes())
+    (labelled / "gt.txt").write_text("a.png\tx ^ 2\n")
+    assert run(tiny_base_dir, labelled / "gt.txt", out) == 0
+    (row,) = rows_of(out)
+    assert row["image"] == "a.png" and "error" not in row
+
+
 def test_one_picture_is_a_list_of_one(tiny_base_dir, folder, tmp_path):
     assert run(tiny_base_dir, folder / "00.PNG", tmp_path / "answers.jsonl") == 0
     assert [row["image"] for row in rows_of(tmp_path / "answers.jsonl")] == ["00.PNG"]

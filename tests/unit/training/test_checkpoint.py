@@ -92,3 +92,12 @@ def test_what_a_run_before_a_new_option_did_by_default_is_no_difference(tmp_path
     checkpoint.check_identity(tmp_path / "last.pt", older, {"preprocess": spec})
     with pytest.raises(checkpoint.CheckpointError, match=r"another preprocess \(frames False, now True\)"):
         checkpoint.check_identity(tmp_path / "last.pt", older, {"preprocess": {**spec, "frames": True}})
+
+
+def test_of_another_vocabulary_the_tokens_that_differ_are_named(tmp_path: Path) -> None:
+    """Not all of it: the remedy behind it was cut off by SageMaker's limit."""
+    before, now = ({"vocabulary": {"tokens": [*map(str, range(500)), last]}} for last in ("\\alpha", "\\beta"))
+    with pytest.raises(checkpoint.CheckpointError) as refused:
+        checkpoint.check_identity(tmp_path / "last.pt", {"identity": before}, now)
+    message = str(refused.value)
+    assert r"gone \alpha, new \beta" in message and "to start afresh" in message and len(message) < 400
