@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,34 +15,25 @@ import inference
 from recognizer.config import Hyperparameters
 from recognizer.data.batching import BatchLimits, plan_epoch, plan_in_order, plan_stream, short_first
 from recognizer.data.canvases import SIDES, Canvases
-from recognizer.data.compose import KINDS, composed_samples
 from recognizer.data.dataset import FormulaDataset
 from recognizer.data.formats import Dataset, check_usable, read_dataset
-from recognizer.data.ink import Strokes
 from recognizer.data.loader import BatchLoader
 from recognizer.data.measure import Measured, PictureCache, enlarged, measure
 from recognizer.data.sample import DataError, Sample
-from recognizer.data.split import Split, shared_groups, split_by_group
+from recognizer.data.split import Split, split_by_group
 from recognizer.data.stream import ShardStream, shards_in_pipe
-from recognizer.data.turned import turned_samples
 from recognizer.data.workers import WorkerPlan, plan_workers
-from recognizer.latex import SPECIALS, UnknownTokenError, Vocabulary, normalize, tokenize
+from recognizer.latex import SPECIALS, UnknownTokenError, Vocabulary
 from recognizer.synth.augment import augment
 from recognizer.synth.dataset import GENERATOR_VERSION, write_dataset
-from recognizer.synth.glyphs import GlyphBank, make_bank
-from recognizer.synth.handwriting import written_samples
-from recognizer.synth.rewriting import rewritten_samples
-from recognizer.synth.strips import StripPicture
-from recognizer.synth.stroke_bank import make_stroke_bank, written_symbols
+from recognizer.synth.glyphs import GlyphBank
+from recognizer.training import added
 from recognizer.training.distributed import Ranks
+from recognizer.training.told import tell_doubtful, tell_frames, tell_shared, tell_sizes, tell_skipped, tell_unused
 
-BOXED = r"\boxed"
 EMBEDDED_PICTURES = 6000  # when the job has no data of its own
 CACHE_BYTES = 1 << 30
-DOUBTS_SHOWN = 5
 TRAIN, VALIDATION = SIDES
-MADE_OF_OTHERS = (*KINDS, "turned")  # hyperparameters: how many pictures to make of those of the data
-LONGEST_STRIP = 8  # symbols
 VALIDATION_BATCH = BatchLimits(max_samples=32, max_pixels=600_000)
 
 
@@ -85,34 +76,21 @@ def prepare(
     samples = _short_enough(settings, TRAIN, [sample for each in sets for sample in each.samples])
     _check_names(samples)
     _check_alike(samples, ranks)
-    if validation_channel:
-        held_out = _read_held_out(settings, validation_channel)
-        if split:
-            split.check(samples, held_out)
-        split = Split(tuple(s.name for s in samples), tuple(s.name for s in held_out), settings.seed)
-        if ranks.is_main:
-            _tell_shared(samples, held_out)
-    else:
-        share = min(settings.validation_share, settings.max_validation / len(samples))  # others would serve nobody
-        split = split or split_by_group(samples, share, settings.seed)
-        samples, held_out = split.apply(samples)
+    samples, held_out, split = _sides(settings, samples, validation_channel, split, ranks)
     cache = PictureCache(CACHE_BYTES)
-    written = _written(settings, samples)
-    formulas = [*samples, *written]
-    composed = _composed(settings, formulas, cache)
-    turned = turned_samples(formulas, _count(settings.turned, formulas), settings.seed, cache)
-    vocabulary = _vocabulary(sets, [*samples, *held_out], composed).extended(kept_tokens)
+    by_hand = added.written(settings, samples)
+    formulas = [*samples, *by_hand]
+    together = added.composed(settings, formulas, cache)
+    turned = added.turned(settings, formulas, cache)
+    vocabulary = _vocabulary(sets, [*samples, *held_out], together).extended(kept_tokens)
     if validation_channel:
         held_out = _sayable(settings, validation_channel, held_out, vocabulary)
-    if validation_channel and len(held_out) > settings.max_validation and ranks.is_main:
-        print(
-            f"note: {settings.max_validation} of {len(held_out)} validation samples are used (max_validation)",
-            flush=True,
-        )
+        if ranks.is_main:
+            tell_unused(held_out, settings.max_validation)
     held_out = _at_most(held_out, settings.max_validation, settings.seed)
-    bank = _bank(settings, vocabulary, samples) if settings.strips or settings.symbol_steps else None
-    strips = _strips(settings, vocabulary, bank) if bank else []
-    samples = [*samples, *written, *strips, *composed, *turned]
+    bank = added.glyph_bank(settings, vocabulary, samples) if settings.strips or settings.symbol_steps else None
+    strips = added.strips(settings, vocabulary, bank) if bank else []
+    samples = [*samples, *by_hand, *strips, *together, *turned]
     _check_names(samples)
     known = ranks.from_main(known if ranks.is_main else None)
     trained, validated = (
@@ -120,18 +98,31 @@ def prepare(
         for side, part, canvases in zip(SIDES, (samples, held_out), known, strict=True)
     )
     if ranks.is_main:
-        _report(trained, validated, vocabulary)
-        _tell_frames(spec, trained.samples)
+        tell_sizes(trained, validated, vocabulary)
+        tell_frames(spec, trained.samples)
     stream = _stream(settings, trained, train_channel, index_channel)
     change = augment if settings.augment else None
     sizes = enlarged(trained.sizes, 1 + settings.zoom, spec) if change and settings.zoom else trained.sizes
     dataset = FormulaDataset(trained.samples, vocabulary, spec, settings.seed, change, cache, sizes, settings.zoom)
     training = _training_loader(settings, dataset, sizes, stream, ranks)
-    in_order = plan_in_order(validated.sizes, VALIDATION_BATCH)
-    validation = BatchLoader(
-        FormulaDataset(validated.samples, vocabulary, spec, cache=cache), lambda epoch: in_order, WorkerPlan(0, 0)
-    )
+    validation = _validation_loader(FormulaDataset(validated.samples, vocabulary, spec, cache=cache), validated.sizes)
     return JobData(vocabulary, split, validated.samples, bank, training, validation, (trained, validated))
+
+
+def _sides(
+    settings: Hyperparameters, samples: list[Sample], validation_channel: Path | None, split: Split | None, ranks: Ranks
+) -> tuple[list[Sample], list[Sample], Split]:
+    """What is trained on, what is kept for validation, and how that was divided: by the user, a run before, or here."""
+    if validation_channel:
+        held_out = _read_held_out(settings, validation_channel)
+        if split:
+            split.check(samples, held_out)
+        if ranks.is_main:
+            tell_shared(samples, held_out)
+        return samples, held_out, Split(tuple(s.name for s in samples), tuple(s.name for s in held_out), settings.seed)
+    share = min(settings.validation_share, settings.max_validation / len(samples))  # others would serve nobody
+    split = split or split_by_group(samples, share, settings.seed)
+    return *split.apply(samples), split
 
 
 def _check_alike(samples: Sequence[Sample], ranks: Ranks) -> None:
@@ -150,9 +141,10 @@ def _check_pipe(
     """What a pipe needs, as its pictures can only be had one after the other."""
     if not validation:
         raise DataError("the train channel is a pipe, which can't be split: give a channel `validation` in File mode")
-    if any(getattr(settings, kind) for kind in MADE_OF_OTHERS):
+    if any(getattr(settings, kind) for kind in added.MADE_OF_OTHERS):
         raise DataError(
-            f"the train channel is a pipe, and {', '.join(MADE_OF_OTHERS)} take pictures from anywhere in it: use File"
+            f"the train channel is a pipe, and {', '.join(added.MADE_OF_OTHERS)} take pictures from anywhere in it: "
+            "use File mode"
         )
     if any(ranks.gather(ranks.local_rank)):
         raise DataError("the train channel is a pipe, which one process a host can read: use File or FastFile mode")
@@ -206,6 +198,11 @@ def _training_loader(
     )
 
 
+def _validation_loader(dataset: FormulaDataset, sizes: np.ndarray) -> BatchLoader:
+    in_order = plan_in_order(sizes, VALIDATION_BATCH)
+    return BatchLoader(dataset, lambda epoch: in_order, WorkerPlan(0, 0))
+
+
 def _read(settings: Hyperparameters, channel: Path | None, index: Path | None, ranks: Ranks) -> list[Dataset]:
     folder = index or channel
     sets = [read_dataset(folder, settings.on_bad_sample, in_pipe=index is not None)] if folder else []
@@ -222,16 +219,16 @@ def _read(settings: Hyperparameters, channel: Path | None, index: Path | None, r
     if not sets:
         raise DataError("the job has no data: give a train channel, or set synthetic above 0")
     for each in sets:
-        _tell_skipped(TRAIN, each.skipped)
-        _tell_doubtful(TRAIN, each.doubtful)
+        tell_skipped(TRAIN, each.skipped)
+        tell_doubtful(TRAIN, each.doubtful)
     return sets
 
 
 def _read_held_out(settings: Hyperparameters, channel: Path) -> list[Sample]:
     """The samples of the validation channel."""
     dataset = read_dataset(channel, settings.on_bad_sample)
-    _tell_skipped(VALIDATION, dataset.skipped)
-    _tell_doubtful(VALIDATION, dataset.doubtful)
+    tell_skipped(VALIDATION, dataset.skipped)
+    tell_doubtful(VALIDATION, dataset.doubtful)
     return _short_enough(settings, VALIDATION, dataset.samples)
 
 
@@ -252,74 +249,8 @@ def _sayable(
         else:
             kept.append(sample)
     check_usable(channel, kept, bad, settings.on_bad_sample)
-    _tell_skipped(VALIDATION, bad)
+    tell_skipped(VALIDATION, bad)
     return kept
-
-
-def _bank(settings: Hyperparameters, vocabulary: Vocabulary, samples: Sequence[Sample]) -> GlyphBank | None:
-    """Pictures of the vocabulary's symbols, and of those that the samples' writers wrote; None if there are few."""
-    began = time.monotonic()
-    written = _written_symbols(samples, settings.seed)
-    bank = make_bank(vocabulary.tokens, written, settings.seed, inference.default_threads())
-    counts = " and ".join(str(sum(map(len, hand.values()))) for hand in bank.hands) or "no"
-    print(f"drew {counts} pictures of {len(bank.boxes)} single symbols in {time.monotonic() - began:.0f} s", flush=True)
-    return bank if sum(len(hand) > 1 for hand in bank.hands) else None
-
-
-def _written_symbols(samples: Sequence[Sample], seed: int) -> Iterator[tuple[str, Strokes]]:
-    """Symbols of pen strokes whose segmentation is known, from writers in random order."""
-    order = np.random.default_rng((seed, 3)).permutation(len(samples))
-    for _, token, strokes in written_symbols(samples[index] for index in order):
-        yield token, strokes
-
-
-def _written(settings: Hyperparameters, samples: Sequence[Sample]) -> list[Sample]:
-    """Formulas by hand, of the samples' symbols; nobody who is kept for validation has a symbol in them."""
-    if not (settings.written or settings.rewritten):
-        return []
-    strokes = make_stroke_bank(written_symbols(samples))
-    if not strokes.glyphs:
-        raise DataError(
-            f"written={settings.written}, rewritten={settings.rewritten}, but no pen strokes of the data say which "
-            "symbols they are"
-        )
-    formulas = list(dict.fromkeys(sample.tokens for sample in samples))
-    order = np.random.default_rng((settings.seed, 4)).permutation(len(formulas))
-    chosen = [formulas[index] for index in order[: 2 * settings.written]]
-    written = written_samples(chosen, strokes, settings.seed, most=settings.written)
-    return written + rewritten_samples(samples, strokes, settings.seed, settings.rewritten)
-
-
-def _count(wanted: float, samples: Sequence[Sample]) -> int:
-    """How many pictures to add: below 1 it is a share of the samples."""
-    return round(wanted * len(samples)) if wanted < 1 else int(wanted)
-
-
-def _composed(settings: Hyperparameters, samples: Sequence[Sample], cache: PictureCache) -> list[Sample]:
-    """Pictures put together from the training side's: what is kept for validation has no part in them."""
-    composed: list[Sample] = []
-    for kind in KINDS:
-        if count := _count(getattr(settings, kind), samples):
-            made = composed_samples(kind, samples, count, settings.seed, settings.max_tokens, cache)
-            if not made:
-                raise DataError(
-                    f"{kind}={count}, but no two labels together are shorter than max_tokens={settings.max_tokens}"
-                )
-            composed += made
-    return composed
-
-
-def _strips(settings: Hyperparameters, vocabulary: Vocabulary, bank: GlyphBank) -> list[Sample]:
-    """Random layouts as samples. What they are depends on the seed and the number of the strip."""
-    samples = []
-    for number in range(settings.strips):
-        length = 1 + number % LONGEST_STRIP
-        picture = StripPicture(bank, frozenset(vocabulary.tokens), settings.seed * 1_000_003 + number, length)
-        tokens = tuple(tokenize(normalize(" ".join(picture.strip().tokens))))
-        if all(token in vocabulary for token in tokens):
-            name = f"strip/{number}"
-            samples.append(Sample(name, tokens, picture, source="strip", dataset="strips", origin=name))
-    return samples
 
 
 def _check_names(samples: Sequence[Sample]) -> None:
@@ -336,46 +267,6 @@ def _check_names(samples: Sequence[Sample]) -> None:
                 f"two samples are called {sample.name!r}: that of {other.origin}, and one that the job adds; rename "
                 "the file or folder of the data"
             )
-
-
-def _tell_skipped(side: str, skipped: Sequence[str]) -> None:
-    if skipped:
-        print(f"{side}: skipped {len(skipped)} bad samples:\n  " + "\n  ".join(skipped), flush=True)
-
-
-def _tell_doubtful(side: str, doubtful: Sequence[str]) -> None:
-    if doubtful:
-        shown = "\n  ".join(doubtful[:DOUBTS_SHOWN])
-        print(
-            f"{side}: {len(doubtful)} labels are no LaTeX and are read as they most likely mean; "
-            f"the first of them:\n  {shown}",
-            flush=True,
-        )
-
-
-def _tell_shared(samples: Sequence[Sample], held_out: Sequence[Sample]) -> None:
-    """Warns of writers or formulas on both sides: whoever gives a validation channel may want that."""
-    if not (shared := shared_groups(samples, held_out)):
-        return
-    trained, validated = next(iter(shared.values()))
-    count = sum(sample.group in shared for sample in held_out)
-    print(
-        f"warning: {count} of {len(held_out)} samples of the validation channel have a group (writer, formula) that "
-        f"is trained on too, {len(shared)} groups in all: for example {validated.name!r} there and {trained.name!r} in "
-        "training. The accuracy will be better than on new ones; leave those out, or the channel, to keep sides apart",
-        flush=True,
-    )
-
-
-def _tell_frames(spec: inference.PreprocessSpec, samples: Sequence[Sample]) -> None:
-    """Warns of labels with a frame, if frames are taken away from the pictures."""
-    framed = [sample for sample in samples if BOXED in sample.tokens]
-    if framed and not spec.frames:
-        print(
-            f"warning: {len(framed)} labels have {BOXED}, such as that of {framed[0].name!r}, but frames around "
-            "formulas are taken away from the pictures: set frames=true to keep them",
-            flush=True,
-        )
 
 
 def _short_enough(settings: Hyperparameters, side: str, samples: Sequence[Sample]) -> list[Sample]:
@@ -445,15 +336,6 @@ def _measure(
         skipped += messages
     if not sizes:
         raise DataError(f"{side}: none of the {len(samples)} pictures can be read; the first: {skipped[0]}")
-    _tell_skipped(side, skipped)
+    tell_skipped(side, skipped)
     kept = [sample for sample in samples if sample.name in sizes]
     return Measured(kept, np.array([sizes[sample.name] for sample in kept]), skipped)
-
-
-def _report(trained: Measured, validated: Measured, vocabulary: Vocabulary) -> None:
-    tokens = trained.sizes[:, 2]
-    print(
-        f"{len(trained.samples)} training and {len(validated.samples)} validation samples; {len(vocabulary)} tokens in "
-        f"the vocabulary; {tokens.mean():.1f} tokens a label, {tokens.max()} at most",
-        flush=True,
-    )

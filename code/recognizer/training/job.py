@@ -26,7 +26,8 @@ from recognizer.export import HISTORY, ExportError, Trained, amend, export
 from recognizer.model_dir import Start
 from recognizer.models import FormulaRecognizer, build
 from recognizer.training import checkpoint
-from recognizer.training.data import MADE_OF_OTHERS, JobData, prepare
+from recognizer.training.added import MADE_OF_OTHERS
+from recognizer.training.data import JobData, prepare
 from recognizer.training.determinism import deterministic
 from recognizer.training.distill import Teacher, read_teacher
 from recognizer.training.distributed import Ranks, join

@@ -12,7 +12,8 @@ import pytest
 from recognizer.data.canvases import read_canvases, write_canvases
 from recognizer.data.measure import Measured
 from recognizer.data.sample import DataError, FilePicture, Sample
-from recognizer.training.data import MADE_OF_OTHERS, JobData, prepare
+from recognizer.training.added import MADE_OF_OTHERS
+from recognizer.training.data import JobData, prepare
 from recognizer.training.distributed import Ranks
 from recognizer.training.job import _samples_depend_on
 from tests.support.tiny_dataset import write_tiny_dataset
