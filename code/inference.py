@@ -788,13 +788,15 @@ def canvas_size(height: int, width: int, spec: PreprocessSpec) -> tuple[int, int
 
 
 def join_tokens(tokens: Iterable[str]) -> str:
-    r"""Tokens -> LaTeX text, with what only LaTeX needs: a space between `\alpha` and a letter, `{}` between `\\` and a
-    bracket or asterisk, which it would take for its own."""
+    r"""Tokens -> LaTeX text, with what its readers need: a space between `\alpha` and a letter; `{}` between `\\` and a
+    bracket or asterisk, which LaTeX would take for its own; a space between `\\` and a letter, as `\\max` may be a
+    command whose backslash was doubled."""
     text: list[str] = []
     for token in tokens:
-        if text and token[:1].isalpha() and text[-1][:1] == "\\" and text[-1][-1:].isalpha():
+        last = text[-1] if text else ""
+        if token[:1].isalpha() and (last == r"\\" or (last[:1] == "\\" and last[-1:].isalpha())):
             text.append(" ")
-        elif text and text[-1] == r"\\" and token[:1] in ("[", "*"):
+        elif last == r"\\" and token[:1] in ("[", "*"):
             text.append("{}")
         text.append(token)
     return "".join(text)

@@ -319,11 +319,11 @@ class Worker(ThreadWorker):
         self.app.models.stop(BROKEN_SECONDS if self.app.models.needs_new_process() else GIVE_UP_SECONDS)
 
     def leave(self) -> None:
-        """At the end of a process that has served: ends it before Python would.
+        """At the end of the process: before Python would end it, if a model is still being loaded.
 
-        What still runs has been given up, such as the load of a model, and C++ aborts if it is torn down under it.
+        The load has been given up with the stop, and C++ aborts if it is torn down under it.
         """
-        if self.booted and not self.alive:
+        if self.booted and not self.alive and self.app.models.is_loading():
             os._exit(0)
 
 

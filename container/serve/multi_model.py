@@ -92,6 +92,10 @@ class MultiModel:
         """Never: it would come without the models that SageMaker takes for loaded."""
         return False
 
+    def is_loading(self) -> bool:
+        """No: a load is a request, which a stop lets come to its end."""
+        return False
+
     def stop(self, seconds: float) -> None:
         """As Service.stop, for all models."""
         for service in self._services():

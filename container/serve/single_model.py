@@ -30,7 +30,8 @@ class SingleModel:
 
     def start(self, metrics: Metrics) -> None:
         self._metrics, self._service = metrics, Service(Shared(self._settings, metrics))
-        threading.Thread(target=self._load, name="load", daemon=True).start()
+        self._loading = threading.Thread(target=self._load, name="load", daemon=True)
+        self._loading.start()
 
     def ping_problem(self) -> ServeError | None:
         """Why /ping can't say yet that every request will be answered, or None."""
@@ -43,6 +44,9 @@ class SingleModel:
     def needs_new_process(self) -> bool:
         """Whether this process should give way to another. Not before all have served: the first must say why not."""
         return self._loaded.are_all() and self._service.is_broken()
+
+    def is_loading(self) -> bool:
+        return self._loading.is_alive()
 
     def admit(self) -> AbstractContextManager[Service]:
         return self._service.admit()

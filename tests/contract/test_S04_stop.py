@@ -192,3 +192,18 @@ def test_S04_what_cannot_be_answered_in_time_gets_503_before_the_kill(own_base_d
         server.terminate()
         assert {(reply.result().status, reply.result().code) for reply in replies} == {(503, "shutting_down")}
         assert server.finish(30)[0] == 0
+
+
+@pytest.mark.parametrize("moment", ["Booting worker", "handler functions"])
+def test_S04_a_stop_during_the_start_is_a_stop(own_base_dir, moment):
+    """The worker ended with a traceback, for a listener closed twice, or was aborted with a model half loaded."""
+    add_to_handler(
+        own_base_dir,
+        "_load = model_fn\ndef model_fn(model_dir):\n    import time; time.sleep(2); return _load(model_dir)",
+    )
+    with Server(own_base_dir) as server:
+        server.wait_for_log(moment)
+        server.terminate()
+        status, log = server.finish(10)
+    assert status == 0
+    assert "Traceback" not in log and "terminate called" not in log and "SIGABRT" not in log

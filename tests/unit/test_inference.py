@@ -1657,11 +1657,11 @@ def test_an_empty_folder_is_no_model(tmp_path: Path) -> None:
         inference.Recognizer.load(tmp_path)
 
 
-def test_tokens_are_joined_with_a_space_only_where_latex_needs_one() -> None:
+def test_tokens_are_joined_with_a_space_only_where_a_reader_needs_one() -> None:
     assert (
         inference.join_tokens(["\\alpha", "x", "+", "\\frac", "{", "1", "}", "{", "y", "}"]) == r"\alpha x+\frac{1}{y}"
     )
-    assert inference.join_tokens(["\\alpha", "2", "\\\\", "a", "\\,", "b"]) == r"\alpha2\\a\,b"
+    assert inference.join_tokens(["\\alpha", "2", "\\\\", "a", "\\,", "b"]) == r"\alpha2\\ a\,b"
     assert inference.join_tokens(["0", "\\\\", "[", "2", "]"]) == r"0\\{}[2]", "LaTeX would look for a length"
 
 
