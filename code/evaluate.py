@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Measure a formula recognizer on a labelled set.")
     parser.add_argument("--model", type=Path, required=True, help="a model directory, or its model.tar.gz")
-    parser.add_argument("--data", type=Path, required=True, help="folder with gt.txt, labels.tsv or *.jsonl")
+    parser.add_argument("--data", type=Path, required=True, help="labelled folder: README, Your own data")
     parser.add_argument("--out", type=Path, required=True, help="folder for metrics.json and report.html")
     parser.add_argument("--history", type=Path, help="the training's history.jsonl, if the model has none")
     parser.add_argument("--options", default="", metavar="NAME=VALUE,...", help="a request's: beam=4,views=1")

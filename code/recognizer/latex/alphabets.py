@@ -16,6 +16,7 @@ from .parser import Kind
 from .tokenizer import CONTROL_SPACE
 
 ROMAN, TEXT = r"\mathrm", r"\text"
+_FONTS = table.ALPHABETS.union(text for text, _ in table.TEXT_FONTS.values())
 
 
 def in_alphabet(alphabet: str, boxes: list[Box]) -> list[Box]:
@@ -28,6 +29,8 @@ def in_alphabet(alphabet: str, boxes: list[Box]) -> list[Box]:
 
 
 def _inside(alphabet: str, core: list[Box]) -> list[Box]:
+    if alphabet == r"\boldsymbol" and all(box.is_plain(table.UPRIGHT) and not box.has_script() for box in core):
+        alphabet = r"\mathbf"
     if alphabet not in table.CHANGED_IN:
         return core if len(core) == 1 and _has_its_own(core[0], alphabet) else _group(alphabet, core)
     boxes: list[Box] = []
@@ -46,9 +49,9 @@ def _inside(alphabet: str, core: list[Box]) -> list[Box]:
 
 
 def _has_its_own(box: Box, alphabet: str) -> bool:
-    r"""Whether a box is in an alphabet already, of which the innermost counts; `\boldsymbol` adds to others."""
+    r"""Whether a box is in an alphabet or a text already, and the innermost counts; `\boldsymbol` adds to others."""
     name = box.tokens[0]
-    return name in table.ALPHABETS and r"\boldsymbol" not in (name, alphabet)
+    return name in _FONTS and r"\boldsymbol" not in (name, alphabet)
 
 
 def _is_the_same(alphabet: str, box: Box) -> bool:
@@ -119,7 +122,7 @@ def _together(left: Box, right: Box, with_gap: bool) -> Box | None:
     if len(names) < 2:
         return None
     inside = [*left.tokens[2:-1], *([CONTROL_SPACE] if with_gap else []), *right.tokens[2:-1]]
-    if not with_gap and names[0] == names[1] and names[0] in table.CHANGED_IN:
+    if not with_gap and names[0] == names[1] and names[0] in table.CHANGED_IN and right.tokens[2] != "{":
         one = _named(names[0], inside, left.tall or right.tall)
     elif (with_gap or TEXT in names) and _is_words(left) and _is_words(right):
         one = Box(Kind.ATOM, [TEXT, "{", *inside, "}"])

@@ -8,7 +8,8 @@ normalising twice changes nothing. What is folded, and why:
 * scripts: subscript first; primes are superscripts; an empty script is none;
 * spelling: the tables in `synonyms`; old commands (``\rm``, ``\over``) become new ones (``\mathrm``, ``\frac``);
 * alphabets: hold runs of what they change, and nothing else (`alphabets`);
-* ink-less: thin spaces, styles and limits vanish; a wide gap is the control space ``\ ``, however it was made;
+* ink-less: thin spaces, styles, struts, settings and limits vanish, and so does a formula's number at the margin;
+  a wide gap is the control space ``\ ``, however it was made;
 * delimiters: stretched (``\left( \right)``) exactly around what is higher than a line, plain elsewhere. A reader
   of a picture can't tell ``\Bigl(`` from ``\left(``, and authors use either without system;
 * tables: ``pmatrix``, ``cases`` and arrays without rules are what they draw, a ``matrix`` between delimiters;
@@ -83,6 +84,7 @@ def _with_scripts(base: list[Box], sub: list[str], sup: list[str]) -> list[Box]:
     if len(base) > 1:
         base = stretch(base)  # what ends with half of a pair needs no braces: `{|\frac a b|}^2`
     last = base[-1]
+    last.tokens = last.tokens or ["{", "}"]  # a delimiter that isn't drawn: `\begin{cases}\end{cases}'`
     whole = len(trim(base, leading=True)) == 1 or last.kind is Kind.RIGHT or last.is_plain(table.CLOSING)
     if last.has_script() or not (whole or not is_tall(base)):
         base = [last] = [Box(Kind.ATOM, ["{", *emit_stretched(base), "}"], is_tall(base))]
@@ -107,7 +109,7 @@ def _fold(node: Node) -> list[Box]:
         case Kind.TABLE:
             return _table(node)
         case Kind.UNKNOWN:
-            return [_with_arguments([node.token], node.rows)]
+            return [_with_arguments([node.token], (_line(_boxes(row)) for row in node.rows))]
         case Kind.PHANTOM:
             return [gap()] if _write(node.rows[0]) else []
         case Kind.GAP:
@@ -120,9 +122,8 @@ def _fold(node: Node) -> list[Box]:
             return [Box(node.kind, [node.token])]
 
 
-def _with_arguments(tokens: list[str], rows: Iterable[list[Node]], tall: bool = False) -> Box:
-    for row in rows:
-        boxes = _line(_boxes(row))
+def _with_arguments(tokens: list[str], rows: Iterable[list[Box]], tall: bool = False) -> Box:
+    for boxes in rows:
         tall = tall or is_tall(boxes)
         tokens = [*tokens, "{", *emit_stretched(boxes), "}"]
     return Box(Kind.ATOM, tokens, tall)
@@ -134,11 +135,29 @@ def _command(node: Node) -> list[Box]:
         return _stack(_rows(_boxes(node.rows[0])), substack=True)
     if token == r"\not":
         return [_negated(_line(_boxes(node.rows[0])))]
+    rows = [_line(_boxes(row)) for row in node.rows]
+    if token in _SIDE_OF and (on_base := _on_base(_SIDE_OF[token], *rows)) is not None:
+        return on_base
     tokens = [token]
     option = _write(node.option)
     if option:
         tokens += ["[", "{", *option, "}", "]"] if "]" in option else ["[", *option, "]"]
-    return [_with_arguments(tokens, node.rows, tall=token in table.TALL)]
+    return [_with_arguments(tokens, rows, tall=token in table.TALL)]
+
+
+_SIDE_OF = {r"\stackrel": "sup", r"\underset": "sub"}
+
+
+def _on_base(side: str, script: list[Box], base: list[Box]) -> list[Box] | None:
+    r"""What draws the same as `\stackrel` or `\underset`: the base if nothing is added to it, an operator's limits."""
+    if not trim(script, leading=True):
+        return base
+    core = trim(base, leading=True)
+    if len(core) != 1 or core[0].tokens[0] not in table.WITH_LIMITS or getattr(core[0], side):
+        return None
+    setattr(core[0], side, emit_stretched(script))
+    core[0].tall = core[0].tall or core[0].tokens[0] in table.BIG_OPERATORS
+    return core
 
 
 def _negated(boxes: list[Box]) -> Box:
@@ -155,19 +174,20 @@ _PUNCTUATION = frozenset(",.:;!?()")
 _SAME_IN_TEXT = _PUNCTUATION | frozenset("[]/")
 _IN_TEXT = {"_": r"\_", "&": r"\&", "$": r"\$"}
 """What a character with a meaning in formulas is called where it stands for itself."""
-_TEXT_SWITCHES = {
-    r"\rm": "textrm", r"\bf": "textbf", r"\it": "textit", r"\sf": "textsf", r"\tt": "texttt", r"\sl": "textit"
-}  # fmt: skip
+_TEXT_OF = {alphabet: text for text, (_, alphabet) in table.TEXT_FONTS.items()}
+_TEXT_SWITCHES = {token: _TEXT_OF[alphabet] for token, alphabet in table.SWITCHES.items() if alphabet in _TEXT_OF}
 
 _NO_TEXT = frozenset(["{", "}", "^"]).union(
     table.ARGUMENTS,
     table.UNWRAPPED,
+    table.BOXES,
     table.SWITCHES,
     table.NO_INK,
     table.SIZES,
     table.INFIX,
     table.LENGTHS,
     table.VANISHING,
+    {r"\rule"},
 )
 _TEXT_GAPS = frozenset([CONTROL_SPACE, "~", r"\\", *table.WIDE])
 

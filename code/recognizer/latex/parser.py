@@ -7,10 +7,11 @@ closing ones are skipped, a missing argument is empty, a second script of one ki
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from enum import Enum, auto
 
 from . import synonyms as table
-from .tokenizer import CONTROL_SPACE, TEXT_DEPTH
+from .tokenizer import CONTROL_SPACE, TEXT_DEPTH, characters
 
 MAX_DEPTH = 100
 """Deeper nesting is no formula, and Python's stack is finite."""
@@ -67,9 +68,11 @@ _NO_BASE = frozenset([Kind.GAP, Kind.THIN, Kind.CELL, Kind.ROW, Kind.INFIX, Kind
 _ENDS_ARGUMENT = frozenset(["}", "&", r"\\"])
 _SCRIPTS = frozenset(["^", "_"])
 _NUMBER = r"[-+]?\d*[.,]?\d*"
-_REGISTER = r"\\(?:[a-z]*(?:skip|width|height|depth|size|sep|indent|length|amount)|jot)"  # TeX's own lengths
+_REGISTER = r"\\(?:[a-z]*(?:skip|width|height|depth|size|sep|space|indent|length|amount)|jot)"  # TeX's own lengths
 _UNIT = rf"pt|em|ex|mm|cm|in|pc|mu|sp|bp|{_REGISTER}"
 _LENGTH = re.compile(rf"({_NUMBER})({_UNIT})(?:(?:plus|minus){_NUMBER}(?:fil{{1,3}}|{_UNIT}))*")
+_LENGTH_OR_COUNT = re.compile(rf"{_LENGTH.pattern}|[-+]?\d++(?![.,])")
+_NO_LENGTH = re.compile(r"[-+]?[.,]?0[0.,]*(?:[a-z]{2})?")
 _LONGEST_LENGTH = 40  # tokens
 _GAP_FROM = {"em": 0.5, "ex": 1.2, "mu": 9.0, "pt": 5.0, "mm": 1.8, "cm": 0.18, "in": 0.07, "pc": 0.42}
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-=,.()<>/|:;!*?")
@@ -81,14 +84,19 @@ _SYMBOLS = {
     **dict.fromkeys(table.SWITCHES, Kind.SWITCH),
     "&": Kind.CELL,
 }
+_UNWRAPPED_IN_TEXT = table.UNWRAPPED | {command: table.BOXES[command] for command in table.BOXES.keys() - table.FRAMES}
 _OUTER_FONT = frozenset(["text", "mbox", "hbox"])  # within other text these have the font of that
 _FORMULA_ENDS = {"$": "$", r"\(": r"\)"}
+_NUMBERED = frozenset([r"\eqno", r"\leqno"])
 _NOT_IN_TEXT = frozenset(["^", r"\|", r"\dots"]).union(
     (token for token in table.SYMBOLS - {r"\AA"} if len(token) > 2),
     table.ARGUMENTS.keys() - {r"\underline"},
     table.TEXT_SCRIPTS,
     table.LENGTHS,
     table.VANISHING,
+    table.DEFINITIONS,
+    _NUMBERED,
+    {r"\rule", r"\mathchoice"},
 )
 """In text these are what they are in a formula; two characters of text have names of two: ``\\%``, ``\\S``."""
 
@@ -157,6 +165,8 @@ class _Parser:
         elif token == "$":
             if self.dollar_is_ink:
                 nodes.append(Node(Kind.ATOM, r"\$"))
+        elif token == r"\limits":
+            self.limits(nodes)
         elif token[0] == "\\":
             if token not in table.NO_INK:
                 self.command(token, nodes)
@@ -255,28 +265,42 @@ class _Parser:
                 node.option = self.option()
             node.rows = tuple(self.argument() for _ in range(table.ARGUMENTS[token]))
             nodes.append(node)
+        elif token in table.BOXES:
+            self.hidden(table.BOXES[token])
+            text = self.text("text")
+            nodes.append(Node(Kind.COMMAND, r"\boxed", [text]) if token in table.FRAMES else text)
         elif name in table.TEXT_FONTS:
             nodes.append(self.text(name))
+        elif token in table.INTERTEXTS:
+            nodes += [Node(Kind.ROW), self.text("text"), Node(Kind.ROW)]
         elif token in table.VERBATIM:
             nodes.append(self.verbatim(token))
         elif token in (r"\operatorname", r"\operatornamewithlimits"):
             self.skip("*")
             nodes.append(Node(Kind.ALPHABET, r"\mathrm", self.argument()))
         elif token == r"\dots":
-            nodes.append(Node(Kind.ATOM, r"\cdots" if self.peek() in table.BINARY else r"\ldots"))
+            nodes.append(Node(Kind.ATOM, self.dots()))
         elif token in table.LENGTHS:
-            nodes.append(Node(Kind.GAP if self.is_wide_length(token) else Kind.THIN))
-        elif token in table.VANISHING:
             self.skip("*")
-            self.option()
-            self.raw_argument()
+            nodes.append(Node(Kind.GAP if _is_wide(self.length()) else Kind.THIN))
+        elif token == r"\rule":
+            nodes.append(self.rule())
+        elif token in table.VANISHING:
+            self.hidden(table.VANISHING[token])
+        elif token in table.DEFINITIONS and defined(self.tokens, self.position) in table.STRETCHES:
+            self.hidden("mm")
+        elif token in _NUMBERED:
+            self.rest_of_cell()
         elif token in (r"\phantom", r"\hphantom"):
             nodes.append(Node(Kind.PHANTOM, "", self.argument()))
         elif token == r"\genfrac":
             nodes += self.general_fraction()
         elif token in table.UNWRAPPED:
-            self.hidden_arguments(token)
+            self.hidden(table.UNWRAPPED[token])
             nodes.append(Node(Kind.GROUP, "", self.argument()))
+        elif token == r"\mathchoice":  # of a formula in display, in a line, in a script, in a script's script
+            nodes.append(Node(Kind.GROUP, "", self.argument()))
+            self.hidden("mmm")
         elif token == r"\cfrac":
             self.option()
             nodes.append(Node(Kind.COMMAND, r"\frac", self.argument(), self.argument()))
@@ -285,31 +309,49 @@ class _Parser:
         elif token == r"\root":
             nodes += self.plain_root()
         elif token == r"\above":
-            self.is_wide_length(token)  # the thickness of the rule
-            nodes.append(Node(Kind.INFIX, r"\over"))
+            nodes.append(Node(Kind.INFIX, r"\atop" if _NO_LENGTH.fullmatch(self.length()) else r"\over"))
         elif token in table.TEXT_SCRIPTS:
             base = _base(nodes)
             (base.sup if token == r"\textsuperscript" else base.sub).append(self.text("text"))
-        elif token == r"\fbox":
-            nodes.append(Node(Kind.COMMAND, r"\boxed", [self.text("text")]))
-        elif token == r"\raisebox":
-            self.raw_argument()
-            self.option()
-            self.option()
-            nodes.append(self.text("text"))
         elif name in table.PLAIN_TABLES and self.peek() == "{":
             nodes.append(Node(Kind.TABLE, table.PLAIN_TABLES[name], self.argument()))
         else:
             nodes.append(self.unknown(token))
 
-    def hidden_arguments(self, token: str) -> None:
-        """Those that vanish before the one that shows; the height of ``\\raise`` has no braces."""
-        if token in table.SHIFTS and self.peek() != "{":
-            self.is_wide_length(token)
-            return
-        self.option()
-        for _ in range(table.UNWRAPPED[token]):
+    def hidden(self, what: str) -> None:
+        """Skip what shows nowhere, in the letters of `synonyms.VANISHING`."""
+        for each in what:
+            if each == "m":
+                self.raw_argument()
+            elif each == "s":
+                self.skip("*")
+            elif each == "l":
+                self.length()
+            elif each == "w" and self.tokens[self.position : self.position + 2] == ["t", "o"]:
+                self.position += 2
+                self.length()
+            while each == "o" and self.position in self.brackets:
+                self.option()
+
+    def rest_of_cell(self) -> None:
+        """Skip all up to the end of a cell, row or group."""
+        while self.peek() not in ("", *_ENDS_ARGUMENT) and self.peek()[:5] != r"\end{":
             self.raw_argument()
+
+    def dots(self) -> str:
+        r"""What ``\dots`` is before the next token; a colon tells it only with another, as it may be a ``\colon``."""
+        between_colons = self.tokens[self.position - 2 : self.position - 1] == [":"] == [self.peek()]
+        return r"\cdots" if between_colons or self.peek() in table.CENTRED else r"\ldots"
+
+    def limits(self, nodes: list[Node]) -> None:
+        r"""Scripts above and below a relation: `\mathop{=}\limits^a` is `\stackrel{a}{=}`."""
+        base = nodes[-1].rows[0] if nodes and nodes[-1].kind is Kind.GROUP else []
+        if len(base) != 1 or base[0].token not in table.BINARY:
+            return
+        while self.peek() in _SCRIPTS:
+            command = r"\stackrel" if self.peek() == "^" else r"\underset"
+            self.position += 1
+            nodes[-1] = Node(Kind.COMMAND, command, self.argument(), [nodes[-1]])
 
     def built_relation(self) -> list[Node]:
         r"""``\buildrel above \over relation``."""
@@ -340,6 +382,8 @@ class _Parser:
         r"""``\genfrac{left}{right}{thickness}{style}{above}{below}``."""
         left, right, thickness, _ = ("".join(self.raw_argument()) for _ in range(4))
         above, below = self.argument(), self.argument()
+        if thickness[:1] == "0" and (left, right) == ("(", ")"):
+            return [Node(Kind.COMMAND, r"\binom", above, below)]
         if thickness[:1] == "0":
             inside = [*above, Node(Kind.INFIX, r"\atop"), *below]
         else:
@@ -360,25 +404,31 @@ class _Parser:
         kind = {"l": Kind.LEFT, "r": Kind.RIGHT}.get(side, Kind.ATOM) if token in (*table.BARS, ".") else Kind.ATOM
         nodes.append(Node(kind, token))
 
-    def is_wide_length(self, token: str) -> bool:
-        r"""Read the length behind ``\hspace`` or ``\kern``; from half an em on, a reader sees a gap."""
-        if token == r"\hspace":
-            self.skip("*")
-            found = _LENGTH.match("".join(self.raw_argument()))
-        else:
-            found = _LENGTH.match("".join(self.tokens[self.position : self.position + _LONGEST_LENGTH]))
-            unread = len(found.group()) if found else 0
-            while unread > 0:
-                unread -= len(self.peek())
-                self.position += 1
-        if not found or found.group(2) not in _GAP_FROM:
-            return False
-        number = found.group(1).replace(",", ".")
-        return bool(number.strip("+-.")) and float(number) >= _GAP_FROM[found.group(2)]
+    def length(self) -> str:
+        """``{3pt}``, ``3pt plus 1fil``, or what is set: ``=3pt``, ``100``; empty where there is none."""
+        self.skip("=")
+        if self.peek() == "{":
+            return "".join(self.raw_argument())
+        following = "".join(self.tokens[self.position : self.position + _LONGEST_LENGTH])
+        found = _LENGTH_OR_COUNT.match(following.replace(CONTROL_SPACE, ""))  # blanks of text are tokens
+        length = found.group() if found else ""
+        unread = len(length)
+        while unread > 0:
+            unread -= len(self.peek().replace(CONTROL_SPACE, ""))
+            self.position += 1
+        return length
+
+    def rule(self) -> Node:
+        r"""``\rule[raised]{width}{height}``: without height it is a gap, without width nothing."""
+        self.hidden("o")
+        width, height = self.raw_argument(), self.raw_argument()
+        if all(_is_some_length("".join(length)) for length in (width, height)):
+            return Node(Kind.UNKNOWN, r"\rule", *([Node(Kind.ATOM, each) for each in row] for row in (width, height)))
+        return Node(Kind.GAP if _is_wide("".join(width)) else Kind.THIN)
 
     def text(self, name: str) -> Node:
         """Words as a group, and among them formulas: what is marked as one, and symbols that text doesn't have."""
-        inner = _Parser(self.raw_argument())
+        inner = _Parser(characters(" ".join(self.raw_argument())))
         inner.depth, inner.dollar_is_ink = self.depth, self.dollar_is_ink
         inner.descend()
         nodes: list[Node] = []
@@ -396,16 +446,18 @@ class _Parser:
                 if token == "^" and nodes and nodes[-1].words[-1:] in ([CONTROL_SPACE], ["~"]):
                     nodes.append(Node(Kind.ATOM))  # or the gap before it would go: `25 °`
                 inner.node(nodes)
-            elif token in table.UNWRAPPED:
+            elif token in _UNWRAPPED_IN_TEXT:
                 inner.position += 1
-                inner.hidden_arguments(token)
+                inner.hidden(_UNWRAPPED_IN_TEXT[token])
             elif token[:1] == "\\" and token[1:] in table.TEXT_FONTS:
                 inner.position += 1
                 if token[1:] not in _OUTER_FONT and table.TEXT_FONTS[token[1:]] != table.TEXT_FONTS[name]:
                     nodes.append(inner.text(token[1:]))
-            elif token == r"\underline":
+            elif token == r"\underline" or token in table.FRAMES:
                 inner.position += 1
-                nodes.append(Node(Kind.COMMAND, token, [inner.text(name)]))
+                inner.hidden(table.BOXES.get(token, ""))
+                line = r"\boxed" if token in table.FRAMES else token
+                nodes.append(Node(Kind.COMMAND, line, [inner.text(name)]))
             else:
                 if not nodes or nodes[-1].kind is not Kind.TEXT or nodes[-1].sup or nodes[-1].sub:
                     nodes.append(Node(Kind.TEXT, name))
@@ -441,6 +493,25 @@ def _is_fence(token: str, command: str) -> bool:
 def _delimiter(token: str) -> str:
     token = table.SYNONYMS.get(token, token)
     return table.FENCE_SYNONYMS.get(token, token)
+
+
+def defined(tokens: Sequence[str], place: int) -> str:
+    r"""What is defined by a ``\def`` or ``\renewcommand`` before a place."""
+    name = tokens[place : place + 2]
+    return name[-1] if name[:1] == ["{"] else "".join(name[:1])
+
+
+def _is_some_length(length: str) -> bool:
+    return bool(_LENGTH.fullmatch(length)) and not _NO_LENGTH.fullmatch(length)
+
+
+def _is_wide(length: str) -> bool:
+    """From half an em on, a reader sees a gap."""
+    found = _LENGTH.match(length)
+    if not found or found.group(2) not in _GAP_FROM:
+        return False
+    number = found.group(1).replace(",", ".")
+    return bool(number.strip("+-.")) and float(number) >= _GAP_FROM[found.group(2)]
 
 
 def _base(nodes: list[Node]) -> Node:

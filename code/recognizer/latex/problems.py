@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from . import synonyms as table
+from .parser import defined
 
 _NEEDED = {**table.ARGUMENTS, "_": 1, "^": 1}
 
@@ -12,8 +13,9 @@ _NEEDED = {**table.ARGUMENTS, "_": 1, "^": 1}
 def problems(tokens: Sequence[str]) -> list[str]:
     r"""What keeps the tokens from being LaTeX, in words; an empty list if nothing does.
 
-    Looks for unbalanced braces, environments and ``\left``/``\right``, and for missing arguments of the commands
-    that are known (``\frac``, ``^``), each with the place (from 1) of the token.
+    Looks for unbalanced braces, environments and ``\left``/``\right``, for missing arguments of the commands that are
+    known (``\frac``, ``^``), and for what only the whole document could tell: definitions and references. Each is
+    named with the place (from 1) of its token.
     """
     found: list[str] = []
     open_tokens: list[tuple[str, int]] = []
@@ -24,6 +26,10 @@ def problems(tokens: Sequence[str]) -> list[str]:
         if token in table.VERBATIM and tokens[place : place + 1] == ["{"]:
             verbatim_to = _end(tokens, place, "}")
             continue
+        if token in table.REFERENCES:
+            found.append(f"token {place}: {token} doesn't say what it draws; write what the picture shows")
+        elif token in table.DEFINITIONS and defined(tokens, place) not in table.STRETCHES:
+            found.append(f"token {place}: {token} defines a macro; write the formula with its macros expanded")
         opener = _opener(token)
         if _opens(token):
             open_tokens.append((token, place))

@@ -40,7 +40,9 @@ SYNONYMS: dict[str, str] = {
         iff=Longleftrightarrow implies=Longrightarrow impliedby=Longleftarrow colon=: ast=* cdotp=cdot ldotp=.
         setminus=backslash bot=perp Box=square leadsto=rightsquigarrow restriction=upharpoonright Doteq=doteqdot
         doublecap=Cap doublecup=Cup thicksim=sim thickapprox=approx varpropto=propto intop=int ointop=oint
-        smallint=int dag=dagger ddag=ddagger centerdot=cdot smallsmile=smile smallfrown=frown"""
+        smallint=int dag=dagger ddag=ddagger centerdot=cdot smallsmile=smile smallfrown=frown
+        bigtriangleup=triangle lhd=vartriangleleft rhd=vartriangleright unlhd=trianglelefteq unrhd=trianglerighteq
+        dasharrow=dashrightarrow And=\& textsection=\S textdollar=\$"""
     ),
     # delimiters, dots
     **_table(
@@ -51,8 +53,9 @@ SYNONYMS: dict[str, str] = {
     **_table(
         r"""dfrac=frac tfrac=frac dbinom=binom tbinom=binom overset=stackrel bm=boldsymbol
         pmb=boldsymbol Bbb=mathbb mathbbm=mathbb mathds=mathbb frak=mathfrak mathup=mathrm
-        sb=_ sp=^ bgroup={ egroup=} cr=\\ shortstack=substack crcr=\\
-        newline=\\ tabularnewline=\\ hdashline=hline overparen=overarc wideparen=overarc"""
+        sb=_ sp=^ bgroup={ egroup=} begingroup={ endgroup=} cr=\\ shortstack=substack crcr=\\
+        newline=\\ tabularnewline=\\ hdashline=hline hrule=hline toprule=hline midrule=hline bottomrule=hline
+        overparen=overarc wideparen=overarc"""
     ),
     # capital Greek letters that are Latin ones
     **_table("Alpha=A Beta=B Epsilon=E Zeta=Z Eta=H Iota=I Kappa=K Mu=M Nu=N Omicron=O Rho=P Tau=T Chi=X"),
@@ -73,7 +76,8 @@ SYNONYMS: dict[str, str] = {
         "∅∀∃∄∞∂∇…⋯⋮⋱", r"\emptyset \forall \exists \nexists \infty \partial \nabla \ldots \cdots \vdots \ddots"
     ),
     **_characters("∑∏∫∬∭∮", r"\sum \prod \int \iint \iiint \oint"),
-    **_characters("∠△□ℏℓℵℜℑ℘", r"\angle \triangle \square \hbar \ell \aleph \Re \Im \wp"),
+    **_characters("⊈⊉≮≯≰≱≁≇∦", r"\nsubseteq \nsupseteq \nless \ngtr \nleq \ngeq \nsim \ncong \nparallel"),
+    **_characters("∠△□ℏℓℵℜℑ℘§", r"\angle \triangle \square \hbar \ell \aleph \Re \Im \wp \S"),
     **_characters("αβγδεζηθικλμ", r"\alpha \beta \gamma \delta \varepsilon \zeta \eta \theta \iota \kappa \lambda \mu"),
     **_characters("νξπρςστυφχψω", r"\nu \xi \pi \rho \varsigma \sigma \tau \upsilon \varphi \chi \psi \omega"),
     **_characters("ΓΔΘΛΞΠΣΦΨΩ", r"\Gamma \Delta \Theta \Lambda \Xi \Pi \Sigma \Phi \Psi \Omega"),
@@ -102,14 +106,27 @@ EXPANSIONS: dict[str, list[str]] = {
     **{each: [r"\frac", "{", own[0], "}", "{", own[1], "}"] for each, own in {"½": "12", "¼": "14", "¾": "34"}.items()},
     r"\bmod": [r"\mathrm", "{", "m", "o", "d", "}"],
     r"\mod": ["\\ ", r"\mathrm", "{", "m", "o", "d", "}"],
+    r"\varlimsup": [r"\overline", "{", r"\lim", "}"],
+    r"\varliminf": [r"\underline", "{", r"\lim", "}"],
+    r"\varinjlim": [r"\underrightarrow", "{", r"\lim", "}"],
+    r"\varprojlim": [r"\underleftarrow", "{", r"\lim", "}"],
+    r"\injlim": [r"\mathrm", "{", *"injlim", "}"],
+    r"\projlim": [r"\mathrm", "{", *"projlim", "}"],
+    r"\idotsint": [r"\int", r"\cdots", r"\int"],
+    r"\notni": [r"\not", r"\ni"],
+    **{each: [r"\not", own] for each, own in zip("≢⊄⊅∌", _words(r"\equiv \subset \supset \ni"), strict=True)},
 }
 NEGATIONS = {
     "=": r"\neq",
     "|": r"\nmid",
-    r"\in": r"\notin",
-    r"\exists": r"\nexists",
-    r"\subseteq": r"\nsubseteq",
-    r"\supseteq": r"\nsupseteq",
+    "<": r"\nless",
+    ">": r"\ngtr",
+    **_table(
+        r"""in=notin exists=nexists subseteq=nsubseteq supseteq=nsupseteq leq=nleq geq=ngeq |=nparallel sim=nsim
+        cong=ncong prec=nprec succ=nsucc preceq=npreceq succeq=nsucceq vdash=nvdash vDash=nvDash
+        rightarrow=nrightarrow leftarrow=nleftarrow leftrightarrow=nleftrightarrow
+        Rightarrow=nRightarrow Leftarrow=nLeftarrow Leftrightarrow=nLeftrightarrow"""
+    ),
 }
 """What ``\\not`` and its neighbour are together, where a command of its own draws the same."""
 
@@ -119,34 +136,78 @@ WIDE = _commands("quad qquad enspace enskip space hfill hfil nobreakspace") | {"
 NO_INK = _commands(
     r"""displaystyle textstyle scriptstyle scriptscriptstyle limits nolimits nonumber notag
     displaylimits protect relax allowbreak nobreak break strut mathstrut noindent null left right middle begin end roman
-    IEEEnonumber IEEEyesnumber tiny scriptsize footnotesize small normalsize large Large LARGE huge Huge ( ) [ ] - @"""
+    IEEEnonumber IEEEyesnumber tiny scriptsize footnotesize small normalsize large Large LARGE huge Huge ( ) [ ] - @ *
+    selectfont normalfont unboldmath leavevmode unskip xspace hss hfilneg par centering smallskip medskip bigskip
+    arraystretch baselinestretch"""
 )
-VANISHING = _commands("label tag vphantom vspace color index cline leftroot uproot")
-"""Commands that vanish with their one argument."""
-UNWRAPPED = {
-    **dict.fromkeys(_commands("mathop mathbin mathrel mathord mathopen mathclose mathpunct mathinner"), 0),
-    **dict.fromkeys(_commands("ensuremath smash llap rlap mathllap mathrlap mathclap mathnormal vcenter"), 0),
-    **dict.fromkeys(_commands("textcolor colorbox href raise lower"), 1),
-    r"\multicolumn": 2,
-}
-"""Commands of which only the last argument shows: how many vanish before it."""
-SHIFTS = _commands("raise lower")
-LENGTHS = _commands("hspace hskip kern mkern mskip")
+
+
+def _by_command(names_of: dict[str, str]) -> dict[str, str]:
+    return {command: hidden for hidden, names in names_of.items() for command in _commands(names)}
+
+
+VANISHING = _by_command(
+    {
+        "o": "linebreak nolinebreak pagebreak nopagebreak displaybreak allowdisplaybreaks",
+        "sm": "tag vspace",
+        "om": "label color nocite",
+        "m": "vphantom index cline leftroot uproot special cellcolor rowcolor require",
+        "mm": "setlength addtolength setcounter addtocounter fontsize",
+        "mmm": "definecolor",
+        "l": """vskip vglue openup penalty skew arraycolsep tabcolsep tabskip jot baselineskip lineskip lineskiplimit
+        parindent parskip mathsurround nulldelimiterspace scriptspace delimitershortfall delimiterfactor fboxsep
+        fboxrule arrayrulewidth doublerulesep thinmuskip medmuskip thickmuskip abovedisplayskip belowdisplayskip""",
+    }
+)
+r"""Commands that vanish, and what vanishes with them: m an argument, o any in brackets, s a star, l a length.
+
+So does a number at the margin, `\tag{3}` or `\eqno (3)`: it is ink, but not the formula's, and whoever cuts formulas
+out of a page leaves it there.
+"""
+UNWRAPPED = _by_command(
+    {
+        "": """mathop mathbin mathrel mathord mathopen mathclose mathpunct mathinner ensuremath mathnormal llap rlap
+        clap mathllap mathrlap mathclap lefteqn shoveleft shoveright noalign""",
+        "w": "vbox vtop vcenter",
+        "o": "smash hyperref",
+        "m": "href hypertarget hyperlink scalebox",
+        "om": "textcolor colorbox",
+        "mm": "multicolumn resizebox",
+        "l": "raise lower",
+    }
+)
+"""Commands of which only the last argument shows, and what vanishes before it; w is a width, as in `to 3cm`."""
+BOXES = _by_command(
+    {"": "fbox", "w": "hbox", "o": "makebox framebox", "om": "parbox", "mo": "raisebox", "omm": "fcolorbox"}
+) | {r"\multirow": "omomo"}
+"""The same where the last argument is text."""
+FRAMES = _commands("fbox framebox fcolorbox")
+"""Those with a line around."""
+LENGTHS = _commands("hspace hskip hglue kern mkern mskip mspace")
 """Commands with a length: a gap from 0.5em on, nothing below."""
+DEFINITIONS = _commands("def gdef edef xdef let newcommand renewcommand providecommand DeclareMathOperator")
+"""Commands that give another a meaning; a label that has one says less than its picture shows."""
+STRETCHES = _commands("arraystretch baselinestretch")
+"""What may be defined nevertheless: it only moves rows apart."""
+REFERENCES = _commands(
+    "ref eqref pageref autoref cref Cref cite citep citet footnote footnotemark includegraphics symbol char"
+)
+"""Commands that draw what their argument doesn't say."""
 
 # ------------------------------------------------------------------------------------------------- structure
 ALPHABETS = _commands("mathbb mathbf mathcal mathfrak mathit mathrm mathscr mathsf mathtt boldsymbol")
-_CAPITAL_GREEK = _commands("Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega")
+SLANTED = frozenset(string.ascii_letters)
+UPRIGHT = frozenset(string.digits) | _commands("Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega")
+"""What stands upright in a formula, so that it is the same in ``\\boldsymbol`` and in ``\\mathbf``."""
 CHANGED_IN = {
-    r"\mathrm": frozenset(string.ascii_letters),
-    **dict.fromkeys(
-        _commands("mathbf mathit mathsf mathtt"), _CAPITAL_GREEK.union(string.ascii_letters, string.digits)
-    ),
+    r"\mathrm": SLANTED,
+    **dict.fromkeys(_commands("mathbb mathbf mathcal mathfrak mathit mathscr mathsf mathtt"), SLANTED | UPRIGHT),
 }
 """What looks otherwise in an alphabet than outside of it; all other symbols are the same there."""
 SWITCHES = _table(
     """rm=mathrm bf=mathbf it=mathit cal=mathcal sf=mathsf tt=mathtt sl=mathit mit=mathit
-    scr=mathscr boldmath=boldsymbol bfseries=mathbf itshape=mathit rmfamily=mathrm"""
+    scr=mathscr boldmath=boldsymbol bfseries=mathbf itshape=mathit slshape=mathit em=mathit rmfamily=mathrm
+    upshape=mathrm sffamily=mathsf ttfamily=mathtt"""
 )
 """Old commands that change the font up to the end of their group."""
 TEXT_FONTS = {
@@ -161,8 +222,12 @@ TEXT_FONTS = {
 VERBATIM = _commands("ce cee")
 """Chemistry (mhchem) has a grammar of its own, in which blanks count: what it holds stays as it is."""
 TEXT_SCRIPTS = _commands("textsuperscript textsubscript")
-TEXT_COMMANDS = (*TEXT_FONTS, *(name[1:] for name in TEXT_SCRIPTS), "fbox", "ce", "cee")
-"""Commands in whose argument blanks count."""
+INTERTEXTS = _commands("intertext shortintertext")
+TEXT_COMMANDS = {
+    **dict.fromkeys((*TEXT_FONTS, *(command[1:] for command in sorted(TEXT_SCRIPTS | VERBATIM | INTERTEXTS))), ""),
+    **{command[1:]: hidden for command, hidden in BOXES.items()},
+}
+"""Commands in whose last argument blanks count, and what vanishes before it."""
 ARGUMENTS: dict[str, int] = {
     **dict.fromkeys(ALPHABETS, 1),
     **dict.fromkeys(_commands("acute bar breve check dot ddot dddot ddddot grave hat mathring tilde vec"), 1),
@@ -184,17 +249,26 @@ BIG_OPERATORS = _commands(
 )
 """Symbols that are higher than a line as soon as they have limits."""
 OPERATORS = _commands(
-    """arccos arcsin arctan arg cos cosh cot coth csc deg det dim exp gcd hom inf ker lg lim liminf limsup ln log
-    max min Pr sec sin sinh sup tan tanh"""
+    """arccos arcsin arctan arg cos cosec cosh cot coth csc csch deg det dim exp gcd hom inf ker lg lim liminf limsup
+    ln log max min Pr sec sech sin sinh sup tan tanh"""
 )
 """Names that have a command: ``\\operatorname{sin}`` is ``\\sin``."""
+WITH_LIMITS = BIG_OPERATORS | _commands("lim max min sup inf limsup liminf det gcd Pr underbrace overbrace")
+"""What carries its scripts above and below itself anyway, so that ``\\underset{x}{\\max}`` is ``\\max_x``."""
 BINARY = frozenset("+-=<>*/|") | _commands(
     """times cdot div pm mp cap cup wedge vee oplus otimes ominus circ leq geq neq equiv sim simeq approx cong
     subset subseteq supset supseteq in ni rightarrow leftarrow Rightarrow Leftrightarrow to le ge ne land lor
     bullet ast star amalg prec succ ll gg mid setminus longrightarrow mapsto iff implies
     leqslant geqslant preceq succeq subsetneq supsetneq sqsubseteq sqsupseteq sqcup sqcap uplus hookrightarrow"""
 )
-"""Between these ``\\dots`` sits in the middle of the line."""
+CENTRED = BINARY | _commands(
+    """notin nmid perp propto doteq asymp models vdash dashv Vdash vDash bowtie lesssim gtrsim leqq geqq
+    nsubseteq triangleleft triangleright trianglelefteq trianglerighteq odot oslash boxtimes boxplus ltimes rtimes
+    uparrow downarrow updownarrow Uparrow Downarrow Updownarrow leftarrow Leftarrow longleftarrow leftrightarrow
+    longleftrightarrow Longrightarrow Longleftarrow Longleftrightarrow longmapsto hookleftarrow twoheadrightarrow
+    rightharpoonup rightleftharpoons rightsquigarrow xrightarrow xleftarrow xmapsto xhookrightarrow"""
+)
+"""Before these ``\\dots`` sits in the middle of the line."""
 
 # ------------------------------------------------------------------------------------------------ delimiters
 OPENING = frozenset(["(", "[", r"\{", r"\langle", r"\lfloor", r"\lceil", r"\lgroup", r"\ulcorner"])
@@ -231,16 +305,22 @@ MATRICES = {
 """Tables of cells and the delimiters that they come with."""
 STACKS = frozenset(
     _words("""align aligned alignat alignedat flalign split gather gathered multline eqnarray equation displaymath math
-    subarray subequations IEEEeqnarray""")
+    subarray subequations IEEEeqnarray minipage center""")
 )
 """Lines one below the other; the marks that align them leave no ink."""
 PAIRED = frozenset(_words("align aligned alignat alignedat flalign"))
 """Stacks in which every second ``&`` begins a new column, so that it stands for a gap."""
-PLAIN_TABLES = {"matrix": "matrix", "pmatrix": "pmatrix", "cases": "cases", "eqalign": "aligned"}
+PLAIN_TABLES = {
+    "matrix": "matrix",
+    "pmatrix": "pmatrix",
+    "cases": "cases",
+    "eqalign": "aligned",
+    "displaylines": "gathered",
+}
 """Plain TeX's commands, with the table as their argument, and the environments that draw the same."""
 COLUMNS = frozenset(["array", "tabular", "darray"])
-WITH_ARGUMENT = COLUMNS | {"alignat", "alignedat", "subarray", "IEEEeqnarray"}
-WITH_OPTION = COLUMNS | {"aligned", "alignedat", "gathered"}
+WITH_ARGUMENT = COLUMNS | {"alignat", "alignedat", "subarray", "IEEEeqnarray", "minipage"}
+WITH_OPTION = COLUMNS | {"aligned", "alignedat", "gathered", "minipage"}
 """Where the first thing in brackets is how the whole is placed, and no ink."""
 
 # ------------------------------------------------------------------------------ symbols, which take no argument

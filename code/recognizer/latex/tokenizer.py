@@ -23,9 +23,19 @@ def _balanced(depth: int) -> str:
     return rf"(?:[^{{}}\\]|\\.{inner})*+"
 
 
+_HIDDEN = {"o": r"(?:\[[^][{}]*\]\s*)*", "m": r"\{[^{}]*\}\s*", "w": r"(?:to[^A-Za-z{}][^{}]*)?"}
+
+
+def _text_commands() -> str:
+    """Each with what stands before its text, as `synonyms` tells it."""
+    return "|".join(
+        rf"{name}(?![A-Za-z])\s*{''.join(_HIDDEN[each] for each in hidden)}" for name, hidden in TEXT_COMMANDS.items()
+    )
+
+
 _TOKEN = re.compile(
     rf"""
-    (?P<text> \\(?:{"|".join(TEXT_COMMANDS)})(?![A-Za-z])\s*\{{{_balanced(TEXT_DEPTH)}\}} )
+    (?P<text> (?P<head>\\(?:{_text_commands()}))\{{(?P<body>{_balanced(TEXT_DEPTH)})\}} )
   | (?P<env> \\(?:begin|end)\s*\{{\s*[A-Za-z]+\*?\s*\}} )
   | (?P<fence> \\(?:left|right|middle)(?![A-Za-z])\s*+
       (?: \\(?:{"|".join(FENCE_NAMES)})(?![A-Za-z]) | \\[{{}}|] | [][()|/.<>] ) )
@@ -55,7 +65,7 @@ def tokenize(latex: str) -> list[str]:
         if kind is None:
             tokens.append(_control_symbol(token) if len(token) <= 2 else token)
         elif kind == "text":
-            tokens += _text(token)
+            tokens += _text(token, match["head"], match["body"])
         else:
             tokens.append(_BLANKS.sub("", token))
     return tokens
@@ -66,14 +76,13 @@ def _control_symbol(token: str) -> str:
     return CONTROL_SPACE if token == "\\" or (token[0] == "\\" and token[1].isspace()) else token
 
 
-def _text(source: str) -> list[str]:
+def _text(source: str, head: str, body: str) -> list[str]:
     r"""``\text{...}``: its blanks show, unless the source is already a row of tokens (``\text { a \  b }``)."""
     row = characters(source)
     if source == " ".join(row):
         return row
-    head, body = source.split("{", 1)
-    tokens = [head.rstrip(), "{"]
-    for place, part in enumerate(_MATH_IN_TEXT.split(body[:-1])):
+    tokens = [*characters(head), "{"]
+    for place, part in enumerate(_MATH_IN_TEXT.split(body)):
         if place % 2:
             tokens += characters(part)
         else:

@@ -22,7 +22,7 @@ from recognizer.synth.grammar import LEVELS, generate_formula
 from recognizer.synth.style import random_style, render_any
 
 # Changes whenever the same seed would give other pictures: nothing goes on with what an older generator has made.
-GENERATOR_VERSION = 2
+GENERATOR_VERSION = 3
 
 MANIFEST = "manifest.json"
 LEVEL_SHARES = (0.2, 0.25, 0.2, 0.2, 0.15)

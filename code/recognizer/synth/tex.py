@@ -58,6 +58,7 @@ TYPEFACES = {
 # Lines are as long as TeX can make them: it would break what is wider, and the label knows nothing of that.
 _DOCUMENT = r"""\documentclass{article}\nonstopmode
 \usepackage[T1]{fontenc}\usepackage{amsmath}%(packages)s\usepackage{mathrsfs,stmaryrd,extarrows}
+\providecommand\sech{\operatorname{sech}}\providecommand\csch{\operatorname{csch}}\providecommand\cosec{\operatorname{cosec}}
 \usepackage[active,tightpage]{preview}
 \tracinglostchars=1 \errorcontextlines=0
 \begin{document}\hsize=16000pt \linewidth=\hsize %(setup)s

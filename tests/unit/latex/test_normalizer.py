@@ -27,6 +27,11 @@ def _assert_canonical(latex: str) -> None:
 @example(r"x\text{ if }\left.'")
 @example(r"{\rm \left\{ x \right. ^ i}")  # a script on a delimiter that isn't drawn, within an alphabet
 @example(r"{\quad \frac a b}^2")  # a gap before the only thing of a group
+@example(r"\begin{cases}\end{cases}'")  # a script on the delimiter that isn't drawn, of an empty table
+@example(r"\textbf{a \right\| ")  # a delimiter in words that nothing ends
+@example(r"\rm \mathbf 0 \bf \sb \binom")  # a script without a base, behind a neighbour in its own alphabet
+@example(r"\mathbf\hbox\;\bfseries\text{a b}0")  # words side by side, within an alphabet
+@example(r"\boldsymbol\boldsymbol\begin{matrix}0{}'\end{matrix}")  # a digit that gets a bold script late
 @given(strings)
 def test_any_string_gets_one_spelling(latex: str) -> None:
     _assert_canonical(normalize(latex))
@@ -58,6 +63,8 @@ SAME = [
     (r"\left. \frac { a } { b } \right| _ { x }", [r"\left.\frac ab\right|_x", r"\Bigl.\frac ab\Bigr|_x"]),
     (r"x", [r"x\bigg.", r"\bigl.x\bigr.", r"\left.x\right."]),
     (r"\frac { a } { b }", [r"\left.\frac ab\right.", r"\Bigl.\frac ab\Bigr.", r"\genfrac{}{}{}{}ab"]),
+    (r"\binom { n } { k }", [r"\genfrac(){0pt}{}nk", r"\genfrac{(}{)}{0pt}{1}{n}{k}"]),
+    (r"\substack { a \\ b }", [r"a\atop b", r"a\above 0pt b", r"\genfrac{}{}{0pt}{}ab"]),
     (r"f ^ { \prime }", [r"f'", r"f^\prime", r"f^{\prime}", "f′", r"f^{'}"]),
     (r"f ^ { \prime \prime 2 }", [r"f''^2", r"f^{\prime\prime 2}", r"f^{''2}"]),
     (r"f ^ { \prime \prime }", [r"f''", r"f^{''}"]),
@@ -142,6 +149,9 @@ SAME = [
     (r"\left( \sum _ { i } x \right)", [r"\left(\sum_i x\right)", r"(\sum_i x)"]),
     (r"a \cdots b", [r"a\cdots b", r"a\dotsb b"]),
     (r"a \preceq \cdots \preceq b", [r"a\preceq\dots\preceq b"]),
+    (r"a : \cdots : b", [r"a:\dots:b"]),
+    (r"a , \ldots : A \rightarrow B", [r"a,\dots\colon A\to B"]),
+    (r"A \cdots \xrightarrow { f } B", [r"A\dots\xrightarrow f B"]),
     (r"a \sqcup \cdots \sqcup b", [r"a\sqcup\dots\sqcup b"]),
     (r"\sqrt [ 3 ] { x }", [r"\sqrt[3]x", r"\sqrt[{3}]{x}", r"\sqrt[\leftroot{-1}\uproot{2}3]{x}"]),
     (r"\sqrt [ 3 ] { x }", [r"\root 3 \of x", r"\root 3\of{x}"]),
@@ -151,6 +161,23 @@ SAME = [
     (r"A \oplus B \Longrightarrow \neg C", ["A⊕B⟹¬C", r"A\oplus B\implies\lnot C"]),
     (r"\left\lfloor \frac { a } { b } \right\rfloor", [r"⌊\frac ab⌋", r"\left⌊\frac ab\right⌋"]),
     (r"( x + 1 ) \in \mathbb { R } ^ { n }", ["（x＋１）∈ℝⁿ", r"(x+1)\in\mathbb R^n"]),
+    (r"a \nless b \nleq c", [r"a\not<b\not\leq c", r"a\nless b\not\le c", "a≮b≰c"]),
+    (r"a \nrightarrow b \nparallel c", [r"a\not\to b\not\parallel c", r"a\nrightarrow b\not\Vert c"]),
+    (r"a \not \equiv b \not \subset c", [r"a\not\equiv b\not\subset c", "a≢b⊄c"]),
+    (r"\triangle \vartriangleleft", [r"\bigtriangleup\lhd"]),
+    (r"\mathcal { A B } ( x )", [r"\mathcal{A}\mathcal{B}(x)", r"{\cal A}{\cal B}(x)"]),
+    (r"\mathbb { R } ^ { + } \times \mathfrak { a } + \mathfrak { b }", [r"\mathbb{R^+}\times\mathfrak{a+b}"]),
+    (r"\mathbf { 0 \Sigma } \boldsymbol { x }", [r"\boldsymbol{0\Sigma}\bm x", r"\bm0\mathbf\Sigma\bm x"]),
+    (r"\sech x", [r"\operatorname{sech}x", r"\mathrm{sech}\,x"]),
+    (r"\overline { \lim } _ { n } a _ { n }", [r"\varlimsup_n a_n", r"\mathop{\overline{\lim}}_n a_n"]),
+    (r"\sum _ { i = 1 } ^ { n } a", [r"\underset{i=1}{\overset{n}{\sum}}a", r"\sum\limits_{i=1}^na"]),
+    (r"\max _ { x } f", [r"\underset{x}{\max}f", r"\max\limits_x f", r"\mathop{\max}_x f"]),
+    (r"\underbrace { a + b } _ { n }", [r"\underset{n}{\underbrace{a+b}}", r"\mathop{\underbrace{a+b}}_n"]),
+    (r"a \stackrel { b } { = } c", [r"a\mathop{=}\limits^b c", r"a\mathrel{\mathop=\limits^b}c", r"a\overset{b}{=}c"]),
+    (r"a \underset { n } { \rightarrow } b", [r"a\mathop{\to}\limits_n b"]),
+    (r"a = b", [r"a\overset{}{=}b", r"a\stackrel{\rule{0pt}{3pt}}{=}b"]),
+    ("\\text { a - b }", [r"\text{a-b}", r"\mathrm{a\text{-}b}", r"\mathrm a\text{-}\mathrm b"]),
+    (r"\mathbf { a }", [r"\text{\bfseries a}", r"\textbf a", r"{\bfseries a}"]),
     (r"\mathbb { 1 } _ { A }", [r"\mathbb{1}_A", r"\mathbbm{1}_A", r"\mathds 1_A"]),
     (r"4 5 ^ { \circ }", ["45°", r"45\degree", r"45^\circ"]),
     (r"2 5 ^ { \circ } \mathrm { C }", ["25℃", r"25^\circ\mathrm C"]),
@@ -179,6 +206,65 @@ def test_spellings_of_one_picture_become_one(canonical: str, spellings: list[str
         assert normalize(latex) == canonical, latex
 
 
+UNSEEN = [
+    r"\rule{0pt}{12pt}", r"\rule[-2pt]{0.0em}{1ex}", r"\strut", r"\vphantom{\frac ab}", r"\smash{}", r"\mathstrut",
+    r"\vskip 3pt plus 1pt", r"\vspace*{1cm}", r"\mspace{-18mu}", r"\kern-\nulldelimiterspace", r"\penalty-100",
+    r"\arraycolsep=1pt", r"\arraycolsep 1pt", r"\setlength{\arraycolsep}{2pt}", r"\setlength\arraycolsep{2pt}",
+    r"\addtolength{\jot}{2pt}", r"\openup1\jot", r"\renewcommand{\arraystretch}{1.5}", r"\def\arraystretch{1.5}",
+    r"\linebreak[1]", r"\nolinebreak", r"\allowbreak", r"\nobreak", r"\noindent", r"\protect", r"\relax", r"\null",
+    r"\footnotesize", r"\fontsize{10}{12}\selectfont", r"\color[rgb]{1,0,0}", r"\definecolor{a}{rgb}{1,0,0}",
+    r"\label{eq:a}", r"\special{a}", r"\index{a}", r"\nonumber", r"\notag", r"\limits", r"\displaylimits", r"\*",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("unseen", UNSEEN)
+def test_what_leaves_no_ink_leaves_no_token(unseen: str) -> None:
+    for latex in (f"a {unseen} b", f"a{unseen}{{}} b", f"{{{unseen} a}}{{b}}"):
+        assert normalize(latex) == normalize(" ".join(tokenize(latex))) == "a b", latex
+    assert normalize(rf"\text{{a {unseen} b}}") == "\\text { a \\  b }"
+
+
+def test_a_wide_rule_without_height_is_a_gap_and_a_visible_one_stays() -> None:
+    assert normalize(r"a\rule{2em}{0pt}b") == normalize(r"a\mspace{36mu}b") == normalize(r"a\quad b")
+    assert normalize(r"a\rule[1pt]{3cm}{0.4pt}b") == r"a \rule { 3 c m } { 0 . 4 p t } b"
+
+
+@pytest.mark.parametrize("number", [r"\tag{3}", r"\tag*{3}", r"\eqno(3)", r"\leqno {(1.2)}", r"\eqno\hbox{(a)}"])
+def test_a_number_at_the_margin_is_none_of_the_formulas_ink(number: str) -> None:
+    assert normalize(rf"x = y {number}") == "x = y"
+    assert normalize(rf"\begin{{aligned}} x {number} \\ y \end{{aligned}}") == r"\begin{matrix} x \\ y \end{matrix}"
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        r"\lefteqn{@}", r"\shoveleft{@}", r"\smash[b]{@}", r"\ensuremath{@}", r"\mathchoice{@}{a}{b}{c}", r"\clap{@}",
+        r"\textcolor[rgb]{1,0,0}{@}", r"\multicolumn{2}{|c|}{@}", r"\hyperref[a]{@}", r"\begingroup @\endgroup",
+        r"\scalebox{2}{@}", r"\vtop to 3cm{@}", r"\begin{minipage}[t]{3cm} @ \end{minipage}", r"\noalign{\vskip 3pt}@",
+        r"\hbox to 3cm{$@$\hss}", r"\parbox[t]{3cm}{$@$}", r"\makebox[2cm][c]{$@$}", r"\raisebox{2pt}[0pt]{$@$}",
+        r"\multirow{2}{*}{$@$}", r"\intertext{$@$}", r"\displaylines{@}",
+    ],
+)  # fmt: skip
+def test_of_a_box_shows_what_it_holds(around: str) -> None:
+    assert (
+        normalize("y" + around.replace("@", "x_1")).replace(r"\begin{matrix} y \\ x", "y x").startswith("y x _ { 1 }")
+    )
+
+
+@pytest.mark.parametrize(
+    "around",
+    [r"\parbox[t]{3cm}{@}", r"\makebox[2cm]{@}", r"\raisebox{2pt}{@}", r"\hbox to 3cm{@}", r"\multirow{2}{*}{@}"],
+)
+def test_the_words_of_a_box_keep_their_blanks(around: str) -> None:
+    assert normalize(around.replace("@", "as well")) == normalize(r"\text{as well}")
+    assert normalize(rf"\text{{see {around.replace('@', 'as well')}}}") == normalize(r"\text{see as well}")
+    assert normalize(r"\framebox[2cm]{as well}") == normalize(r"\fbox{as well}") != normalize(r"\text{as well}")
+
+
+def test_brackets_behind_a_command_without_options_are_ink() -> None:
+    assert normalize(r"\mathopen[a,b\mathclose]") == normalize(r"\tag1[a,b]") == "[ a , b ]"
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
@@ -197,6 +283,13 @@ def test_spellings_of_one_picture_become_one(canonical: str, spellings: list[str
         (r"{\frac ab c}^2", r"\frac ab c^2"),
         (r"\begin{matrix}a&b\end{matrix}", r"\begin{matrix}a\\b\end{matrix}"),
         (r"\{ \frac ab", r"\left\{ \frac ab \right."),
+        (r"\not\models", r"\not\vDash"),
+        (r"\boldsymbol{0'}", r"\mathbf{0}'"),
+        (r"\underset{x}{y}", r"y_x"),
+        (r"\underset{x}{\mathrm{d}}", r"\mathrm d_x"),
+        (r"{n\atop k}", r"{n\over k}"),
+        (r"\hat x", r"\widehat x"),
+        (r"\mathcal{Ab}", r"\mathcal{A}b"),
     ],
 )
 def test_different_pictures_stay_different(one: str, other: str) -> None:
@@ -239,6 +332,7 @@ def test_labels_of_the_competition_pass_unchanged(label: str) -> None:
 
 
 _UNITS = r"{ & \sqrt{ & \frac & \left( & ( & \begin{matrix} & x^{ & \sqrt[ & \text{ & [ & | & a & ' & \\ & \not & $"
+_UNITS += r" & \stackrel{a}{ & \underset & \rule & \hbox to & \makebox[ & \intertext{ & \eqno & \limits^ & \setlength"
 _UNITS += r" & \rm x & \rm\quad & a \over & a \atop & {a & b \over \bf & \quad\hat & x_ & \foo{ & \left. & \bigl|"
 
 
@@ -257,6 +351,9 @@ def test_tables_agree_with_each_other() -> None:
         synonyms.SWITCHES,
         synonyms.NO_INK,
         synonyms.THIN,
+        synonyms.BOXES,
+        synonyms.DEFINITIONS,
+        synonyms.REFERENCES,
     ]
     with_meaning += [synonyms.WIDE, synonyms.SIZES, synonyms.INFIX, synonyms.LENGTHS, synonyms.VANISHING]
     for table in with_meaning:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from recognizer.latex import problems
+from recognizer.latex import normalize, problems, tokenize
 
 
 @pytest.mark.parametrize(
     "label",
     ["", r"\frac { a } { b }", r"x ^ 2", r"\sqrt [ 3 ] { x }", r"\left( \begin{matrix} a & b \end{matrix} \right.",
-     r"\left\langle x \right\rangle", r"\leftarrow \rightarrow"],
+     r"\left\langle x \right\rangle", r"\leftarrow \rightarrow", r"\renewcommand { \arraystretch } { 1 . 5 } x",
+     r"\def \arraystretch { 1 } x", r"x \tag { 3 }"],
 )  # fmt: skip
 def test_nothing_to_say(label: str) -> None:
     assert problems(label.split()) == []
@@ -28,7 +29,22 @@ def test_nothing_to_say(label: str) -> None:
         (r"{ \end{array}", ["token 2: \\end{array} closes nothing", "token 1: { is never closed"]),
         (r"\left( x", ["token 1: \\left( is never closed"]),
         (r"x \right)", ["token 2: \\right) closes nothing"]),
+        (r"x \ref { a }", ["token 2: \\ref doesn't say what it draws; write what the picture shows"]),
+        (r"\text { b y \eqref { a } }", ["token 5: \\eqref doesn't say what it draws; write what the picture shows"]),
+        (r"\def \R { x } \R", ["token 1: \\def defines a macro; write the formula with its macros expanded"]),
+        (
+            r"\newcommand { \R } { x } \R",
+            ["token 1: \\newcommand defines a macro; write the formula with its macros expanded"],
+        ),
     ],
 )  # fmt: skip
 def test_each_problem_is_named_with_its_place(label: str, said: list[str]) -> None:
     assert problems(label.split()) == said
+
+
+@pytest.mark.parametrize(
+    "label", [r"x\eqref{a}", r"\text{by \ref{a}}", r"\newcommand{\R}{\mathbb R}\R", r"\def\R{x}\R"]
+)
+def test_normalizing_hides_no_macro_and_no_reference(label: str) -> None:
+    for tokens in (tokenize(label), tokenize(normalize(label))):
+        assert len(problems(tokens)) == 1, tokens
