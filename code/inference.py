@@ -77,6 +77,8 @@ MANY = 8  # glyphs, of 5 pixels or more, beside which components that are thrice
 FAINTEST_ON_WHITE = 240  # gray above which nothing is seen on white: light ink on a transparent ground
 FAINTEST_RULE = 0.08  # how much darker than the paper; the pixels of paler lines are taken for paper anyway
 FINEST_GLYPH = 4  # pixels, below which nothing is legible
+LARGE_GLYPH = 24  # pixels, of which crumbs are told from small print by less
+THINNEST = 0.75  # pixels, of a stroke in the network's input
 FAINTEST_TERM = 0.12  # of the darkest ink's strength, that a term of the line has
 FAINTEST_INK = 0.05  # less everywhere is the grain of blank paper; writing of 15 gray levels, with noise, reaches 0.1
 WANTED_EVERY = 8  # tokens, after which it is asked whether a picture is still waited for
@@ -274,11 +276,38 @@ def find_ink(rgb: np.ndarray, frames: bool = False) -> Ink:
         kind = f"{rgb.dtype} {rgb.shape}" if isinstance(rgb, np.ndarray) else type(rgb).__name__
         raise ValueError(f"a picture must be an array (H, W, 3) of uint8, as read_image(bytes) gives, not {kind}")
     found = _find_ink(rgb, frames)
-    if found.glyph >= FINEST_GLYPH or len(ink_boxes(found.values)) < 100:
-        return found
-    # What was found may be a dither's dots, or grain.
-    smoothed = _find_ink(cv2.GaussianBlur(rgb, (0, 0), 1.2), frames)
-    return smoothed if smoothed.glyph > 2 * found.glyph else found
+    if found.glyph < FINEST_GLYPH and len(ink_boxes(found.values)) >= 100:  # a dither's dots, perhaps, or grain
+        smoothed = _find_ink(cv2.GaussianBlur(rgb, (0, 0), 1.2), frames)
+        found = smoothed if smoothed.glyph > 2 * found.glyph else found
+    return _without_crumbs(found, rgb, frames)
+
+
+def _without_crumbs(found: Ink, rgb: np.ndarray, frames: bool) -> Ink:
+    """The ink: where pencil and chalk leave it in crumbs, of the picture out of focus, until they hang together."""
+    blur = 0.0
+    for _ in range(4):
+        if not _is_in_crumbs(found):
+            break
+        blur = max(1.5 * blur, float(np.clip(found.glyph / 18, 1.2, 6)))
+        smoothed = _find_ink(cv2.GaussianBlur(rgb, (0, 0), blur), frames)
+        if smoothed.glyph < (1 if found.glyph >= LARGE_GLYPH else 1.5) * found.glyph:
+            break
+        found = smoothed
+    return found
+
+
+def _is_in_crumbs(found: Ink) -> bool:
+    """Whether most pieces of ink come together when each grows by a little of a glyph."""
+    if found.glyph < 8:
+        return False
+    is_ink = (found.values > 0.5).astype(np.uint8)
+    count = cv2.connectedComponents(is_ink)[0] - 1
+    many, share = (12, 0.4) if found.glyph >= LARGE_GLYPH else (40, 0.25)
+    if count < many:
+        return False
+    size = max(3, round(found.glyph / 16) | 1)
+    grown = cv2.dilate(is_ink, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+    return bool(cv2.connectedComponents(grown)[0] - 1 <= share * count)
 
 
 def _find_ink(rgb: np.ndarray, frames: bool) -> Ink:
@@ -304,8 +333,22 @@ def scale_ink(found: Ink, spec: PreprocessSpec) -> np.ndarray:
     factor = min(
         factor, spec.max_height / height, spec.max_width / width, math.sqrt(spec.max_pixels / (height * width))
     )
-    resized = resize(cropped, factor, RESAMPLE[spec.resample])
+    resized = resize(_thickened(cropped, factor), factor, RESAMPLE[spec.resample])
     return ((resized - spec.mean) / spec.std).astype(np.float32)
+
+
+def _thickened(ink: np.ndarray, factor: float) -> np.ndarray:
+    """(H, W) ink to be scaled by `factor`: with thicker strokes if they would come out under a pixel, and pale."""
+    if factor >= 0.5:
+        return ink
+    is_ink = (ink > 0.5).astype(np.uint8)
+    area = int(is_ink.sum())
+    edges = int(cv2.dilate(is_ink, np.ones((3, 3), np.uint8)).sum()) - area  # of a line a pixel on either side
+    width = 2 * area / max(1, edges)
+    if not area or width * factor >= THINNEST:
+        return ink
+    size = 1 + round(0.95 / factor - width)
+    return cv2.dilate(ink, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
 
 
 def without_cut_lines(rgb: np.ndarray) -> np.ndarray:

@@ -253,6 +253,40 @@ def test_a_large_picture_of_any_mode_is_read_as_a_small_one(mode: str) -> None:
     assert max(seen.shape) == inference.WORKING_SIDE and np.abs(seen.astype(int) - expected).mean() < 1
 
 
+WRITTEN = [  # x = z + delta
+    *([(0, 0), (120, 150)], [(120, 0), (0, 150)], [(220, 50), (340, 50)], [(220, 100), (340, 100)]),
+    *([(440, 0), (560, 0), (440, 150), (560, 150)], [(660, 75), (780, 75)], [(720, 15), (720, 135)]),
+    [(910, 150), (970, 0), (1030, 150), (910, 150)],
+]
+
+
+def written(pen: int) -> np.ndarray:
+    """Large letters (420, 1400) of a pen so many pixels wide."""
+    gray = np.full((420, 1400), 255, np.uint8)
+    for stroke in WRITTEN:
+        points = np.array(stroke) + np.array([150, 130])
+        cv2.polylines(gray, [points], isClosed=False, color=0, thickness=pen, lineType=cv2.LINE_AA)
+    return gray
+
+
+def in_rgb(gray: np.ndarray) -> np.ndarray:
+    return np.repeat(gray[:, :, None], 3, axis=2)
+
+
+@pytest.mark.parametrize("pen", [1, 2, 4, 10])
+def test_a_thin_pen_is_seen_as_well_as_a_thick_one(pen: int) -> None:
+    """A pixel's width in letters of 150 came out at a seventh of black's strength, and was read as other signs."""
+    assert np.percentile(ink_of(in_rgb(written(pen))), 98) > 0.8
+
+
+def test_letters_of_pencil_and_chalk_are_letters_and_not_crumbs() -> None:
+    """The paper shows through their strokes: what hangs together was taken for the glyphs, a third as large."""
+    whole = written(14)
+    holes = cv2.GaussianBlur(np.random.default_rng(0).normal(size=whole.shape), (0, 0), 1.2)
+    crumbs = in_rgb(np.where(holes > 0.3 * holes.std(), 255, whole).astype(np.uint8))
+    assert inference.find_ink(crumbs).glyph == pytest.approx(inference.find_ink(in_rgb(whole)).glyph, rel=0.1)
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 def test_a_large_scan_is_reduced_when_it_is_read(kind: str) -> None:
     large = Image.fromarray(formula(16))
