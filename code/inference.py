@@ -313,7 +313,7 @@ def _is_in_crumbs(found: Ink) -> bool:
 def _find_ink(rgb: np.ndarray, frames: bool) -> Ink:
     rgb = without_strips(without_cut_lines(rgb))
     framed = with_paper(rgb)
-    ink = extract_ink(without_table(cv2.cvtColor(framed, cv2.COLOR_RGB2GRAY)))
+    ink = extract_ink(without_table(_without_ringing(cv2.cvtColor(framed, cv2.COLOR_RGB2GRAY))))
     values = without_surround(ink, keeps_close=frames and framed is not rgb)
     return Ink(values, *measure_ink(values))
 
@@ -425,6 +425,19 @@ def with_paper(rgb: np.ndarray) -> np.ndarray:
     paper = rgb[0, 0] if has_margin else rgb[np.unravel_index(int((gray == commonest).argmax()), gray.shape)]
     width = max(2, min(gray.shape)) if is_sign else 2  # around a sign so much that most of the picture is paper
     return cv2.copyMakeBorder(rgb, width, width, width, width, cv2.BORDER_CONSTANT, value=tuple(map(float, paper)))
+
+
+def _without_ringing(gray: np.ndarray) -> np.ndarray:
+    """(H, W) uint8: a drawn picture that was compressed much as JPEG, a little softer.
+
+    Around its strokes the paper has waves, which a clean picture has not, nor one of JPEG's higher qualities.
+    """
+    counts = cv2.calcHist([gray], [0], None, [256], [0, 256]).ravel()
+    paper = int(counts.argmax())
+    off = np.abs(np.arange(256) - paper)
+    waves, strokes = counts[(off >= 8) & (off <= 24)].sum(), counts[off > 60].sum()
+    is_drawn = counts[paper] > 0.2 * gray.size
+    return cv2.GaussianBlur(gray, (0, 0), 0.5) if is_drawn and 0 < 0.6 * strokes < waves else gray
 
 
 def _drawn_on(gray: np.ndarray) -> int | None:
