@@ -12,14 +12,16 @@ import numpy as np
 import inference
 
 DUSTY_SHARE = 0.04
-BINARIZED_SHARE = 0.05
+BINARIZED_SHARE = 0.07
+FADED_SHARE = 0.06
+SALTED_SHARE = 0.03
 
 
 def augment(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A quick variation of a picture for training: about a millisecond for a small one.
 
-    Dust; a little turn, scale, shear and stretch; thinner or thicker strokes; blur, noise, brightness, a slope of
-    light, JPEG; one bit a pixel. Each happens to a part of the pictures only, so that plain ones stay common.
+    Dust; ink that fades here and there; a little turn, scale, shear and stretch; thinner or thicker strokes; blur, noise, brightness, a slope of
+    light, JPEG; stray pixels; one bit a pixel. Each happens to a part of the pictures only, so that plain ones stay common.
 
     Args:
         rgb: (H, W, 3) uint8, dark ink on a light ground.
@@ -31,6 +33,8 @@ def augment(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     rgb = inference.with_paper(rgb)  # while it can be told that it is drawn
     if rng.random() < DUSTY_SHARE:
         rgb = with_dust(rgb, rng)
+    if rng.random() < FADED_SHARE:
+        rgb = faded(rgb, rng)
     if rng.random() < 0.7:
         rgb = _affine(rgb, rng)
     if rng.random() < 0.3:
@@ -46,6 +50,8 @@ def augment(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         rgb = _to_bytes(rgb + np.float32(rng.uniform(1, 10)) * noise)
     if rng.random() < 0.2:
         rgb = jpeg_compressed(rgb, int(rng.integers(35, 90)))
+    if rng.random() < SALTED_SHARE:
+        rgb = salted(rgb, rng)
     if rng.random() < BINARIZED_SHARE:
         rgb = _binarized(rgb, float(rng.uniform(0.35, 0.65)))
     return np.ascontiguousarray(rgb)
@@ -69,6 +75,26 @@ def with_dust(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         radius = widest * rng.uniform(0.2, 1.0)
         cv2.circle(dust, (x, y), round(radius * 16), round(255 * darkness), -1, cv2.LINE_AA, 4)
     return np.minimum(rgb, 255 - dust[:, :, None])
+
+
+def faded(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Ink that is paler in places: a light hand, a marker that runs dry, glare. Never paler than a quarter."""
+    height, width = rgb.shape[:2]
+    cells = rng.uniform(0, 1, (int(rng.integers(2, 4)), int(rng.integers(3, 8)))).astype(np.float32)
+    palest = rng.uniform(0.25, 0.7)
+    share = palest + (1 - palest) * cv2.resize(cells, (width, height), interpolation=cv2.INTER_LINEAR)[:, :, None]
+    ground = np.median(rgb, axis=(0, 1))
+    return _to_bytes(ground + (rgb - ground) * share)
+
+
+def salted(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Up to one pixel in a hundred turned black or white, fewer in small type whose dots are no larger: a noisy scan."""
+    place = rng.random(rgb.shape[:2])
+    share = rng.uniform(0.001, 0.01) * min(1.0, symbol_height(rgb) / 20)
+    changed = rgb.copy()
+    changed[place < share / 2] = 0
+    changed[place > 1 - share / 2] = 255
+    return changed
 
 
 def _affine(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:

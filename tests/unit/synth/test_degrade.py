@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recognizer.synth.augment import augment, symbol_height, with_dust
+from recognizer.synth.augment import augment, faded, salted, symbol_height, with_dust
 from recognizer.synth.degrade import degrade
 from recognizer.synth.style import Style, render
 
@@ -89,6 +89,24 @@ def test_some_pictures_become_black_and_white_and_stay_legible_in_shadow(formula
     binary = [picture for picture in changed if set(np.unique(picture)) == {0, 255}]
     assert 2 <= len(binary) <= 25
     assert all(0.01 < (picture == 0).mean() < 0.3 for picture in binary), "the shadow is no ink"
+
+
+def test_ink_fades_in_places_and_never_goes(formula):
+    ink = formula.min(axis=2) < 64
+    for seed in range(50):
+        pale = faded(formula, np.random.default_rng(seed)).astype(float)
+        assert (pale[formula.min(axis=2) == 255] == 255).all(), "paper stays paper"
+        darkness = 255 - pale[ink].mean(axis=1)
+        assert darkness.min() > 255 / 4 * 0.7, f"seed {seed}: ink is gone"
+        assert darkness.max() > 1.1 * darkness.min(), f"seed {seed}: nothing faded"
+
+
+def test_stray_pixels_are_few_and_of_both_colours(formula):
+    stray = [salted(formula, np.random.default_rng(seed)) != formula for seed in range(50)]
+    shares = [changed.any(axis=2).mean() for changed in stray]
+    assert 0 < max(shares) <= 0.011
+    both = salted(np.full((200, 300, 3), 128, np.uint8), np.random.default_rng(1))
+    assert set(np.unique(both)) == {0, 128, 255}
 
 
 def test_symbol_height_is_that_of_the_letters():
