@@ -76,6 +76,9 @@ SPECK = 0.02  # of the typical component's area: what has less isn't ink
 MANY = 8  # glyphs, of 5 pixels or more, beside which components that are thrice as large are not typical
 FAINTEST_ON_WHITE = 240  # gray above which nothing is seen on white: light ink on a transparent ground
 FAINTEST_RULE = 0.08  # how much darker than the paper; the pixels of paler lines are taken for paper anyway
+BORDER = 4  # pixels of the picture's edge, which a rule reaches: drawn ones end a little before, see `with_paper`
+RUN = 24  # pixels of a rule in one row: longer than most strokes, short enough for one that is askew
+RUN_GAP = np.ones((3, 7), np.uint8)  # between two runs of one rule
 FINEST_GLYPH = 4  # pixels, below which nothing is legible
 LARGE_GLYPH = 24  # pixels, of which crumbs are told from small print by less
 THINNEST = 0.75  # pixels, of a stroke in the network's input
@@ -541,39 +544,147 @@ def without_rules(ink: np.ndarray) -> np.ndarray:
 
 
 def _runs_across(ink: np.ndarray) -> np.ndarray:
-    """(H, W) -> (H, W) bool: thin lines, level or a little askew, from the left border to the right one, or from one of
-    them to the upper or lower border. One to three of them between glyphs that reach both borders are none: `|` spans
-    a picture that was cropped closely."""
-    shape, edge = ink.shape, 4  # drawn lines end a little before the border, see `with_paper`
+    """(H, W) -> (H, W) bool: thin lines from border to border that are level or slant, and families of such lines, as
+    of paper that ends within the picture.
+
+    One to three of them between glyphs that reach both borders are none: `|` spans a picture that was cropped closely.
+    """
+    shape = ink.shape
     small = resize(ink, min(1.0, 512 / shape[1]), cv2.INTER_AREA)
     is_dark = (small > FAINTEST_RULE).astype(np.uint8)
-    width = small.shape[1]
-    if width < 24 or not (is_dark[:, :edge].any() or is_dark[:, -edge:].any()):
-        return np.zeros(shape, bool)
-    length = 24 if width >= 64 else round(0.6 * width)  # longer than most strokes; in one row of a line that is askew
-    runs = cv2.morphologyEx(is_dark, cv2.MORPH_CLOSE, np.ones((1, 3), np.uint8))
-    runs = cv2.morphologyEx(runs, cv2.MORPH_OPEN, np.ones((1, length), np.uint8))
-    _, lines, stats, _ = cv2.connectedComponentsWithStats(cv2.dilate(runs, np.ones((3, 7), np.uint8)), connectivity=8)
-    is_line = _span(stats, small.shape, edge)
-    found = is_line[lines]
-    glyphs = (small > 0.3) & ~found
-    if is_line.sum() < 4 and glyphs[:, : edge + 2].any() and glyphs[:, -edge - 2 :].any():
+    found = np.zeros(small.shape, bool)
+    if small.shape[1] >= 24:
+        level, slanting = _level_rules(small, is_dark), _slanting_rules(small, is_dark)
+        found = level | slanting if slanting.sum() > 1.15 * level.sum() else level
+    if not found.any():
         return np.zeros(shape, bool)
     thick = np.ones((3, 1), np.uint8)
     found &= cv2.dilate(is_dark, thick) > 0
     return cv2.dilate(cv2.resize(found.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST), thick) > 0
 
 
-def _span(boxes: np.ndarray, shape: tuple[int, ...], edge: int) -> np.ndarray:
+def _level_rules(small: np.ndarray, is_dark: np.ndarray) -> np.ndarray:
+    """Ink (H, W), 512 pixels wide at most -> (H, W) bool: lines that are level or a little askew, and span it."""
+    none = np.zeros(small.shape, bool)
+    if not (is_dark[:, :BORDER].any() or is_dark[:, -BORDER:].any()):
+        return none
+    width = small.shape[1]
+    length = RUN if width >= 64 else round(0.6 * width)
+    runs = cv2.morphologyEx(is_dark, cv2.MORPH_CLOSE, np.ones((1, 3), np.uint8))
+    runs = cv2.morphologyEx(runs, cv2.MORPH_OPEN, np.ones((1, length), np.uint8))
+    _, lines, boxes, _ = cv2.connectedComponentsWithStats(cv2.dilate(runs, RUN_GAP), connectivity=8)
+    is_rule = _span(boxes, small.shape)
+    found = is_rule[lines]
+    return none if is_rule.sum() < 4 and _is_between_glyphs(found, small) else found
+
+
+def _span(boxes: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """(N, 5) components, the ground first -> (N,) bool: which are as flat as a line, and end at two borders."""
-    left, top, wide, high, _ = boxes.T
-    height, width = shape
-    at_left, at_right = left <= edge, left + wide >= width - edge
-    at_top, at_bottom = top <= edge, top + high >= height - edge
-    spans = (at_left & at_right) | ((at_left ^ at_right) & (at_top ^ at_bottom) & (wide >= 0.5 * width))
-    spans &= high <= 6 + 0.08 * width
+    at_left, at_right, at_top, at_bottom = _touched(boxes, shape)
+    wide, high = boxes[:, cv2.CC_STAT_WIDTH], boxes[:, cv2.CC_STAT_HEIGHT]
+    spans = (at_left & at_right) | ((at_left ^ at_right) & (at_top ^ at_bottom) & (wide >= 0.5 * shape[1]))
+    spans &= high <= 6 + 0.08 * wide
     spans[0] = False
     return spans
+
+
+def _touched(boxes: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """(N, 5) components -> (4, N) bool: which touch the left, the right, the upper and the lower border."""
+    left, top, wide, high, _ = boxes.T
+    height, width = shape
+    return np.stack([
+        left <= BORDER, left + wide >= width - BORDER, top <= BORDER, top + high >= height - BORDER
+    ])  # fmt: skip
+
+
+def _is_between_glyphs(rules: np.ndarray, small: np.ndarray) -> bool:
+    """Whether beside the rules (H, W) the ink (H, W) has something at the left border and at the right one."""
+    glyphs = (small > 0.3) & ~rules
+    return bool(glyphs[:, : BORDER + 2].any() and glyphs[:, -BORDER - 2 :].any())
+
+
+def _slanting_rules(small: np.ndarray, is_dark: np.ndarray) -> np.ndarray:
+    """Ink (H, W), 512 pixels wide at most -> (H, W) bool: lines of the commonest slope up to 15 degrees.
+
+    They are rules if they span the picture, or if at least four of them, a third as wide as the picture or more, lie at
+    regular distances.
+    """
+    none = np.zeros(small.shape, bool)
+    if min(small.shape) < 24 or small.shape[1] < 64:
+        return none
+    runs, tilt = _slanting_runs(is_dark)
+    width = small.shape[1]
+    if np.count_nonzero(runs.max(axis=0)) < 0.5 * width and cv2.countNonZero(runs) < 4 * 0.35 * width:
+        return none
+    _, lines, boxes, centres = cv2.connectedComponentsWithStats(cv2.dilate(runs, RUN_GAP), connectivity=8)
+    wide, high = boxes[:, cv2.CC_STAT_WIDTH] / width, boxes[:, cv2.CC_STAT_HEIGHT]
+    is_flat = high <= 6 + (abs(tilt) + 0.1) * wide * width
+    is_flat[0] = False
+    ends_at_two = is_flat & (_touched(boxes, small.shape).sum(axis=0) >= 2)
+    is_rule = ends_at_two & (wide >= 0.5)
+    if is_rule.sum() >= 2:
+        is_rule = ends_at_two & (wide >= 0.06)  # those in the corners too
+    is_long = is_flat & (wide >= 0.35)
+    if is_long.sum() >= 4:
+        darkness = _darkness(small, runs, lines, len(boxes))
+        is_long &= darkness <= 1.7 * np.median(darkness[is_long])
+        heights = centres[:, 1] - tilt * centres[:, 0]  # (N,) at which each meets the left border
+        if _are_regular(np.sort(heights[is_long])):
+            away = np.abs(heights[:, None] - heights[is_long]).min(axis=1)
+            is_rule |= is_long | (is_flat & (wide >= 0.04) & (away <= 3))  # what glyphs leave of a line
+    found = is_rule[lines]
+    return none if is_rule.sum() < 4 and _is_between_glyphs(found, small) else found
+
+
+def _slanting_runs(is_dark: np.ndarray) -> tuple[np.ndarray, float]:
+    """(H, W) uint8 -> (H, W) uint8: what lies in straight runs of the commonest slope, and that slope, rise by run.
+
+    The slope is looked for at half the size: an eighth of the work.
+    """
+    closed = cv2.morphologyEx(is_dark, cv2.MORPH_CLOSE, np.ones((1, 3), np.uint8))
+    halved = np.ascontiguousarray(cv2.dilate(closed, np.ones((2, 2), np.uint8))[::2, ::2])
+    counts = {
+        degrees: cv2.countNonZero(cv2.erode(halved, line, borderValue=0))
+        for degrees, line in _slanting_lines(RUN // 2).items()
+    }
+    alike = [degrees for degrees in counts if counts[degrees] >= 0.85 * max(counts.values())]  # thick lines have many
+    slope = float(np.mean(alike))
+    low, high = max(min(alike) - 3, slope - 6), min(max(alike) + 3, slope + 6)
+    lines = [line for degrees, line in _slanting_lines(RUN).items() if low <= degrees <= high]
+    runs = [cv2.morphologyEx(closed, cv2.MORPH_OPEN, line) for line in lines] if any(counts.values()) else [closed * 0]
+    return np.maximum.reduce(runs), math.tan(math.radians(slope))
+
+
+@cache
+def _slanting_lines(length: int) -> dict[int, np.ndarray]:
+    """By degrees downwards: (H, length) uint8, a line of that slope as a mask."""
+    lines = {}
+    for degrees in range(-15, 16, 3):
+        fall = np.rint(math.tan(math.radians(degrees)) * np.arange(length)).astype(int)
+        line = np.zeros((int(np.ptp(fall)) + 1, length), np.uint8)
+        line[fall - fall.min(), np.arange(length)] = 1
+        lines[degrees] = line
+    return lines
+
+
+def _darkness(small: np.ndarray, runs: np.ndarray, lines: np.ndarray, count: int) -> np.ndarray:
+    """(count,): the mean ink in the middle of each line's runs."""
+    place = runs > 0
+    peaks = cv2.dilate(small, np.ones((5, 1), np.uint8))[place]
+    return np.bincount(lines[place], weights=peaks, minlength=count) / np.maximum(
+        np.bincount(lines[place], minlength=count), 1
+    )
+
+
+def _are_regular(heights: np.ndarray) -> bool:
+    """Whether (N,) sorted places are four or more at like distances, of which a few may be missing."""
+    heights = heights[np.diff(heights, prepend=-np.inf) > 4]
+    if len(heights) < 4:
+        return False
+    gaps = np.diff(heights)
+    gap = float(np.median(gaps))
+    steps = np.rint(gaps / gap)
+    return gap >= 8 and (np.abs(gaps - steps * gap) <= 0.2 * gap).mean() >= 0.7 and (steps <= 2).mean() >= 0.7
 
 
 def without_surround(ink: np.ndarray, keeps_close: bool) -> np.ndarray:
@@ -683,7 +794,7 @@ def measure_ink(ink: np.ndarray) -> tuple[tuple[int, int, int, int], float]:
     boxes = boxes[boxes[:, cv2.CC_STAT_AREA] >= SPECK * typical_area(glyphs[:, cv2.CC_STAT_AREA])]
     box = top, bottom, left, right = _bounds(boxes)
     wide, high, area = boxes.T[2:]
-    if len(boxes) <= 3 and (area >= 0.6 * wide * high).all():  # bars and dots: a sign alone, `-`, `=`, `\ldots`, `:`
+    if len(boxes) <= 6 and (area >= 0.6 * wide * high).all():  # bars and dots: a sign alone, `-`, `=`, `\ldots`, `:`
         return box, float(max(wide.max(), (right - left) / 1.5, bottom - top))
     return _bounds(np.concatenate([boxes, _fainter(ink, boxes, glyphs)])), _glyph_height(glyphs)
 

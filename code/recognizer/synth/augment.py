@@ -20,8 +20,9 @@ SALTED_SHARE = 0.03
 def augment(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A quick variation of a picture for training: about a millisecond for a small one.
 
-    Dust; ink that fades here and there; a little turn, scale, shear and stretch; thinner or thicker strokes; blur, noise, brightness, a slope of
-    light, JPEG; stray pixels; one bit a pixel. Each happens to a part of the pictures only, so that plain ones stay common.
+    Dust; ink that fades here and there; a little turn, scale, shear and stretch; thinner or thicker strokes; blur,
+    noise, brightness, a slope of light, JPEG; stray pixels; one bit a pixel. Each happens to a part of the pictures
+    only, so that plain ones stay common.
 
     Args:
         rgb: (H, W, 3) uint8, dark ink on a light ground.
@@ -88,7 +89,7 @@ def faded(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def salted(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Up to one pixel in a hundred turned black or white, fewer in small type whose dots are no larger: a noisy scan."""
+    """Up to one pixel in a hundred turned black or white, fewer in small type, whose dots are no larger: a bad scan."""
     place = rng.random(rgb.shape[:2])
     share = rng.uniform(0.001, 0.01) * min(1.0, symbol_height(rgb) / 20)
     changed = rgb.copy()

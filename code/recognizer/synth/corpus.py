@@ -25,8 +25,9 @@ from recognizer.processes import in_processes
 from recognizer.progress import Progress
 from recognizer.synth.dataset import Row, whole_or_nothing, write_picture, write_tables
 from recognizer.synth.degrade import degrade
+from recognizer.synth.excerpts import excerpt
 from recognizer.synth.glyphs import HALF
-from recognizer.synth.layouts import LONGEST_LINE, SHORT, layout, pool
+from recognizer.synth.layouts import LONGEST_LINE, SHORT, layout, one_of, pool
 from recognizer.synth.repetition import PART, material, repetitive
 from recognizer.synth.tex import TYPEFACES, TexError, TexStyle, check_installed, render_document
 from recognizer.synth.variations import ACCENTS, quantity, vary, words_of
@@ -122,6 +123,18 @@ def singles(formulas: Iterable[Formula]) -> list[Formula]:
     return _labelled("singles", sorted(found))
 
 
+def excerpts(formulas: Sequence[Formula], count: int, seed: int) -> list[Formula]:
+    """So many short pieces of the formulas, which are chosen at random, each as often as it comes.
+
+    Raises:
+        DataError: hardly any of the formulas has a whole piece.
+    """
+    if not count:
+        return []
+    rng = np.random.default_rng((seed, 6))
+    return _made("excerpts", lambda: " ".join(excerpt(one_of(formulas, rng).tokens, rng)), count, MAX_TOKENS)
+
+
 def varied(formulas: Sequence[Formula], count: int, seed: int) -> list[Formula]:
     """So many of the formulas, drawn at random, with a part of their symbols changed at random."""
     rng = np.random.default_rng((seed, 2))
@@ -188,7 +201,7 @@ def _made(corpus: str, make: Callable[[], str], count: int, max_tokens: int) -> 
             raise DataError(f"{corpus}: of {tries} formulas {len(made)} have at most {max_tokens} tokens; allow more")
         latex = make()
         tokens = tuple(tokenize(normalize(latex)))
-        if len(tokens) <= max_tokens and not problems(tokens):
+        if 0 < len(tokens) <= max_tokens and not problems(tokens):
             made.append(Formula(corpus, latex, tokens))
     return made
 
@@ -339,6 +352,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder to write; must not hold anything")
     parser.add_argument("--count", type=int, help="at most so many formulas in all")
     parser.add_argument("--singles", type=int, default=0, help="pictures of each symbol alone, to add")
+    parser.add_argument("--excerpts", type=int, default=0, help="short pieces of the formulas, to add")
     parser.add_argument("--varied", type=int, default=0, help="formulas with symbols changed at random, to add")
     parser.add_argument("--lines", type=int, default=0, help="aligned lines, cases and tables of formulas, to add")
     parser.add_argument("--repeats", type=int, default=0, help="formulas whose parts are alike, long names, to add")
@@ -352,6 +366,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         changed = varied(formulas, options.varied, options.seed)
         added = [
             *options.singles * singles([*formulas, *changed]),
+            *excerpts(formulas, options.excerpts, options.seed),
             *changed,
             *laid_out(formulas, options.lines, options.seed, options.max_tokens),
             *repeats(formulas, options.repeats, options.seed, options.max_tokens),
