@@ -79,6 +79,7 @@ FAINTEST_RULE = 0.08  # how much darker than the paper; the pixels of paler line
 BORDER = 4  # pixels of the picture's edge, which a rule reaches: drawn ones end a little before, see `with_paper`
 RUN = 24  # pixels of a rule in one row: longer than most strokes, short enough for one that is askew
 RUN_GAP = np.ones((3, 7), np.uint8)  # between two runs of one rule
+LEAST_DOTS = 12  # of dotted paper: a formula has fewer that are alike and stand in a lattice
 FINEST_GLYPH = 4  # pixels, below which nothing is legible
 LARGE_GLYPH = 24  # pixels, of which crumbs are told from small print by less
 THINNEST = 0.75  # pixels, of a stroke in the network's input
@@ -317,7 +318,7 @@ def _find_ink(rgb: np.ndarray, frames: bool) -> Ink:
     rgb = without_strips(without_cut_lines(rgb))
     framed = with_paper(rgb)
     ink = extract_ink(without_table(_without_ringing(cv2.cvtColor(framed, cv2.COLOR_RGB2GRAY))))
-    values = without_surround(ink, keeps_close=frames and framed is not rgb)
+    values = without_dots(without_surround(ink, keeps_close=frames and framed is not rgb))
     return Ink(values, *measure_ink(values))
 
 
@@ -624,16 +625,26 @@ def _slanting_rules(small: np.ndarray, is_dark: np.ndarray) -> np.ndarray:
     is_rule = ends_at_two & (wide >= 0.5)
     if is_rule.sum() >= 2:
         is_rule = ends_at_two & (wide >= 0.06)  # those in the corners too
-    is_long = is_flat & (wide >= 0.35)
+    is_long, on_lines = is_flat & (wide >= 0.35), none
     if is_long.sum() >= 4:
         darkness = _darkness(small, runs, lines, len(boxes))
         is_long &= darkness <= 1.7 * np.median(darkness[is_long])
         heights = centres[:, 1] - tilt * centres[:, 0]  # (N,) at which each meets the left border
-        if _are_regular(np.sort(heights[is_long])):
-            away = np.abs(heights[:, None] - heights[is_long]).min(axis=1)
-            is_rule |= is_long | (is_flat & (wide >= 0.04) & (away <= 3))  # what glyphs leave of a line
-    found = is_rule[lines]
+        family = _family(np.sort(heights[is_long]))
+        if len(family):
+            is_rule |= is_long
+            on_lines = _along(runs, tilt, family)
+    found = is_rule[lines] | on_lines
     return none if is_rule.sum() < 4 and _is_between_glyphs(found, small) else found
+
+
+def _along(runs: np.ndarray, tilt: float, heights: np.ndarray) -> np.ndarray:
+    """(H, W) -> (H, W) bool: those of the runs that lie on straight lines which begin at these heights (N,)."""
+    y, x = np.nonzero(runs)
+    away = (y - tilt * x)[:, None] - heights
+    found = np.zeros(runs.shape, bool)
+    found[y, x] = np.abs(away).min(axis=1) <= 3
+    return found
 
 
 def _slanting_runs(is_dark: np.ndarray) -> tuple[np.ndarray, float]:
@@ -647,11 +658,13 @@ def _slanting_runs(is_dark: np.ndarray) -> tuple[np.ndarray, float]:
         degrees: cv2.countNonZero(cv2.erode(halved, line, borderValue=0))
         for degrees, line in _slanting_lines(RUN // 2).items()
     }
+    if max(counts.values()) < halved.shape[1]:  # a rule has two in nearly every column
+        return np.zeros_like(closed), 0.0
     alike = [degrees for degrees in counts if counts[degrees] >= 0.85 * max(counts.values())]  # thick lines have many
     slope = float(np.mean(alike))
     low, high = max(min(alike) - 3, slope - 6), min(max(alike) + 3, slope + 6)
     lines = [line for degrees, line in _slanting_lines(RUN).items() if low <= degrees <= high]
-    runs = [cv2.morphologyEx(closed, cv2.MORPH_OPEN, line) for line in lines] if any(counts.values()) else [closed * 0]
+    runs = [cv2.morphologyEx(closed, cv2.MORPH_OPEN, line) for line in lines]
     return np.maximum.reduce(runs), math.tan(math.radians(slope))
 
 
@@ -676,15 +689,19 @@ def _darkness(small: np.ndarray, runs: np.ndarray, lines: np.ndarray, count: int
     )
 
 
-def _are_regular(heights: np.ndarray) -> bool:
-    """Whether (N,) sorted places are four or more at like distances, of which a few may be missing."""
+def _family(heights: np.ndarray) -> np.ndarray:
+    """(N,) sorted places, and those that are missing between them; none unless four or more are at like distances."""
     heights = heights[np.diff(heights, prepend=-np.inf) > 4]
     if len(heights) < 4:
-        return False
+        return heights[:0]
     gaps = np.diff(heights)
     gap = float(np.median(gaps))
-    steps = np.rint(gaps / gap)
-    return gap >= 8 and (np.abs(gaps - steps * gap) <= 0.2 * gap).mean() >= 0.7 and (steps <= 2).mean() >= 0.7
+    steps = np.rint(gaps / gap).astype(int)
+    is_regular = (np.abs(gaps - steps * gap) <= 0.2 * gap).mean() >= 0.7 and (steps <= 2).mean() >= 0.7
+    if gap < 8 or not is_regular:
+        return heights[:0]
+    between = zip(heights[:-1], heights[1:], np.maximum(steps, 1), strict=True)
+    return np.concatenate([*(np.linspace(*each, endpoint=False) for each in between), heights[-1:]])
 
 
 def without_surround(ink: np.ndarray, keeps_close: bool) -> np.ndarray:
@@ -742,6 +759,45 @@ def _is_apart(frame: np.ndarray, others: np.ndarray) -> bool:
         *(glyphs[:, :2] - (left, top)).ravel(), *((left + wide, top + high) - glyphs[:, :2] - glyphs[:, 2:4]).ravel()
     )
     return bool(away > _glyph_height(others))
+
+
+def without_dots(ink: np.ndarray) -> np.ndarray:
+    """Ink (H, W) without the dots of dotted paper: a dozen or more that are alike, each with two of the four neighbours
+    that a lattice gives it."""
+    labels, boxes = _components(ink, 0.3)
+    wide, high, area = boxes.T[2:]
+    is_dot = (area >= 0.45 * wide * high) & (np.maximum(wide, high) <= 1.5 * np.minimum(wide, high) + 1)
+    is_dot[0] = False
+    if is_dot.sum() < LEAST_DOTS:
+        return ink
+    sizes = boxes[:, 2:4].max(axis=1)
+    size = float(np.median(sizes[is_dot]))
+    is_dot &= (sizes >= 0.5 * size) & (sizes <= 1.6 * size + 1)
+    dots = np.flatnonzero(is_dot)
+    centres = boxes[dots, :2] + boxes[dots, 2:4] / 2
+    some = centres[:: 1 + len(dots) // 200]
+    away = np.abs(some[:, None] - centres).max(axis=2)
+    pitch = float(np.median(np.partition(away, 1, axis=1)[:, 1])) if len(dots) > 1 else 0.0
+    if pitch < 3 * size:
+        return ink
+    neighbours = _lattice_neighbours(centres, pitch)
+    if (neighbours >= 2).sum() < LEAST_DOTS:
+        return ink
+    is_grid = np.zeros(len(boxes), bool)
+    is_grid[dots[neighbours >= 1]] = True
+    gone = cv2.dilate(is_grid[labels].astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    return np.where(gone & ((labels == 0) | is_grid[labels]), np.float32(0), ink)
+
+
+def _lattice_neighbours(centres: np.ndarray, pitch: float) -> np.ndarray:
+    """(N, 2) places -> (N,): how many others lie a pitch to the left, to the right, above and below."""
+    reach = max(2, round(0.12 * pitch))
+    places = np.rint(centres).astype(int) + round(pitch) + 1
+    marks = np.zeros(places.max(axis=0)[::-1] + round(pitch) + 2, np.uint8)
+    marks[places[:, 1], places[:, 0]] = 1
+    near = cv2.dilate(marks, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    step = round(pitch)
+    return sum(near[places[:, 1] + y, places[:, 0] + x] for x, y in ((step, 0), (-step, 0), (0, step), (0, -step)))
 
 
 def _stretch(ink: np.ndarray) -> np.ndarray:

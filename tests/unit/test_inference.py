@@ -386,7 +386,7 @@ def test_a_large_sign_among_few_others_stays_typical() -> None:
         assert len(inference._without_giants(boxes)) == len(boxes), latex
 
 
-@pytest.mark.parametrize("latex", ["-", "=", "\\ldots", "\\div", ":", "\\equiv", "\\vdots"])
+@pytest.mark.parametrize("latex", ["-", "=", "\\ldots", "\\div", ":", "\\equiv", "\\vdots", ":="])
 @pytest.mark.parametrize("x_height", [8.0, 20.0])
 def test_a_flat_sign_alone_is_about_as_large_as_in_a_formula(latex: str, x_height: float) -> None:
     sizes = []
@@ -524,25 +524,52 @@ def likeness(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def on_lines(rgb: np.ndarray, gray: int, step: int, drop: int, squared: bool) -> np.ndarray:
-    """On paper with lines of that gray, that fall by `drop` pixels from left to right."""
+    """On paper with lines of that gray, that fall by `drop` pixels from left to right, or with squares turned so."""
     paper = np.full_like(rgb, 255)
     height, width = rgb.shape[:2]
-    for y in range(step // 2 - drop, height, step):
+    for y in range(step // 2 - abs(drop), height + abs(drop), step):
         cv2.line(paper, (0, y), (width, y + drop), (gray, gray, gray), 2)
-    for x in range(step // 3, width, step) if squared else ():
-        cv2.line(paper, (x, 0), (x - drop, height), (gray, gray, gray), 2)
+    for x in range(step // 3 - abs(drop), width + abs(drop), step) if squared else ():
+        cv2.line(paper, (x, 0), (x - drop * height // width, height), (gray, gray, gray), 2)
     return np.minimum(rgb, paper)
 
 
 @pytest.mark.parametrize("squared", [False, True], ids=["ruled", "squared"])
-@pytest.mark.parametrize("drop", [0, 9])
+@pytest.mark.parametrize("drop", [0, 9, 50, -70])
 @pytest.mark.parametrize(("gray", "grain"), [(210, 0), (160, 0), (130, 0), (160, 3)])
 def test_lines_of_the_paper_are_not_seen(gray: int, grain: int, drop: int, squared: bool) -> None:
     """Without this glyphs on a dark line hung together, and a grid was read in the place of the formula on it."""
-    rgb = formula()
+    rgb = cv2.copyMakeBorder(formula(), 30, 30, 0, 0, cv2.BORDER_CONSTANT, value=(250, 250, 250))
     lined = on_lines(rgb, gray, 26, drop, squared)
     noise = np.random.default_rng(0).normal(0, grain, lined.shape[:2])[:, :, None]
     assert likeness(ink_of(np.clip(lined + noise, 0, 255).astype(np.uint8)), ink_of(rgb)) > 0.93
+
+
+@pytest.mark.parametrize("squared", [False, True], ids=["ruled", "squared"])
+@pytest.mark.parametrize("side", ["a margin", "a desk"])
+@pytest.mark.parametrize("drop", [0, 20])
+def test_lines_of_paper_that_ends_within_the_picture_are_not_seen(drop: int, side: str, squared: bool) -> None:
+    rgb = cv2.copyMakeBorder(formula(), 40, 40, 40, 40, cv2.BORDER_CONSTANT, value=(250, 250, 250))
+    lined = on_lines(rgb, 160, 26, drop, squared)
+    beside = (70, 85, 110) if side == "a desk" else (250, 250, 250)
+    photo = cv2.copyMakeBorder(lined, 35, 25, 30, 40, cv2.BORDER_CONSTANT, value=beside)
+    noise = np.random.default_rng(0).normal(0, 3, photo.shape[:2])[:, :, None]
+    assert likeness(ink_of(np.clip(photo + noise, 0, 255).astype(np.uint8)), ink_of(rgb)) > 0.93
+
+
+@pytest.mark.parametrize(("gray", "radius"), [(200, 2), (150, 2), (110, 2)])
+def test_dots_of_the_paper_are_not_seen_and_those_of_a_formula_are(gray: int, radius: int) -> None:
+    rgb = cv2.copyMakeBorder(formula(), 40, 40, 40, 40, cv2.BORDER_CONSTANT, value=(250, 250, 250))
+    dotted = rgb.copy()
+    for y, x in product(range(9, rgb.shape[0], 30), range(14, rgb.shape[1], 30)):
+        cv2.circle(dotted, (x, y), radius, (gray, gray, gray), -1, cv2.LINE_AA)
+    noise = np.random.default_rng(0).normal(0, 3, rgb.shape[:2])[:, :, None]
+    assert likeness(ink_of(np.clip(np.minimum(rgb, dotted) + noise, 0, 255).astype(np.uint8)), ink_of(rgb)) > 0.93
+    matrix, _ = render_any(
+        r"\begin{matrix}a&\cdots&b\\\vdots&\ddots&\vdots\\c&\cdots&d\end{matrix}", Style(x_height=20)
+    )
+    values = inference.find_ink(matrix).values
+    assert (inference.without_dots(values) == values).all()
 
 
 @pytest.mark.parametrize("spacing", [15, 25])
