@@ -122,6 +122,7 @@ train-local: ## Train here: on the embedded data set, or DATA=folder; HP="name=v
 
 .PHONY: serve-local
 serve-local: ## Serve what train-local made, or else the shipped model, on PORT, with a page to try it in
+	@test ! -f "$(MODEL)" || { echo "make: $(MODEL) is a file: unpack it (tar -xzf) into a folder and name that" >&2; exit 1; }
 	@test -f "$(MODEL)/model.json" || { echo "make: there is no model in $(MODEL)" >&2; exit 1; }
 	@if $(DOCKER) image inspect $(SERVE_IMAGE) >/dev/null 2>&1; then \
 	  exec $(DOCKER) run --rm $(DOCKER_RUN_FLAGS) --read-only --tmpfs /tmp -p $(PORT):8080 \

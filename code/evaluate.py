@@ -29,6 +29,8 @@ from recognizer.evaluation.report import write_report
 from recognizer.evaluation.slices import metrics_by_slice
 from recognizer.export import HISTORY
 
+LEFT_OUT_SHOWN = 5  # of the pictures that were left out, on the standard output
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return the exit status: 1 when model or data can't be used."""
@@ -88,6 +90,11 @@ def _evaluate(model: Path, options: argparse.Namespace) -> None:
     write_report(options.out / "report.html", recognized.results, recognized.samples, facts, history, attention)
     if options.shown > 0:
         write_answers(options.out / "answers.png", recognized.results, recognized.samples, options.shown)
+    print(f"model: {facts['model']}")
+    for reason in skipped[:LEFT_OUT_SHOWN]:
+        print(f"left out: {reason}")
+    if len(skipped) > LEFT_OUT_SHOWN:
+        print(f"left out: {len(skipped) - LEFT_OUT_SHOWN} more, listed in {options.out / 'metrics.json'}")
     print(compute_metrics(recognized.results).lines("evaluation:"))
     print(f"report: {options.out / 'report.html'}")
 

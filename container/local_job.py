@@ -27,6 +27,8 @@ ROOT = Path(__file__).resolve().parents[1]
 MAX_HYPERPARAMETERS = 100  # T3: SageMaker's own limits, so that a job that runs here runs there
 MAX_VALUE = 2500
 MAX_NAME = 256
+LEARNED = ("model", "checkpoints")
+RESULTS = (*LEARNED, "output/data")  # what a job leaves to its user
 MODELS, SHIPPED = ("init", "teacher"), "default"  # hyperparameters that may name a model; what means the shipped one
 
 
@@ -48,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"local_job: {error}", file=sys.stderr)
         return 2
     code = _run(command, base)
+    _settle(base, code)
     return _report(options.out, base, code)
 
 
@@ -91,9 +94,10 @@ def find_models(hyperparameters: dict[str, str]) -> tuple[dict[str, str], list[P
 
 
 def lay_out(base: Path, hyperparameters: dict[str, str], channels: dict[str, Path], resume: bool = False) -> Path:
-    """Make a job folder like /opt/ml at `base`; results of an earlier job in it go, its checkpoints unless `resume`.
+    """Make a job folder like /opt/ml at `base`; what an earlier job left is put aside, its checkpoints unless `resume`.
 
-    Each channel becomes a link to its folder. Returns the absolute path.
+    Each channel becomes a link to its folder. Returns the absolute path. `_settle` removes what was put aside, or
+    brings it back.
     Raises JobSetupError if it cannot be written, or if what would go is all that is left of a job that was stopped.
     """
     base = base.absolute()
@@ -105,7 +109,8 @@ def lay_out(base: Path, hyperparameters: dict[str, str], channels: dict[str, Pat
             "--resume (make: RESUME=1), choose another --out (OUT=), or remove that folder to begin anew"
         )
     try:
-        for name in ("model", "output", "input", "code", *(() if resume else ("checkpoints",))):
+        _put_aside(base, [name for name in RESULTS if not (resume and name == "checkpoints")])
+        for name in ("output", "input", "code"):
             _remove(base / name)
         for name in ("model", "output/data", "input/config", "input/data", "checkpoints"):
             (base / name).mkdir(parents=True, exist_ok=True)
@@ -121,6 +126,35 @@ def lay_out(base: Path, hyperparameters: dict[str, str], channels: dict[str, Pat
     except OSError as error:
         raise JobSetupError(f"cannot write the job folder {base}: {error.strerror}; choose another --out") from error
     return base
+
+
+def _put_aside(base: Path, names: Sequence[str]) -> None:
+    """Moves results out of the job folder; unless there are none, as of a job that was killed: those before it stay."""
+    aside = _aside(base)
+    if any(_has_files(base / name) for name in names):
+        _remove(aside)
+    for name in names:
+        if _has_files(base / name) and not (aside / name).exists():
+            (aside / name).parent.mkdir(parents=True, exist_ok=True)
+            (base / name).rename(aside / name)
+        _remove(base / name)
+
+
+def _settle(base: Path, code: int) -> None:
+    """What the job before left goes once there is something new; a job that failed before that gives it back."""
+    aside = _aside(base)
+    kept = [name for name in RESULTS if (aside / name).exists()]
+    if code != 0 and kept and not any(_has_files(base / name) for name in kept if name in LEARNED):
+        for name in kept:
+            if not _has_files(base / name):
+                _remove(base / name)
+                (aside / name).rename(base / name)
+        print(f"local_job: {base} has again what the job before had left there", file=sys.stderr)
+    _remove(aside)
+
+
+def _aside(base: Path) -> Path:
+    return base.with_name(f"{base.name}.before")
 
 
 def pack_model(model: Path, archive: Path) -> None:
@@ -237,7 +271,7 @@ def _report(out: Path, base: Path, code: int) -> int:
             return 1
         print(f"model:  {archive} ({archive.stat().st_size / 1e6:.1f} MB)")
     else:
-        print("model:  none was written (the job was stopped? its checkpoints: --resume goes on from them)")
+        print("model:  none was written (the job was stopped? --resume, make's RESUME=1, goes on from its checkpoints)")
     for report in sorted((base / "output/data").rglob("*.html")):
         print(f"report: {report}")
     return 0

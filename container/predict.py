@@ -60,6 +60,12 @@ class Answered:
 
     names: Counter[str] = field(default_factory=Counter)  # a manifest may name a picture twice
     versions: set[str] = field(default_factory=set)  # models that gave the answers
+    failed: int = 0
+
+    @property
+    def hint(self) -> str:
+        rows, them = ("its row", "it") if self.failed == 1 else ("their rows", "them")
+        return f" ({self.failed} with an error: remove {rows} to have {them} tried again)" if self.failed else ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -95,7 +101,7 @@ def predict(model_dir: Path, pictures: Path, out: Path) -> None:
     handler = _load(model_dir)
     _check_version(handler, answered, out)
     others = _passed_over(pictures) if pictures.is_dir() else ""
-    print(f"predict: {total} pictures, {total - left} of them answered before{others}", file=sys.stderr)
+    print(f"predict: {total} pictures, {total - left} of them answered before{answered.hint}{others}", file=sys.stderr)
     todo = _without(list_inputs(pictures), answered.names)
     failed = 0
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -227,6 +233,7 @@ def read_answered(out: Path) -> Answered:
                     break
                 row = json.loads(line)
                 answered.names[row["image"]] += 1
+                answered.failed += "error" in row
             except (ValueError, TypeError):
                 raise PredictError(f"{out}, line {number}, is no row of answers; choose another --out") from None
             if "model_version" in row:

@@ -24,5 +24,6 @@ def unpacked(archive: Path, matters: Callable[[tarfile.TarInfo], bool] = lambda 
             with tarfile.open(archive) as tar:
                 tar.extractall(folder, [member for member in tar if matters(member)], filter="data")
         except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
-            raise inference.ModelError(f"{archive} is no model archive: {error}") from error
+            reason = str(error).partition("\n")[0].rstrip(":")  # tarfile tells what each way of compression met
+            raise inference.ModelError(f"{archive} is no model archive: {reason}") from error
         yield Path(folder)

@@ -1,4 +1,8 @@
-"""`serve`: checks the settings, fits the threads to the container, and becomes gunicorn. Takes no arguments."""
+"""`serve`: checks the settings, fits the threads to the container, and becomes gunicorn. Takes no arguments.
+
+Settings are environment variables (SERVE_MAX_BATCH=16, SAGEMAKER_BIND_TO_PORT=9000; docs/serving.md lists them). To
+serve on this machine: `make serve-local`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,9 @@ import sys
 
 
 def main() -> int:
+    if sys.argv[1:]:
+        print(__doc__)
+        return 0 if {"-h", "--help"} & set(sys.argv[1:]) else 2
     # Process 1 ignores SIGTERM until it handles it; gunicorn takes over in a moment.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     sys.dont_write_bytecode = True  # the model's code is imported, and its folder is not ours to write to

@@ -33,6 +33,10 @@ def find_model(root: Path) -> Path:
         ModelNotFoundError: none or several.
     """
     try:
+        if root.is_file():
+            raise ModelNotFoundError(
+                f"{root} is a file: unpack it (tar -xzf {root.name} -C FOLDER) and name the folder"
+            )
         if not root.is_dir():
             raise ModelNotFoundError(f"{root.resolve()} does not exist; mount or unpack a model there")
         next(root.iterdir(), None)

@@ -1,4 +1,8 @@
-"""`train`: run a training job the way SageMaker starts it (T1: exec form, process 1, no arguments)."""
+"""`train`: run a training job the way SageMaker starts it (T1: exec form, process 1, no arguments).
+
+Hyperparameters and data are those of the job folder, /opt/ml or what SAGEMAKER_BASE_DIR names. To train on this
+machine: `make train-local`, or `python -m container.local_job --help`.
+"""
 
 from __future__ import annotations
 
@@ -7,4 +11,7 @@ import sys
 from container.train.supervisor import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(__doc__)
+        sys.exit(0)
+    sys.exit(main(sys.argv[1:]))

@@ -19,6 +19,7 @@ import sys
 import threading
 import traceback
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,12 +31,16 @@ POLL_SECONDS = 0.2  # while a stop is pending: scripts may still be starting
 PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 
 
-def main() -> int:
-    """Run the training job of the job folder; returns the exit code of `train`."""
+def main(arguments: Sequence[str] = ()) -> int:
+    """Run the training job of the job folder; returns the exit code of `train`, which takes no arguments."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {*FORWARDED, signal.SIGCHLD})
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # an inherited "ignore" would lose the exit codes
     base = jobdir.base_dir()
     try:
+        if arguments:
+            raise jobdir.JobError(
+                f"`train` takes no arguments, not {' '.join(arguments)}: hyperparameters are the job's (train --help)"
+            )
         jobdir.prepare(base)
         return _supervise(base)
     except jobdir.JobError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from container.serve.settings import Settings
-from tests.support.server import Server
+from tests.support.server import ROOT, Server
 
 LISTEN = "0A"  # a socket's state in /proc/net/tcp
 
@@ -36,6 +38,13 @@ def open_files(pid: int) -> Iterator[str]:
     for file in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):  # closed meanwhile
             yield str(file.readlink())
+
+
+@pytest.mark.parametrize(("option", "code"), [("--help", 0), ("--port=9000", 2)])
+def test_S01_serve_takes_no_arguments_and_says_where_settings_come_from(option: str, code: int) -> None:
+    """It started on port 8080 whatever was asked."""
+    done = subprocess.run([sys.executable, "-m", "container.serve", option], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == code and "SAGEMAKER_BIND_TO_PORT=9000" in done.stdout
 
 
 def test_S01_healthy_within_5_seconds(tiny_base_dir):

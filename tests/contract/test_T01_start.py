@@ -71,3 +71,15 @@ def test_T14_the_jobs_name_reaches_the_script(tmp_path):
     job.variables = {"TRAINING_JOB_NAME": "formulas-1", "TRAINING_JOB_ARN": arn}
     job.program("import os; print(os.environ['TRAINING_JOB_NAME'], os.environ['TRAINING_JOB_ARN'])")
     assert f"formulas-1 {arn}" in job.run().out
+
+
+def test_T1_train_takes_no_arguments_and_says_where_settings_come_from(tmp_path):
+    """`python -m container.train --help` began to train."""
+    environment = {**os.environ, "SAGEMAKER_BASE_DIR": str(tmp_path / "job"), "PYTHONPATH": f"{ROOT}:{ROOT / 'code'}"}
+    asked, wrong = (
+        subprocess.run([str(TRAIN), option], env=environment, capture_output=True, text=True)
+        for option in ("--help", "--epochs=3")
+    )
+    assert asked.returncode == 0 and "Hyperparameters" in asked.stdout
+    assert wrong.returncode == 1 and "takes no arguments, not --epochs=3" in wrong.stderr
+    assert "takes no arguments" in (tmp_path / "job/output/failure").read_text()

@@ -76,8 +76,9 @@ def main() -> int:
     parser.add_argument("--max-tokens", type=int, default=200, help="bound of composed labels (default %(default)s)")
     options = parser.parse_args()
     try:
+        options.out.parent.mkdir(parents=True, exist_ok=True)  # what can't be written is told before all are drawn
         entries = _composed(options) if options.data else _embedded(options)
-    except DataError as error:
+    except (DataError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     sheet = contact_sheet(entries, options.columns)

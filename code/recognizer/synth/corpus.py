@@ -324,7 +324,9 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", nargs="+", default=[], help="corpora to take")
     parser.add_argument("--without", nargs="+", default=[], help="corpora to leave out")
     parser.add_argument("--most", nargs="+", type=_amount, default=[], help="corpus=number: at most so many of one")
-    parser.add_argument("--rarest", type=int, default=20, help="formulas that a token must occur in (%(default)s)")
+    parser.add_argument(
+        "--rarest", type=int, default=20, help="leave formulas out with a token that fewer have (%(default)s)"
+    )
     parser.add_argument("--max-tokens", type=int, default=MAX_TOKENS, help="of a formula (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
 
@@ -336,8 +338,12 @@ def chosen(options: argparse.Namespace, count: int | None = None) -> list[Formul
         DataError: a line without a tab, or no formula is left.
         OSError: the file can't be read.
     """
-    read = read_formulas(options.formulas, options.max_tokens)
+    read = list(read_formulas(options.formulas, options.max_tokens))
     formulas = choose(read, options.only, options.without, dict(options.most), options.rarest, options.seed)[:count]
+    print(
+        f"{len(formulas)} formulas taken of {len(read)} that are sound and of at most {options.max_tokens} tokens; "
+        f"--rarest {options.rarest} leaves out those with a token that fewer have (--rarest 1 leaves out none)"
+    )
     if not formulas:
         raise DataError(
             f"{options.formulas}: no formula is left of it by --only, --without, --most, --count, --max-tokens and "

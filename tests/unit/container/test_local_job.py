@@ -47,6 +47,37 @@ def test_a_second_job_starts_clean_and_leaves_the_data_alone(tmp_path, data):
     assert (data / "gt.txt").exists()
 
 
+RESULTS = ("model/model.json", "checkpoints/last.pt", "output/data/report.html")
+
+
+@pytest.mark.parametrize("leaves", [(), ("checkpoints/last.pt",), ("model/model.json",)])
+def test_a_job_that_fails_before_it_has_learned_anything_gives_back_what_was_there(tmp_path, data, leaves, capsys):
+    """`HP=eposh=3` was refused by name, and the model of the day before had gone by then."""
+    base = local_job.lay_out(tmp_path / "ml", {}, {"train": data})
+    for name in RESULTS:
+        (base / name).write_text("of the job before")
+    for _ in range(2):  # the first was killed before it had written anything
+        local_job.lay_out(base, {}, {"train": data})
+        assert not any((base / name).exists() for name in RESULTS)
+    for name in leaves:
+        (base / name).write_text("of the new job")
+    local_job._settle(base, 1)
+    found = {name: (base / name).read_text() for name in RESULTS if (base / name).exists()}
+    assert found == dict.fromkeys(leaves or RESULTS, "of the new job" if leaves else "of the job before")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "ml"]
+    assert ("has again" in capsys.readouterr().err) is not bool(leaves)
+
+
+def test_a_job_that_fails_to_go_on_gives_the_model_back_too(tmp_path, data):
+    base = local_job.lay_out(tmp_path / "ml", {}, {"train": data})
+    for name in RESULTS:
+        (base / name).write_text("of the job before")
+    local_job.lay_out(base, {"eposh": "9"}, {"train": data}, resume=True)
+    assert (base / "checkpoints/last.pt").exists() and not (base / "model/model.json").exists()
+    local_job._settle(base, 1)
+    assert all((base / name).read_text() == "of the job before" for name in RESULTS)
+
+
 def test_a_stopped_jobs_checkpoints_are_not_thrown_away(tmp_path, data, capsys):
     """Hours of training were lost by starting the same command again without --resume."""
     base = local_job.lay_out(tmp_path / "ml", {}, {"train": data})

@@ -166,6 +166,23 @@ def test_goes_on_after_a_kill(own_base_dir, folder, tmp_path):
     assert f"predict: {40 - len(before)}/{40 - len(before)}," in done.stderr
 
 
+def test_pictures_that_failed_before_are_told_and_tried_again_without_their_rows(
+    tiny_base_dir, folder, tmp_path, capsys
+):
+    """They were counted as answered, and the picture that had been missing was never read."""
+    out, listed = tmp_path / "answers.jsonl", tmp_path / "list.txt"
+    listed.write_text(f"{folder}/00.PNG\n{folder}/later.png\n")
+    assert run(tiny_base_dir, listed, out) == 0
+    (folder / "later.png").write_bytes(png(formula_picture(77)))
+    assert run(tiny_base_dir, listed, out) == 0
+    assert (
+        "2 of them answered before (1 with an error: remove its row to have it tried again)" in capsys.readouterr().err
+    )
+    out.write_text("".join(line for line in out.read_text().splitlines(True) if '"error"' not in line))
+    assert run(tiny_base_dir, listed, out) == 0
+    assert ["latex" in row for row in rows_of(out)] == [True, True]
+
+
 def test_pictures_that_came_later_are_added(tiny_base_dir, folder, tmp_path):
     out = tmp_path / "answers.jsonl"
     assert run(tiny_base_dir, folder, out) == 0

@@ -135,6 +135,9 @@ def test_a_damaged_picture_is_named_or_left_out(model, data, tmp_path, capsys):
     assert run(model, data, tmp_path / "out", "--on-bad-sample", "skip") == 0
     summary = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert summary["metrics"]["samples"] == PICTURES - 1 and len(summary["skipped"]) == 1
+    said = capsys.readouterr().out
+    assert "left out: gt.txt:2: the picture '1.png' can't be read" in said
+    assert f"model: {model.name}, version " in said
 
 
 def test_no_picture_of_answers_is_written_where_none_is_wanted(model, data, tmp_path):

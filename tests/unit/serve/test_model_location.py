@@ -53,6 +53,9 @@ def test_says_what_is_wrong(tmp_path, names, message):
 def test_missing_folder(tmp_path):
     with pytest.raises(ModelNotFoundError, match="does not exist"):
         find_model(tmp_path / "model")
+    put(tmp_path, "model.tar.gz")
+    with pytest.raises(ModelNotFoundError, match=r"is a file: unpack it \(tar -xzf model.tar.gz"):
+        find_model(tmp_path / "model.tar.gz")
 
 
 def test_the_shipped_model_stands_in_only_where_nothing_was_given(tmp_path):
