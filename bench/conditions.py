@@ -38,18 +38,40 @@ def in_colours(ink: tuple[int, ...], paper: tuple[int, ...], grain: float = 0) -
     return change
 
 
-def on_lines(gray: int, squared: bool) -> Change:
-    """On ruled or squared paper: lines of that gray, a third of the picture's height apart, 12 pixels at least."""
+def on_lines(gray: int, squared: bool, degrees: float = 0, margin: int = 0) -> Change:
+    """On ruled or squared paper: lines of that gray, a third of the picture's height apart, 12 pixels at least.
+
+    They fall by `degrees` to the right, and end `margin` pixels before the sheet does.
+    """
+
+    def change(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        step = max(12, rgb.shape[0] // 3)
+        height, width = rgb.shape[0] + 40, rgb.shape[1] + 40
+        side = 2 * max(height, width)  # of paper that is turned, then cut out
+        paper = np.full((side, side), 255, np.uint8)
+        thick = max(1, step // 40)
+        for at in range(int(rng.integers(step)), side, step):
+            cv2.line(paper, (0, at), (side, at), gray, thick)
+            if squared:
+                cv2.line(paper, (at, 0), (at, side), gray, thick)
+        turn = cv2.getRotationMatrix2D((side / 2, side / 2), -degrees, 1)
+        paper = cv2.warpAffine(paper, turn, (side, side), borderValue=255) if degrees else paper
+        top, left = (side - height) // 2, (side - width) // 2
+        lined = _with_margin(paper[top : top + height, left : left + width], margin)
+        return np.minimum(_with_margin(rgb, 20 + margin), lined[:, :, None])
+
+    return change
+
+
+def on_dots(gray: int) -> Change:
+    """On dotted paper: dots of that gray, a third of the picture's height apart, 12 pixels at least."""
 
     def change(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         step = max(12, rgb.shape[0] // 3)
         paper = np.full_like(_with_margin(rgb), 255)
-        height, width = paper.shape[:2]
-        offset, thick = int(rng.integers(step)), max(1, step // 40)
-        for y in range(offset, height, step):
-            cv2.line(paper, (0, y), (width, y), (gray, gray, gray), thick)
-        for x in range(offset, width, step) if squared else ():
-            cv2.line(paper, (x, 0), (x, height), (gray, gray, gray), thick)
+        for y in range(int(rng.integers(step)), paper.shape[0], step):
+            for x in range(step // 2, paper.shape[1], step):
+                cv2.circle(paper, (x, y), max(1, step // 25), (gray, gray, gray), -1, cv2.LINE_AA)
         return np.minimum(_with_margin(rgb), paper)
 
     return change
@@ -104,6 +126,11 @@ CONDITIONS: dict[str, Change] = {
     "ruled, dark lines": on_lines(150, squared=False),
     "squared, pale lines": on_lines(210, squared=True),
     "squared, dark lines": on_lines(150, squared=True),
+    "ruled, dark lines, tilted by 7 degrees": on_lines(150, squared=False, degrees=7),
+    "squared, dark lines, tilted by 7 degrees": on_lines(150, squared=True, degrees=-7),
+    "ruled, dark lines that end before the sheet": on_lines(150, squared=False, margin=40),
+    "squared, dark lines that end before the sheet": on_lines(150, squared=True, margin=40),
+    "dotted, dark dots": on_dots(150),
     "a table around the sheet": on_table,
     "a frame close by": in_frame(0.15),
     "a frame far off": in_frame(0.8),
