@@ -10,13 +10,16 @@ import html
 import re
 import unicodedata
 from functools import cache
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from xml.etree import ElementTree
 
-from latex2mathml.converter import convert_to_element
+from latex2mathml.converter import Converter
+from latex2mathml.walker import Node
 
 from container.serve.errors import ServeError
 
+# Rules of a table that it counts wrongly or leaves out: it passes these characters on, and we draw what they stand for.
+_RULE, _LEFT, _RIGHT = _MARKS = "\ue000", "\ue001", "\ue002"
 # \sim would come out as the tilde of a keyboard.
 _RESPELLED = {
     "AA": "Å",
@@ -24,18 +27,27 @@ _RESPELLED = {
     "P": "¶",
     "arg": r"\operatorname{arg}",
     "csch": r"\operatorname{csch}",
+    "hline": _RULE,
     "mathrm": r"\mathrm ",  # without the blank one letter is italic
     "sech": r"\operatorname{sech}",
     "overarc": r"\overset{\frown}",
     "sim": r"\thicksim",
 }
 _WORD = re.compile(r"\\(\\|[A-Za-z]+)")  # with the line break, so that `\\sim` isn't taken for `\sim`
+_UNKNOWN = {"aligned": "split", "gathered": "matrix"}  # environments, and what it has that looks alike
+_ENVIRONMENT = re.compile(rf"\\(begin|end)\{{({'|'.join(_UNKNOWN)})\}}")
+_COLUMNS = re.compile(r"\\begin\{array\}\s*\{([^{}]*)\}")
+# Where a cell begins with a script: it would take the `&` before for the base. Else something escaped, `\&` say.
+_SCRIPT_FIRST = re.compile(rf"(\\\\|\\begin\{{(?:array\}}\{{[^{{}}]*|\w+)\}}|[&{''.join(_MARKS)}])\s*(?=[\^_'])|\\.")
 # A `[` that begins a matrix is none of an option, which latex2mathml would look for.
 _BRACKET_FIRST = re.compile(r"(\\begin\{(?:\w?matrix|smallmatrix|cases)\})\s*\[")
 # The first `}` ends the text for it, also that of a group within.
 _GROUP_IN_TEXT = re.compile(r"(\\text(?:it|bf|tt|sf|sc)?\{(?:\\.|[^}\\])*)\{((?:\\.|[^{}\\])*)\}")
 _ESCAPED = re.compile(r"\\([\xa0%&#$_])")  # characters of text, a blank among them, that it leaves with a backslash
-_NO_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")  # characters that XML forbids
+_ACCENTS = {"'": "\u0301", "`": "\u0300", "^": "\u0302", '"': "\u0308", "~": "\u0303"}
+_ACCENTED = re.compile(r"\\(['`^\"~])([^\W\d_])")  # in text
+# Characters that XML forbids, and marks out of their place
+_NO_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue003-\\ufffd\\U00010000-\\U0010ffff]")
 _ACTIVE = frozenset(["href", "style", "class", "id"])  # what \href, \style and their like set
 _FACE = re.compile("((?:BOLD|ITALIC|SCRIPT|FRAKTUR|BLACK-LETTER|DOUBLE-STRUCK|SANS-SERIF|MONOSPACE| )+) ")
 _STROKE = "\u0338"  # goes through the character before it
@@ -44,6 +56,25 @@ _WITH_LIMITS = {*"\u2210\u22c0\u22c1\u22c2\u22c3\u2a00\u2a01\u2a02\u2a04\u2a06"}
     *("lim", "sup", "inf", "max", "min", "det", "gcd", "Pr", "lim\u2006sup", "lim\u2006inf")
 }
 _LIMITS = {"msub": "munder", "msup": "mover", "msubsup": "munderover"}
+_SCRIPTED = {*_LIMITS, *_LIMITS.values()}
+_ROWS = frozenset(["mrow", "mtd", "mstyle", "mpadded", "msqrt", "menclose", "mphantom"])  # of any number of elements
+_THIN = "0.167em"
+_BARS = frozenset("|‖")
+_CLOSING = frozenset(")]}!⟩⌋⌉")
+
+
+class _Converter(Converter):
+    r"""latex2mathml, but each command is one element: a script on `\binom` is one on the whole, with its brackets."""
+
+    def _convert_command(
+        self, node: Node, parent: ElementTree.Element, font: dict[str, str | None] | None = None
+    ) -> None:
+        before = len(parent)
+        super()._convert_command(node, parent, font)
+        if len(parent) > before + 1:
+            row = ElementTree.Element("mrow")
+            row.extend(parent[before:])
+            parent[before:] = [row]
 
 
 def to_mathml(latex: str) -> str:
@@ -52,22 +83,40 @@ def to_mathml(latex: str) -> str:
     Raises:
         ServeError: 422 `not_typesettable`, for a formula such as `\frac` without its arguments.
     """
-    respelled = _WORD.sub(lambda word: _RESPELLED.get(word[1], word[0]), latex)
-    respelled = _BRACKET_FIRST.sub(r"\1{[}", respelled)
-    replaced = 1
-    while replaced:  # the innermost groups first
-        respelled, replaced = _GROUP_IN_TEXT.subn(r"\1\2", respelled)
     try:
-        math = convert_to_element(respelled, display="block")
+        math = _Converter(display="block").convert_to_element(_respell(latex))
     except Exception as error:  # of many kinds, RecursionError among them
         raise ServeError(422, "not_typesettable", f"no formula can be drawn from this LaTeX: {_words(error)}") from None
+    for element in list(math.iter()):
+        _rule_tables(element)
     for element in math.iter():
         _tidy(element)
     for element in math.iter():
         _strike_through(element)
         _place_limits(element)
         _stretch_arrow(element)
+    for element in list(math.iter()):
+        _space_names(element)
     return ElementTree.tostring(math, encoding="unicode")
+
+
+def _respell(latex: str) -> str:
+    respelled = _WORD.sub(lambda word: _RESPELLED.get(word[1], word[0]), latex)
+    respelled = _ENVIRONMENT.sub(lambda found: rf"\{found[1]}{{{_UNKNOWN[found[2]]}}}", respelled)
+    respelled = _BRACKET_FIRST.sub(r"\1{[}", respelled)
+    respelled = _COLUMNS.sub(lambda found: _mark_sides(found[1].replace(" ", "")), respelled)
+    respelled = _SCRIPT_FIRST.sub(lambda found: found[1] + "{}" if found[1] else found[0], respelled)
+    replaced = 1
+    while replaced:  # the innermost groups first
+        respelled, replaced = _GROUP_IN_TEXT.subn(r"\1\2", respelled)
+    return respelled
+
+
+def _mark_sides(columns: str) -> str:
+    """The beginning of an array that has only single lines between its columns, with marks for those beside it."""
+    between = re.sub(r"\|+", "|", columns.strip("|"))
+    sides = _LEFT * columns.startswith("|") + _RIGHT * columns.endswith("|")
+    return rf"\begin{{array}}{{{between}}}{sides}"
 
 
 def _words(error: Exception) -> str:
@@ -77,11 +126,39 @@ def _words(error: Exception) -> str:
     return str(error) or re.sub("(?<!^)([A-Z])", r" \1", type(error).__name__.removesuffix("Error")).lower()
 
 
+def _rule_tables(parent: ElementTree.Element) -> None:
+    for place, table in enumerate(parent):
+        if table.tag == "mtable" and (sides := _take_rules(table)):
+            parent[place] = ElementTree.Element("menclose", notation=" ".join(sides))
+            parent[place].append(table)
+
+
+def _take_rules(table: ElementTree.Element) -> list[str]:
+    """Makes lines between the rows of the marks in them; gives the sides of the table that have a line too."""
+    above = [_take_marks(row[0]) for row in table]
+    sides = [side for side, mark in (("left", _LEFT), ("right", _RIGHT), ("top", _RULE)) if above and mark in above[0]]
+    if len(table) > 1 and above[-1] and not any(list(cell) for cell in table[-1]):  # \\\hline at the end
+        table.remove(table[-1])
+        sides.append("bottom")
+    lines = ["solid" if _RULE in marks else "none" for marks in above[1 : len(table)]]
+    if "solid" in lines:
+        table.set("rowlines", " ".join(lines))
+    return sides
+
+
+def _take_marks(cell: ElementTree.Element) -> set[str | None]:
+    marks = list(takewhile(lambda element: element.text in _MARKS, cell))
+    for mark in marks:
+        cell.remove(mark)
+    return {mark.text for mark in marks}
+
+
 def _tidy(element: ElementTree.Element) -> None:
     for name in _ACTIVE & element.attrib.keys():
         del element.attrib[name]
     text = _NO_XML.sub("", html.unescape(element.text or ""))  # it has `&#x003B1;` as nine characters
     if element.tag == "mtext":
+        text = _ACCENTED.sub(lambda found: found[2] + _ACCENTS[found[1]], text)
         text = _ESCAPED.sub(r"\1", text)
     face = element.attrib.pop("mathvariant", "")
     element.text = "".join(_faces().get((face, letter), letter) for letter in text)
@@ -89,6 +166,10 @@ def _tidy(element: ElementTree.Element) -> None:
         element.set("mathvariant", "normal")
     elif element.tag == "mo" and text == "*":
         element.text = "∗"  # that of the keyboard stands high
+    elif element.tag == "mo" and text in _BARS and element.get("stretchy") != "true":
+        element.attrib |= {"lspace": "0em", "rspace": "0em"}  # browsers take it for the sign of a relation
+    elif element.tag == "mtext":  # one character for letter and accent where there is one; of other faces there is none
+        element.text = unicodedata.normalize("NFC", element.text)
 
 
 @cache
@@ -129,3 +210,28 @@ def _stretch_arrow(element: ElementTree.Element) -> None:
             text.tag, text.attrib = "mrow", {}
             text.insert(0, ElementTree.Element("mspace", width="0.5em"))
             text.append(ElementTree.Element("mspace", width="0.7em"))  # below the head, too
+
+
+def _space_names(row: ElementTree.Element) -> None:
+    r"""The thin spaces that TeX has around `\sin` and `\lim`; none before a bracket, and signs bring their own."""
+    kinds = [_kind(element) for element in row]
+    for place in reversed(range(1, len(kinds) if row.tag in _ROWS else 0)):
+        before, after = kinds[place - 1 : place + 1]
+        if (before == "name" and after in ("name", "plain")) or (after == "name" and before in ("plain", "closing")):
+            row.insert(place, ElementTree.Element("mspace", width=_THIN))
+    if _kind(row) == "name" and row.tag == "mo":
+        row.attrib |= {"lspace": "0em", "rspace": "0em"}  # a browser's own, which are the same before a bracket
+
+
+def _kind(element: ElementTree.Element) -> str:
+    """What spaces before and after an element depend on: "name", "space", "closing", "sign" or "plain"."""
+    while element.tag in _SCRIPTED and len(element):
+        element = element[0]
+    text = element.text or ""
+    if element.tag == "mspace" or text.isspace():
+        return "space"
+    if element.tag in ("mi", "mo") and (element.tag == "mo" or len(text) > 1) and "".join(text.split()).isalpha():
+        return "sign" if text == "mod" else "name"
+    if element.tag == "mo":
+        return "closing" if text in _CLOSING else "sign"
+    return "plain"

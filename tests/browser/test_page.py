@@ -119,6 +119,32 @@ const all = {bubbles: true, cancelable: true, clipboardData: transfer, dataTrans
 return [new ClipboardEvent("paste", all), new DragEvent("dragover", all), new DragEvent("drop", all)]
   .map((event) => document.getElementById("latex").dispatchEvent(event));
 """
+# A browser that keeps no data of sites.
+NO_STORAGE = """
+Object.defineProperty(window, "sessionStorage", {get() { throw new DOMException("denied", "SecurityError"); }});
+"""
+# Where the ink on the sheet begins and ends, as shares of its width.
+INK = """
+const pad = document.getElementById("pad");
+const {data} = pad.getContext("2d").getImageData(0, 0, pad.width, pad.height);
+const across = [];
+for (let i = 3; i < data.length; i += 4) if (data[i]) across.push((i >> 2) % pad.width / pad.width);
+return [Math.min(...across), Math.max(...across)];
+"""
+# The elements that stick out of the page, or out of a box with a border; the formula scrolls within its own.
+OUTSIDE = """
+const right = (element) => element.getBoundingClientRect().right;
+return [...document.querySelectorAll("body *:not(#rendering *)")]
+  .filter((one) => one.getClientRects().length)
+  .filter((one) => right(one) > Math.min(innerWidth, right(one.parentElement.closest(".card, button, body"))) + 1)
+  .map((one) => one.outerHTML);
+"""
+# The blanks between the signs of a formula, in hundredths of its letters' size.
+GAPS = """
+const signs = [...document.querySelectorAll("#rendering :is(mi, mo, mn)")].map((one) => one.getBoundingClientRect());
+const size = parseFloat(getComputedStyle(document.getElementById("rendering")).fontSize);
+return signs.slice(1).map((one, i) => Math.round(100 * (one.left - signs[i].right) / size));
+"""
 
 
 def luminance(colour: str) -> float:
@@ -152,6 +178,19 @@ def test_a_chosen_file_is_answered_and_can_be_chosen_again(page, picture, latex,
         assert page.answer() == latex
 
 
+@pytest.mark.parametrize("name", ["formula.pdf", "formula.txt", "formula.json"])
+def test_a_chosen_file_that_is_no_picture_is_explained(page, name, tmp_path):
+    (tmp_path / name).write_bytes(b"no picture")
+    page.at("file").send_keys(str(tmp_path / name))
+    page.wait(lambda: "no picture in what you gave" in page.status())
+
+
+def test_a_chosen_file_of_a_kind_that_the_browser_does_not_know_is_read(page, picture, latex, tmp_path):
+    (tmp_path / "formula").write_bytes(picture)
+    page.at("file").send_keys(str(tmp_path / "formula"))
+    assert page.answer() == latex
+
+
 def test_a_drawing_is_sent_as_dark_ink_on_white(stubbed, own_base_dir):
     page = stubbed({"latex": "x"})
     page.prefer("dark")  # where the sheet on the screen is dark
@@ -181,6 +220,38 @@ def test_undo_and_clear_take_strokes_back(page):
     assert "still blank" in page.status() and not page.at("answer").is_displayed()
 
 
+def test_nothing_is_sent_that_was_drawn_beside_the_sheet(stubbed, own_base_dir):
+    page = stubbed({"latex": "x"})
+    page.draw([(-50, 0), (50, 0), (60, 330), (70, 0)])
+    page.at("read-drawing").click()
+    page.answer()
+    sent = cv2.imdecode(np.frombuffer((own_base_dir / "sent").read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert sent is not None
+    height = page.script("return document.getElementById('pad').clientHeight")
+    assert sent.shape[0] == pytest.approx(2 * (height / 2 + 2 * 24), abs=4)  # from the middle down, and the margins
+
+
+def test_a_sheet_that_became_narrower_shows_all_that_was_written(page):
+    """A phone was turned."""
+    page.draw([(-200, 0), (-180, 20)], [(200, 0), (220, 20)])
+    page.resize(360, 740)
+    page.wait(lambda: page.script("return document.getElementById('pad').clientWidth") < 360)
+    page.wait(lambda: page.script(INK)[1] > 0.9)
+    assert page.script(INK)[0] < 0.2
+
+
+def test_a_pen_on_a_narrower_sheet_writes_where_it_is(page):
+    page.draw([(200, 0), (220, 20)])
+    page.resize(360, 740)
+    page.wait(lambda: page.script(INK)[1] > 0.9)
+    page.act("pad", [(-100, 0), (-100, 20)], "mouse")
+    middle = page.script("return document.getElementById('pad').clientWidth") / 2
+    assert page.script(INK)[0] == pytest.approx((middle - 100) / (2 * middle), abs=0.02)
+    page.at("clear").click()
+    page.act("pad", [(0, 0), (0, 20)], "mouse")
+    assert page.script(INK) == pytest.approx([0.5, 0.5], abs=0.02)
+
+
 def test_a_palm_beside_the_pen_draws_no_line_to_it(page):
     page.at("to-drawing").click()
     assert page.script(PALM_AND_PEN) == [False, False, True, False]
@@ -203,6 +274,19 @@ def test_copies_latex_and_mathml(page, picture, latex):
     assert page.clipboard().startswith("<math ")
 
 
+def test_a_button_says_itself_that_it_has_copied(page, picture):
+    """On a phone the status is off the screen by then."""
+    page.resize(360, 640)
+    page.give("paste", picture)
+    page.answer()
+    page.at("copy-latex").click()
+    page.wait(lambda: page.at("copy-latex").text == "Copied")
+    page.wait(lambda: page.at("copy-latex").text == "Copy LaTeX")
+    page.at("copy-mathml").click()
+    page.wait(lambda: page.at("copy-mathml").text == "Copied")
+    page.wait(lambda: page.at("copy-mathml").text == "Copy MathML")
+
+
 def test_copies_without_the_clipboard_api_too(page, picture, latex):
     """A page that came over plain HTTP from another machine has none."""
     page.script("Object.defineProperty(navigator, 'clipboard', {value: undefined, configurable: true})")
@@ -221,6 +305,7 @@ def test_says_so_where_nothing_can_be_copied(page, picture):
     page.answer()
     page.at("copy-latex").click()
     page.wait(lambda: "select the LaTeX" in page.status())
+    assert page.at("copy-latex").text == "Copy LaTeX"
     page.script("delete navigator.clipboard; delete document.execCommand")
 
 
@@ -233,6 +318,35 @@ def test_changed_latex_is_drawn_again_or_refused_in_words(page, picture):
     page.at("latex").send_keys(r" \frac")
     page.wait(lambda: "no formula can be drawn" in page.at("rendering").text)
     assert not page.at("copy-mathml").is_enabled()
+    assert (
+        float(page.style(page.at("copy-mathml"), "opacity")) < 1 == float(page.style(page.at("copy-latex"), "opacity"))
+    )
+
+
+def test_the_outer_lines_of_a_table_frame_it(page, picture):
+    page.give("paste", picture)
+    page.answer()
+    page.at("latex").clear()
+    page.at("latex").send_keys(r"\begin{array}{|cc|c|}\hline a&b&c\\\hline d&e&f\\g&h&i\\\hline\end{array}")
+    page.wait(lambda: len(page.all("#rendering mtd")) == 9)
+    (frame,) = page.all("#rendering .enclosed")
+    assert {page.style(frame, f"border-{side}-style") for side in ("left", "right", "top", "bottom")} == {"solid"}
+    cells = page.all("#rendering mtd")
+    assert [page.style(cell, "border-right-style") for cell in cells] == ["none", "solid", "none"] * 3
+    assert [page.style(cell, "border-bottom-style") for cell in cells] == ["solid"] * 3 + ["none"] * 6
+
+
+@pytest.mark.parametrize(
+    ("latex", "gaps"),
+    [(r"\sin x", [17]), (r"\sin(x)", [0, 0, 0]), (r"a\max b", [17, 17]), ("|x|y", [0, 0, 0]), (r"\|x\|y", [0, 0, 0])],
+)
+def test_signs_stand_as_far_apart_as_in_tex(page, picture, latex, gaps):
+    page.give("paste", picture)
+    page.answer()
+    page.at("latex").clear()
+    page.at("latex").send_keys(latex)
+    page.wait(lambda: page.at("copy-mathml").is_enabled())
+    assert page.script(GAPS) == pytest.approx(gaps, abs=4)
 
 
 def test_frames_strikes_rules_and_columns_are_drawn(page, picture):
@@ -286,10 +400,17 @@ def test_newer_answers_show_tokens_and_alternatives(stubbed):
     assert chips == [(r"\frac", "sure"), ("1", "unsure"), ("2", "doubtful")]
     assert "right in validation" in page.at("sureness").get_attribute("title")
     assert page.all("#tokens li")[0].get_attribute("title") == "99 %, as the network has it, uncalibrated"
-    (other,) = page.all("#alternatives button")  # the answer itself isn't repeated
+    first, other = page.all("#alternatives button")
     other.click()
     assert page.at("latex").get_property("value") == r"\frac{1}{z}"
     assert page.at("percent").text == "20 %" and not page.at("tokens").is_displayed()
+    assert [button.get_attribute("aria-pressed") for button in (first, other)] == ["false", "true"]
+    first.click()  # the way back
+    assert page.at("latex").get_property("value") == RICH["latex"]
+    assert page.at("percent").text == "61 %" and page.at("tokens").is_displayed()
+    assert [button.get_attribute("aria-pressed") for button in (first, other)] == ["true", "false"]
+    page.at("latex").send_keys("+1")
+    assert [button.get_attribute("aria-pressed") for button in (first, other)] == ["false", "false"]
 
 
 def test_what_the_server_says_of_tokens_and_alternatives_is_shown(page, page_server):
@@ -299,8 +420,8 @@ def test_what_the_server_says_of_tokens_and_alternatives_is_shown(page, page_ser
     assert page.answer() == answer["latex"]
     assert [chip.text for chip in page.all("#tokens li")] == [one["token"] for one in answer["tokens"]]
     shown = [code.text for code in page.all("#alternatives code")]
-    assert shown == [other["latex"] for other in answer["n_best"][1:]]
-    assert page.at("alternatives").is_displayed() and len(shown) == 2
+    assert shown == [other["latex"] for other in answer["n_best"]]
+    assert page.at("alternatives").is_displayed() and len(shown) == 3
 
 
 def test_an_empty_alternative_is_left_out(stubbed):
@@ -308,7 +429,7 @@ def test_an_empty_alternative_is_left_out(stubbed):
     page = stubbed({**answer, "n_best": [{"latex": "x", "confidence": 0.9}, {"latex": "", "confidence": 0.05}]})
     page.give("paste", b"any")
     assert page.answer() == "x"
-    assert not page.all("#alternatives code") and not page.at("alternatives").is_displayed()
+    assert not page.at("alternatives").is_displayed()
 
 
 def test_older_answers_leave_both_out(stubbed):
@@ -385,14 +506,30 @@ def test_the_page_asks_for_the_key_and_keeps_it_in_this_tab(tiny_base_dir, chrom
     with Server(tiny_base_dir, {**PAGE, "SERVE_API_KEY": KEY}) as server:
         page = Page(chromium, server.wait_until_ready())
         page.give("paste", picture)
-        for key in ("wrong", KEY):
-            page.wait(lambda: page.at("key-dialog").is_displayed())
-            page.at("key").send_keys(key, Keys.ENTER)
-            page.wait(lambda: not page.at("key").get_property("value") or not page.at("key-dialog").is_displayed())
+        page.wait(lambda: page.at("key-dialog").is_displayed())
+        assert page.at("key-refused").text == ""
+        page.at("key").send_keys("wrong", Keys.ENTER)
+        page.wait(lambda: page.at("key-refused").text == "That key was refused.")
+        assert page.at("key-refused").aria_role == "alert"
+        page.at("key").send_keys(KEY, Keys.ENTER)
         assert page.answer() == latex
         page.give("paste", picture)  # not asked again
         page.wait(lambda: len(page.all("#history li")) == 2)
         assert page.script("return [sessionStorage.length, localStorage.length, document.cookie]") == [1, 0, ""]
+
+
+def test_a_browser_that_keeps_no_data_of_sites_will_do(tiny_base_dir, chromium, picture, latex):
+    with Server(tiny_base_dir, {**PAGE, "SERVE_API_KEY": KEY}) as server:
+        page = Page(chromium, server.wait_until_ready())
+        refused = chromium.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": NO_STORAGE})
+        chromium.refresh()
+        chromium.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", refused)
+        page.give("paste", picture)
+        page.wait(lambda: page.at("key-dialog").is_displayed())
+        page.at("key").send_keys(KEY, Keys.ENTER)
+        assert page.answer() == latex
+        page.give("paste", picture)  # not asked again
+        page.wait(lambda: len(page.all("#history li")) == 2)
 
 
 def test_without_the_key_the_refusal_is_shown(tiny_base_dir, chromium, picture):
@@ -440,7 +577,7 @@ def test_alternatives_and_earlier_answers_by_keyboard(stubbed):
         page.give("paste", b"any")
         page.wait(lambda count=count: len(page.all("#history li")) == count)
         page.answer()
-    assert page.tab_to("#alternatives button")
+    assert page.tab_to("#alternatives li:last-child button")
     page.press(Keys.ENTER)
     page.wait(lambda: page.answer() == r"\frac{1}{z}")
     assert page.tab_to("#history li:last-child button")
@@ -467,12 +604,25 @@ def test_a_phone_needs_no_sideways_scrolling(stubbed, width):
     page.give("paste", b"any")
     page.answer()
     assert page.script("return document.documentElement.scrollWidth") <= width
-    (code,) = page.all("#alternatives code")
+    _, code = page.all("#alternatives code")
     assert page.script("return arguments[0].scrollWidth <= arguments[0].clientWidth", code)  # what differs is seen
     assert page.script("const box = document.getElementById('rendering'); return box.scrollWidth > box.clientWidth")
     assert float(page.style(page.at("latex"), "font-size").removesuffix("px")) >= 16  # else iOS zooms in on it
     page.at("to-drawing").click()
     assert page.script("return document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("size", [175, 200])
+def test_large_letters_on_a_phone_stick_out_nowhere(stubbed, size):
+    page = stubbed(RICH)
+    page.resize(360, 740)
+    page.script(f"document.documentElement.style.fontSize = '{size}%'")
+    page.give("paste", png(np.full((40, 400, 3), 255, np.uint8)))
+    page.answer()
+    assert page.script(OUTSIDE) == []
+    assert all(code.size["width"] > 120 for code in page.all("#alternatives code"))  # not a letter a line
+    page.at("to-drawing").click()
+    assert page.script(OUTSIDE) == []
 
 
 def test_a_small_phone_shows_what_went_wrong(page):

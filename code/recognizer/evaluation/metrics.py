@@ -2,8 +2,8 @@
 
 * ExpRate (sentence accuracy): the whole sequence is right; `within_1`, `within_2`: within that many token edits.
 * WER over the corpus: all token edits / all reference tokens (it can exceed 1).
-* The competition's: mean over samples of edits / reference tokens, at most 1 for a sample, under its own name, and
-  its score 0.9 x sentence accuracy + 0.1 x (1 - that).
+* The competition's: mean over samples of edits / the longer of reference and prediction, under its own name, and its
+  score 0.9 x sentence accuracy + 0.1 x (1 - that).
 * BLEU over the corpus (`bleu.py`), and the share that renders the same as its label (`mathml.py`).
 
 An edit inserts, deletes or replaces one token (Levenshtein).
@@ -101,4 +101,4 @@ def compute_metrics(results: Sequence[Result]) -> Metrics:
 
 
 def _relative_edits(result: Result, edits: int) -> float:
-    return min(1.0, edits / max(len(result.reference), 1))
+    return edits / max(len(result.reference), len(result.prediction), 1)

@@ -17,6 +17,7 @@ PANELS = {
     "word error rate": ("wer", "competition_wer"),
 }
 BLUE = "#2563a8"
+SHARES = (-0.05, 1.05)  # 0 to 1, and room for a dot's half beyond
 
 History = Sequence[Mapping[str, float]]
 
@@ -46,13 +47,13 @@ def learning_curves(history: History) -> str:
 def reliability_curve(bins: Sequence[Bin]) -> str:
     """Draw the share right against the confidence; a dot's area grows with its answers, the diagonal is ideal."""
     figure = Figure(figsize=(4.2, 3.6), layout="constrained")
-    axes = figure.add_subplot(xlabel="confidence", ylabel="share exactly right", xlim=(0, 1), ylim=(0, 1))
+    axes = figure.add_subplot(xlabel="confidence", ylabel="share exactly right", xlim=SHARES, ylim=SHARES)
     axes.plot([0, 1], [0, 1], color="#999", linestyle="--", linewidth=1)
     confidence, right = [each.confidence for each in bins], [each.right for each in bins]
     axes.plot(confidence, right, color=BLUE, linewidth=1.2)
     most = max(each.samples for each in bins)
     sizes = [15 + 200 * each.samples / most for each in bins]
-    axes.scatter(confidence, right, sizes, color=BLUE, alpha=0.5, clip_on=False)
+    axes.scatter(confidence, right, sizes, color=BLUE, alpha=0.5)
     axes.set_aspect("equal")
     axes.grid(alpha=0.3)
     return _uri(figure)

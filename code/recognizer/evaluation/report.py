@@ -66,7 +66,7 @@ def write_report(
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["percent"] = _percent
+    environment.filters |= {"percent": _percent, "visible": _visible}
     total = compute_metrics(results)
     bins = reliability(results)
     html = environment.get_template("report.html.j2").render(
@@ -85,6 +85,11 @@ def write_report(
 
 def _percent(value: float) -> str:
     return f"{100 * value:.1f} %"
+
+
+def _visible(token: str) -> str:
+    r"""`\ `, the control space, shows its blank."""
+    return token.replace(" ", "␣")
 
 
 def _headline(total: Metrics) -> list[tuple[str, str]]:

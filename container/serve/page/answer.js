@@ -3,6 +3,7 @@
 import { dress } from "./core.js";
 import { typeset } from "./server.js";
 
+const SHOWN = 2000; // milliseconds that a button says what it has done
 const RETYPE = 250; // milliseconds without a key pressed, before changed LaTeX is drawn again
 const NOTES = {
   truncated: "The model found no end, so the formula may be cut off.",
@@ -35,13 +36,18 @@ export async function showAnswer(answer) {
   at("answer").hidden = false;
   at("answer").parentElement.scrollIntoView({ block: "nearest" }); // on a phone it is below the screen
   at("rendering").replaceChildren(); // a slow server leaves time to take an earlier answer's for this one's
-  at("latex").value = answer.latex;
-  showConfidence(answer.confidence);
-  showTokens(answer.tokens);
   showAlternatives(answer);
+  choose(answer);
   const notes = Object.keys(NOTES).filter((flag) => answer[flag]).map((flag) => NOTES[flag]);
   showStatus(["Done.", ...notes].join(" "));
   await render();
+}
+
+function choose({ latex, confidence, tokens }) {
+  at("latex").value = latex;
+  showConfidence(confidence);
+  showTokens(tokens);
+  markShown();
 }
 
 async function render() {
@@ -88,35 +94,45 @@ function showTokens(tokens) {
 function showAlternatives(answer) {
   const others = (answer.n_best ?? []).filter((other) => other.latex && other.latex !== answer.latex);
   at("alternatives").hidden = others.length === 0;
-  at("alternatives").querySelector("ul").replaceChildren(...others.map(alternative));
+  at("alternatives").querySelector("ul").replaceChildren(...[answer, ...others].map(alternative));
 }
 
-function alternative({ latex, confidence }) {
+function alternative(choice) {
   const [item, button, code, share] = ["li", "button", "code", "span"].map((tag) => document.createElement(tag));
   button.type = "button";
-  code.textContent = latex;
-  share.textContent = typeof confidence === "number" ? percent(confidence) : "";
+  code.textContent = choice.latex;
+  share.textContent = typeof choice.confidence === "number" ? percent(choice.confidence) : "";
   button.append(code, share);
   button.onclick = () => {
-    at("latex").value = latex;
-    showConfidence(confidence);
-    showTokens([]);
+    choose(choice);
     render();
   };
   item.append(button);
   return item;
 }
 
+// Which of them the field holds; none, once it is changed by hand.
+function markShown() {
+  for (const button of at("alternatives").querySelectorAll("button")) {
+    button.setAttribute("aria-pressed", button.querySelector("code").textContent === at("latex").value);
+  }
+}
+
 function percent(share) {
   return `${Math.round(100 * share)} %`;
 }
 
-async function copy(text, name) {
+// button: says it too, where the status is off the screen of a phone.
+async function copy(text, name, button) {
   let copied = true;
   try {
     await navigator.clipboard.writeText(text);
   } catch {
     copied = copySelected(text); // a page that came over plain HTTP from another machine has no clipboard of its own
+  }
+  if (copied) {
+    button.textContent = "Copied";
+    setTimeout(() => (button.textContent = `Copy ${name}`), SHOWN);
   }
   showStatus(copied ? `${name} copied.` : "This browser doesn't let the page copy: select the LaTeX and copy it.", !copied);
 }
@@ -136,7 +152,8 @@ function copySelected(text) {
 at("latex").addEventListener("input", () => {
   clearTimeout(timer);
   at("copy-mathml").disabled = true;
+  markShown();
   timer = setTimeout(render, RETYPE);
 });
-at("copy-latex").addEventListener("click", () => copy(at("latex").value, "LaTeX"));
-at("copy-mathml").addEventListener("click", () => copy(mathml, "MathML"));
+at("copy-latex").addEventListener("click", (event) => copy(at("latex").value, "LaTeX", event.target));
+at("copy-mathml").addEventListener("click", (event) => copy(mathml, "MathML", event.target));

@@ -5,7 +5,8 @@ const MARGIN = 24; // CSS pixels of paper around what was written, in the pictur
 const SENT_SCALE = 2; // pixels of that picture for each CSS pixel
 
 export class Pad {
-  #strokes = []; // each a list of [x, y] in CSS pixels
+  #strokes = []; // each a list of [x, y] in CSS pixels of the sheet as it was at first
+  #scale = 1; // below 1 since the sheet became too small for what is on it: a phone was turned
   #drawn = new Map(); // by pointer, the stroke that it is drawing: a palm may lie on the sheet beside the pen
   #canvas;
 
@@ -15,7 +16,7 @@ export class Pad {
     canvas.addEventListener("pointermove", (event) => this.#continue(event));
     canvas.addEventListener("pointerup", (event) => this.#drawn.delete(event.pointerId));
     canvas.addEventListener("pointercancel", (event) => this.#takeBack(event));
-    new ResizeObserver(() => this.#show()).observe(canvas);
+    new ResizeObserver(() => this.#fit()).observe(canvas);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#show());
   }
 
@@ -74,19 +75,32 @@ export class Pad {
     this.#show();
   }
 
+  // On the sheet, also where the pen has left it: nothing is sent that isn't seen.
   #point(event) {
+    const { clientLeft, clientTop, clientWidth, clientHeight } = this.#canvas;
     const box = this.#canvas.getBoundingClientRect();
-    return [event.clientX - box.left - this.#canvas.clientLeft, event.clientY - box.top - this.#canvas.clientTop];
+    const [x, y] = [event.clientX - box.left - clientLeft, event.clientY - box.top - clientTop];
+    return [clamp(x, clientWidth) / this.#scale, clamp(y, clientHeight) / this.#scale];
+  }
+
+  // Shows all that was written on a sheet of another size.
+  #fit() {
+    const { clientWidth, clientHeight } = this.#canvas;
+    if (!clientWidth) return; // not on the screen
+    const ratios = this.#strokes.flat().flatMap(([x, y]) => [clientWidth / x, clientHeight / y]);
+    this.#scale = ratios.reduce((least, ratio) => Math.min(least, ratio), 1);
+    this.#show();
   }
 
   #show() {
     const { clientWidth, clientHeight } = this.#canvas;
     if (!clientWidth) return; // not on the screen
+    if (this.isBlank) this.#scale = 1;
     const scale = devicePixelRatio;
     this.#canvas.width = clientWidth * scale;
     this.#canvas.height = clientHeight * scale;
     const context = this.#canvas.getContext("2d");
-    context.scale(scale, scale);
+    context.scale(scale * this.#scale, scale * this.#scale);
     this.#draw(context, getComputedStyle(this.#canvas).color);
   }
 
@@ -105,6 +119,10 @@ export class Pad {
       context.stroke();
     }
   }
+}
+
+function clamp(value, most) {
+  return Math.min(Math.max(value, 0), most);
 }
 
 function middle([x1, y1], [x2, y2]) {

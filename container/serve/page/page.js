@@ -43,18 +43,14 @@ function showPreview(isShown) {
   at("invitation").hidden = isShown;
 }
 
-// The picture among what was pasted or dropped, or nothing.
-function pictureIn(transfer) {
-  return [...(transfer?.files ?? [])].find((file) => file.type.startsWith("image/"));
-}
-
-function take(transfer) {
-  const picture = pictureIn(transfer);
+// Reads the picture among files that were pasted, dropped or chosen, if there is one.
+function take(files) {
+  const picture = [...(files ?? [])].find((file) => file.type.startsWith("image/"));
   if (picture) {
     choose(false);
     read(picture);
   } else {
-    showStatus("There is no picture in what you gave: copy or drop a PNG, a JPEG or another picture.", true);
+    showStatus("There is no picture in what you gave: take a PNG, a JPEG or another picture.", true);
   }
 }
 
@@ -78,7 +74,9 @@ at("clear").addEventListener("click", () => pad.clear());
 
 for (const input of [at("file"), at("photo")]) {
   input.addEventListener("change", () => {
-    if (input.files.length) read(input.files[0]);
+    const [file] = input.files;
+    if (file?.type) take(input.files);
+    else if (file) read(file); // of a kind that the browser doesn't know, but the server may
     input.value = ""; // the same file may be chosen again
   });
 }
@@ -91,7 +89,7 @@ function isText(event, transfer) {
 document.addEventListener("paste", (event) => {
   if (isText(event, event.clipboardData)) return;
   event.preventDefault();
-  take(event.clipboardData);
+  take(event.clipboardData?.files);
 });
 
 // Anywhere on the page, so that a near miss doesn't make the browser open the picture instead.
@@ -105,5 +103,5 @@ document.addEventListener("drop", (event) => {
   at("drop").classList.remove("over");
   if (isText(event, event.dataTransfer)) return;
   event.preventDefault();
-  take(event.dataTransfer);
+  take(event.dataTransfer?.files);
 });

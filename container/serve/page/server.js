@@ -3,6 +3,7 @@
 const KEY = "formula-recognizer-key";
 const TRIES = 4; // of what a busy server puts off
 const WISHES = "?n_best=3&tokens=1"; // what an older server or a model's own handler doesn't know, it leaves out
+let key = stored(); // in the page alone where the browser keeps no data of sites; it throws then
 
 // picture: Blob -> the answer as an object. Throws an Error with the server's own words.
 export async function recognize(picture) {
@@ -29,12 +30,28 @@ async function post(path, body, headers) {
 }
 
 async function send(path, body, headers) {
-  const key = sessionStorage.getItem(KEY);
   if (key) headers = { ...headers, Authorization: "Bearer " + latin1(key) };
   try {
     return await fetch(path, { method: "POST", body, headers });
   } catch {
     throw new Error("The server can't be reached. Is it still running?");
+  }
+}
+
+function stored() {
+  try {
+    return sessionStorage.getItem(KEY);
+  } catch {
+    return null;
+  }
+}
+
+function keep(given) {
+  key = given;
+  try {
+    sessionStorage.setItem(KEY, given);
+  } catch {
+    // asked again when the page is loaded again
   }
 }
 
@@ -61,6 +78,7 @@ function askForKey() {
   const field = document.getElementById("key");
   field.value = "";
   dialog.showModal();
+  document.getElementById("key-refused").textContent = key ? "That key was refused." : ""; // said aloud, once it is shown
   return new Promise((resolve) => {
     document.getElementById("key-cancel").onclick = () => dialog.close("");
     dialog.querySelector("form").onsubmit = (event) => {
@@ -69,7 +87,7 @@ function askForKey() {
     };
     dialog.oncancel = () => (dialog.returnValue = "");
     dialog.onclose = () => {
-      if (dialog.returnValue) sessionStorage.setItem(KEY, dialog.returnValue);
+      if (dialog.returnValue) keep(dialog.returnValue);
       resolve(Boolean(dialog.returnValue));
       dialog.returnValue = "";
     };

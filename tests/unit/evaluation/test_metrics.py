@@ -42,7 +42,7 @@ def test_by_hand():
     assert metrics.samples == 4
     assert (metrics.exprate, metrics.within_1, metrics.within_2) == (0.25, 0.5, 0.75)
     assert metrics.wer == pytest.approx(6 / 11)
-    assert metrics.competition_wer == pytest.approx((0 + 1 / 4 + 2 / 2 + 1) / 4)  # 3 edits of 1 token count as 1
+    assert metrics.competition_wer == pytest.approx((0 + 1 / 4 + 2 / 4 + 3 / 3) / 4)  # over the longer of the two
     assert metrics.competition_score == pytest.approx(0.9 * 0.25 + 0.1 * (1 - metrics.competition_wer))
 
 

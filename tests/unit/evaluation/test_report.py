@@ -53,6 +53,22 @@ def test_shows_what_was_confused_and_what_was_left_out(tmp_path):
     assert "+ - 1 100.0 %" in rows_of(html) and "b nothing 1 100.0 %" in rows_of(html)
 
 
+def test_a_blank_that_was_confused_is_seen(tmp_path):
+    """The control space would be shown as a backslash."""
+    assert "\\␣ , 1 100.0 %" in rows_of(report_of(tmp_path, [Result("one", ("\\ ", "a"), (",", "a"))]))
+
+
+def test_says_how_samples_weigh(tmp_path):
+    html = " ".join(report_of(tmp_path, [Result("one", ("a",), ("a",))]).split())
+    assert "1 sample; " in html and "In WER and BLEU a sample weighs as much as it is long" in html
+
+
+def test_without_slices_there_is_no_heading_for_them(tmp_path):
+    short = Result("one", ("a",), ("a",))
+    assert "<h2>Slices" not in report_of(tmp_path, [short])
+    assert "<h2>Slices" in report_of(tmp_path, [short, Result("two", ("a",) * 9, ("a",) * 9)])
+
+
 def test_shows_a_table_of_each_kind_of_slice(tmp_path):
     """Of two printed formulas one is right, the handwritten one has two wrong tokens of four. All have one length.
 

@@ -37,12 +37,30 @@ PIECES = [
 PIECES += [
     r"\begin{matrix}",
     r"\end{matrix}",
+    r"\begin{array}{|c|}",
+    r"\end{array}",
+    r"\hline",
+    r"\binom{n}{k}",
+    r"\pmod",
+    r"\sin",
     r"\text{a<b&c}",
     r"\sim",
     r"\overarc",
     r"\href{javascript:x}",
     r"\style{a}",
 ]
+CHILDREN = {"msub": 2, "msup": 2, "msubsup": 3}
+SPACE = "_"  # a thin one, in what `signs` gives
+
+
+def children_of(latex: str) -> list[ElementTree.Element]:
+    (row,) = ElementTree.fromstring(to_mathml(latex))
+    return list(row)
+
+
+def signs(latex: str) -> str:
+    elements = children_of(latex)
+    return "".join(SPACE if one.get("width") == "0.167em" else "".join(one.itertext()) for one in elements)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +79,14 @@ PIECES += [
         r"\Delta \Omega \Gamma \delta",
         r"a \not= b \not\equiv c \not\mid d",
         r"a*b",
+        r"\binom{n}{k}_{q}+\binom{a}{b}^{2}",
+        r"\left(\begin{matrix}a\end{matrix}\right)^{T}\begin{pmatrix}a&b\end{pmatrix}^{T}",
+        r"\begin{matrix}a&^{2}b\\^{t}C&_{1}D\end{matrix}",
+        r"\begin{array}{c|c}^{2}a&'\\\hline_{3}b&\&^{2}\end{array}",
+        r"\begin{array}{c|cc}a&b&c\\\hline d&e&f\\g&h&i\end{array}",
+        r"\begin{array}{cc|c}a&b&c\\d&e&f\\\hline&h&i\end{array}",
+        r"\begin{aligned}a&=b\\c&=d\end{aligned}",
+        r"\begin{gathered}a\\b\end{gathered}",
     ],
 )
 def test_looks_as_mathjax_draws_it(latex):
@@ -102,6 +128,51 @@ def test_limits_stand_where_tex_has_them(latex, tag):
     assert (row[0][0].get("movablelimits") == "true") == (tag in ("munder", "munderover", "mover"))
 
 
+@pytest.mark.parametrize(
+    ("latex", "shown"),
+    [
+        (r"\sin x", "sin_x"),
+        (r"2\sin(x)", "2_sin(x)"),
+        (r"=\sin^{2}x", "=sin2_x"),
+        (r"(a)\log\frac{1}{2}", "(a)_log_12"),
+        (r"\dim V\ker f", "dim_V_ker_f"),
+        (r"(\arg z,\max_{i}(x))", "(arg_z,maxi(x))"),
+        (r"a\ \ln\ n", "a\xa0ln\xa0n"),
+        (r"a\bmod n", "amodn"),
+        (r"\mathrm{d}x", "dx"),
+    ],
+)
+def test_named_functions_stand_apart_as_in_tex(latex, shown):
+    assert signs(latex) == shown
+
+
+@pytest.mark.parametrize(("latex", "spaces"), [("|x|", "0em"), (r"\|x\|", "0em"), (r"a\mid b|", None)])
+def test_bars_have_no_room_around_them_if_they_are_no_relation(latex, spaces):
+    bar = next(element for element in children_of(latex) if element.text in {*"|‖∣"})
+    assert bar.get("lspace") == bar.get("rspace") == spaces
+
+
+@pytest.mark.parametrize(
+    ("latex", "sides", "columns", "rows"),
+    [
+        (r"{|cc|c|}\hline A&B&C\\\hline0&0&0\\0&1&1\\\hline", "left right top bottom", "none solid", "solid none"),
+        (r"{c||c|}\hline\hline a&b\\&\\\hline&d", "right top", "solid", "none solid"),
+        (r"{|c|}a\\\hline", "left right bottom", None, None),
+        (r"{| c c}^{2}a&b", "left", None, None),
+    ],
+)
+def test_a_table_has_lines_around_it_and_within_where_they_were_written(latex, sides, columns, rows):
+    (frame,) = children_of(rf"\begin{{array}}{latex}\end{{array}}")
+    (table,) = frame
+    assert (frame.get("notation"), table.get("columnlines"), table.get("rowlines")) == (sides, columns, rows)
+    assert "\ue000" not in (text := "".join(frame.itertext())) and "hline" not in text
+
+
+def test_lines_between_rows_are_counted_from_below_the_first():
+    (frame,) = children_of(r"\begin{matrix}\hline a\\b\\\hline c\end{matrix}")
+    assert (frame.get("notation"), frame[0].get("rowlines"), len(frame[0])) == ("top", "none solid", 3)
+
+
 def test_an_arrow_is_as_long_as_what_stands_on_it():
     (row,) = ElementTree.fromstring(to_mathml(r"\xrightarrow[a]{long}"))
     arrow, below, above = row[0]
@@ -113,6 +184,7 @@ def test_an_arrow_is_as_long_as_what_stands_on_it():
 def test_an_answer_is_well_formed_and_passive(latex):
     with suppress(ServeError):
         for element in ElementTree.fromstring(to_mathml(latex)).iter():
+            assert len(element) == CHILDREN.get(element.tag.rpartition("}")[2], len(element))
             assert not {"href", "style", "class", "id"} & element.attrib.keys()
 
 
@@ -123,6 +195,13 @@ def test_text_shows_no_backslashes():
         for latex in (r"\text{for\ all\ 5\%}x", r"\text{\ a\_b\&\#\$}", r"\textit{a\ b}", r"5\AA+\O\P+\text{\O}")
     ]
     assert shown == ["for\xa0all\xa05%x", "\xa0a_b&#$", "𝑎\xa0𝑏", "5Å+Ø¶+Ø"]
+
+
+def test_accents_in_text_stand_on_their_letters():
+    r"""`\text{F\'Et}` was shown with its backslash."""
+    plain, slanted = children_of(r"""\text{F\'Et \'etale \`a \^{o} \"u \~n \'7}\textit{\'Et}""")
+    assert plain.text == "FÉt étale à ô ü ñ \\'7".replace(" ", "\xa0")
+    assert slanted.text == "𝐸\u0301𝑡"
 
 
 def test_markup_in_text_stays_text():
