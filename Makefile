@@ -208,6 +208,10 @@ bench-turning: $(READY) ## What trying pictures on their sides brings and costs;
 bench-conditions: $(READY) ## What paper, light and pen do to the answers; MODEL=folder DATA=folder
 	PYTHONPATH=.:code $(RUN) -m bench.conditions --model "$(MODEL)" --data "$(DATA)"
 
+.PHONY: bench-shards
+bench-shards: $(READY) ## Pictures a second from single files and from shards, at random and in a row; DATA=folder
+	PYTHONPATH=.:code $(RUN) -m bench.shards "$(DATA)"
+
 .PHONY: bench-training
 bench-training: $(READY) ## Training: decoding in parallel, stages of a step, formulas an hour, picture sizes; BENCH="--quick --only stages"
 	PYTHONPATH=.:code $(RUN) -m bench.training $(BENCH)

@@ -25,7 +25,7 @@ RUN --mount=type=cache,target=/var/cache/pip \
 FROM ${BASE_IMAGE}
 LABEL org.opencontainers.image.title="formula-recognizer-train" \
       org.opencontainers.image.description="Trains a formula recognizer (picture -> LaTeX) on Amazon SageMaker or anywhere" \
-      org.opencontainers.image.licenses="Apache-2.0"
+      org.opencontainers.image.licenses="Apache-2.0 AND CC-BY-NC-SA-3.0"
 # A compiler for torch.compile (hyperparameter `compile`), which has none of its own. Its version is free.
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*

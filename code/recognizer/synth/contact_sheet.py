@@ -1,7 +1,8 @@
 """Command line: a sheet of sample pictures over their labels, to look at before training on them.
 
 `python -m recognizer.synth.contact_sheet --out sheet.png --seed 1 --count 24` shows embedded pictures;
-`--data FOLDER` what composition makes of a data set's, `--count` for each way of it.
+`--data FOLDER` what composition makes of a data set's, `--count` for each way of it; with `--composed none` the set's
+own.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from recognizer.data.sample import DataError, Sample
 from recognizer.synth.dataset import sample
 
 CELL_WIDTH, PICTURE_HEIGHT, LABEL_LINES, LABEL_WIDTH, LINE_HEIGHT = 420, 100, 4, 78, 15
+AS_THEY_ARE = "none"  # of the ways to compose
 LARGEST_SCALE = 2.0  # small pictures are enlarged
 
 
@@ -72,7 +74,8 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=24)
     parser.add_argument("--columns", type=int, default=3)
     parser.add_argument("--data", type=Path, help="labelled folder to compose pictures from")
-    parser.add_argument("--composed", nargs="+", choices=KINDS, default=KINDS, help="how (default: all ways)")
+    ways = (*KINDS, AS_THEY_ARE)
+    parser.add_argument("--composed", nargs="+", choices=ways, default=KINDS, help="how (default: all but none)")
     parser.add_argument("--max-tokens", type=int, default=200, help="bound of composed labels (default %(default)s)")
     options = parser.parse_args()
     try:
@@ -97,7 +100,11 @@ def _composed(options: argparse.Namespace) -> list[tuple[np.ndarray, str]]:
     members, last = read_dataset(options.data).samples, options.first + options.count
     shown: list[Sample] = []
     for kind in options.composed:
-        made = composed_samples(kind, members, last, options.seed, options.max_tokens, PictureCache(budget=0))
+        if kind == AS_THEY_ARE:
+            order = np.random.default_rng(options.seed).permutation(len(members))
+            made = [members[index] for index in order[:last]]
+        else:
+            made = composed_samples(kind, members, last, options.seed, options.max_tokens, PictureCache(budget=0))
         shown += made[options.first :]
     if not shown:
         raise DataError(f"{options.data}: no two labels together are shorter than {options.max_tokens} tokens")

@@ -340,10 +340,11 @@ def chosen(options: argparse.Namespace, count: int | None = None) -> list[Formul
     """
     read = list(read_formulas(options.formulas, options.max_tokens))
     formulas = choose(read, options.only, options.without, dict(options.most), options.rarest, options.seed)[:count]
-    print(
-        f"{len(formulas)} formulas taken of {len(read)} that are sound and of at most {options.max_tokens} tokens; "
-        f"--rarest {options.rarest} leaves out those with a token that fewer have (--rarest 1 leaves out none)"
-    )
+    if options.rarest > 1 and len(formulas) < len(read):
+        print(
+            f"{len(formulas)} of {len(read)} sound formulas taken; --rarest {options.rarest} leaves out those with a "
+            "token that fewer have (--rarest 1 leaves out none)"
+        )
     if not formulas:
         raise DataError(
             f"{options.formulas}: no formula is left of it by --only, --without, --most, --count, --max-tokens and "
