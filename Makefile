@@ -204,6 +204,10 @@ bench-decoding: $(READY) ## What a step of decoding costs, and what cache and ba
 bench-turning: $(READY) ## What trying pictures on their sides brings and costs; MODEL=folder DATA=folder
 	PYTHONPATH=.:code $(RUN) -m bench.turning --model "$(MODEL)" --data "$(DATA)"
 
+.PHONY: bench-resolutions
+bench-resolutions: $(READY) ## Well-known formulas at 72 to 400 dpi: what is read right; MODEL=folder BENCH="--typefaces times --show"
+	PYTHONPATH=.:code $(RUN) -m bench.resolutions --model "$(MODEL)" $(BENCH)
+
 .PHONY: bench-conditions
 bench-conditions: $(READY) ## What paper, light and pen do to the answers; MODEL=folder DATA=folder
 	PYTHONPATH=.:code $(RUN) -m bench.conditions --model "$(MODEL)" --data "$(DATA)"

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import inference
-from bench import conditions, decoding, finetune, load, mix, peer, serving, shards, soak, turning
+from bench import conditions, decoding, finetune, load, mix, peer, resolutions, serving, shards, soak, turning
 from bench.stages import LENGTHS
 from container.train.processes import descendants_of
 from recognizer.latex import tokenize
@@ -242,3 +242,22 @@ def test_the_memory_of_a_process_tree():
         assert process.stdin
         process.stdin.close()
     assert soak.resident_bytes(process.pid) == 0
+
+
+def test_well_known_formulas_are_drawn_at_each_resolution_and_counted_when_read_right(monkeypatch, capsys, tmp_path):
+    formulas = ["x^2", r"\frac{1}{2}", "a+b"]
+    (tmp_path / "formulas.txt").write_text("\n".join(formulas))
+
+    class Model:
+        def predict(self, pictures):
+            self.sizes = [picture.shape for picture in pictures]
+            return [inference.Prediction(latex, (), 1.0, False, "") for latex in ("x^{2}", r"\frac{1}{3}", "a+b")]
+
+    model = Model()
+    monkeypatch.setattr(resolutions, "FORMULAS", tmp_path / "formulas.txt")
+    monkeypatch.setattr(resolutions.Recognizer, "load", lambda *_, **__: model)
+    assert resolutions.main(["--model", str(tmp_path), "--show"]) == 0
+    said = capsys.readouterr().out
+    assert "| mathjax | 66.7% | 66.7%" in said and r"mathjax, 72 dpi, wrong: \frac{1}{2}" in said
+    small = [resolutions.pictures(formulas, "mathjax", dpi)[0].shape[0] for dpi in (100, 200)]
+    assert small[1] == pytest.approx(2 * small[0], abs=3) and model.sizes[0][0] == pytest.approx(4 * small[0], abs=5)
