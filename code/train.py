@@ -17,7 +17,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no look-up of newer ve
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave the core to the loader
 
 from recognizer.training.reason import forget_reason, state_reason, tell_model_trainer
-from recognizer.training.stop import StopSignal
+from recognizer.training.stop import BEFORE_TRAINING, StopSignal
 
 
 def main() -> int:
@@ -28,6 +28,7 @@ def main() -> int:
     share_cores()
     from recognizer.config import ConfigError, Hyperparameters, parse_arguments
     from recognizer.data.sample import DataError
+    from recognizer.export import NoRoomError
     from recognizer.training.checkpoint import CheckpointError
     from recognizer.training.compiled import CompileError
     from recognizer.training.heap import keep_freed_memory
@@ -39,10 +40,10 @@ def main() -> int:
     try:
         settings = Hyperparameters.from_strings(parse_arguments(sys.argv[1:]))
         if stop and os.environ.get("WORLD_SIZE", "1") == "1":  # several ranks have to meet, and stop together in `run`
-            print("stopped before the training began; the same command begins it, or goes on", flush=True)
+            print(BEFORE_TRAINING, flush=True)
             return 0
         run(settings, Folders.from_environment(), stop)
-    except (ConfigError, DataError, CheckpointError, CompileError, LostRankError, NotFiniteError) as error:
+    except (ConfigError, DataError, CheckpointError, CompileError, LostRankError, NoRoomError, NotFiniteError) as error:
         state_reason(str(error))
         return 1
     except Exception as error:

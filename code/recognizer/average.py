@@ -42,6 +42,8 @@ def average(models: Mapping[Path, float], out: Path) -> None:
         FileExistsError: out is there already.
         ConfigError: a model can't be read, or isn't like the first.
     """
+    if out.exists():
+        raise FileExistsError(f"{out} is there already; choose another folder")
     starts = {path: read_model(path, "average") for path in models}
     first = next(iter(starts.values()))
     vocabulary = first.vocabulary.extended(token for start in starts.values() for token in start.vocabulary.tokens)
@@ -68,16 +70,21 @@ def _placed(start: Start, first: Start, vocabulary: Vocabulary, path: Path) -> d
     with torch.no_grad():
         for weight in network.state_dict().values():
             weight.fill_(torch.nan)
-    is_alike = (start.recognizer, start.preprocess) == (first.recognizer, first.preprocess)
+    is_alike = _kind(start) == _kind(first)
     taken = take_over(start, network, vocabulary, token_axes(network, *asked)) if is_alike else None
     if not taken or taken.dropped or any(COVERAGE not in name for name in taken.new):
         raise ConfigError(f"average: {path} isn't like the first model: {_differences(start, first)}")
     return network.state_dict()
 
 
+def _kind(start: Start) -> dict[str, object]:
+    """What models with a mean have in common, beside their weights' names and shapes."""
+    return {"recognizer": start.recognizer, "max_tokens": start.max_tokens, **start.preprocess.to_dict()}
+
+
 def _differences(start: Start, first: Start) -> str:
     """What could keep two models from having a mean, in words."""
-    its, other = ({"recognizer": each.recognizer, **each.sizes, **each.preprocess.to_dict()} for each in (start, first))
+    its, other = ({**_kind(each), **each.sizes} for each in (start, first))
     names = [name for name in {**other, **its} if its.get(name) != other.get(name)]
     return ", ".join(f"{name} is {its.get(name)}, there {other.get(name)}" for name in names) or "other weights"
 

@@ -12,13 +12,16 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
 import inference
+from recognizer.archive import unpacked
 from recognizer.export import write_code, write_golden
+from recognizer.latex import SPECIALS
 from recognizer.model_dir import DESCRIPTION
 
 
@@ -29,14 +32,19 @@ def write_ensemble(models: Sequence[Path], out: Path) -> inference.Recognizer:
 
     Raises:
         FileExistsError: out is there already.
-        inference.ModelError: a model can't be used or doesn't reproduce its golden samples, or there is only one.
+        inference.ModelError: a model can't be used or doesn't reproduce its golden samples, there is only one, or they
+            have no token in common.
     """
+    if out.exists():
+        raise FileExistsError(f"{out} is there already; choose another folder")
     if len(models) < 2:
         raise inference.ModelError("an ensemble needs two models or more")
     members = [inference.model_fn(str(model)) for model in models]
     for member in members:
         if isinstance(member, inference.Ensemble):
             raise inference.ModelError(f"{member.model_dir} is an ensemble itself; give its members")
+    if not _formula_tokens(set.intersection(*(set(member.tokens) for member in members))):
+        raise inference.ModelError("the models have no token in common, and an ensemble writes only what all can write")
     precisions = [name for name, files in inference.NETWORKS.items() if _all_have(models, files)]
     out.mkdir(parents=True)
     try:
@@ -53,6 +61,11 @@ def write_ensemble(models: Sequence[Path], out: Path) -> inference.Recognizer:
         shutil.rmtree(out)
         raise
     return ensembles["fp32"]
+
+
+def _formula_tokens(tokens: Iterable[str]) -> list[str]:
+    """Those of the tokens that are part of a formula."""
+    return [token for token in tokens if token not in SPECIALS]
 
 
 def _all_have(models: Sequence[Path], files: Sequence[str]) -> bool:
@@ -83,15 +96,18 @@ def _golden_pictures(golden: Path) -> list[np.ndarray]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m recognizer.ensemble", description=__doc__)
-    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="model directory; two or more")
+    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="model directory or its archive")
     parser.add_argument("--out", type=Path, required=True, help="folder to write; must not be there yet")
     options = parser.parse_args(arguments)
     try:
-        ensemble = write_ensemble(options.models, options.out)
+        with ExitStack() as stack:
+            models = [stack.enter_context(unpacked(each)) if each.is_file() else each for each in options.models]
+            ensemble = write_ensemble(models, options.out)
     except (OSError, inference.ModelError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{options.out}: {ensemble.version} of {len(options.models)} members, {len(ensemble.tokens)} shared tokens")
+    shared = len(_formula_tokens(ensemble.tokens))
+    print(f"{options.out}: {ensemble.version} of {len(options.models)} members, {shared} shared tokens")
     return 0
 
 

@@ -13,13 +13,15 @@ An export is verified before it counts: ONNX must equal torch, and the golden sa
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -42,11 +44,21 @@ from recognizer.models import FormulaRecognizer
 TOLERANCE = 1e-3  # largest difference of a logit between torch and ONNX; typical are 1e-5
 REQUIREMENTS = ("numpy", "onnxruntime", "opencv-python-headless", "pillow")
 GOLDEN_SAMPLES = 4
+# Of the weights, that an export writes at most: their own, the networks, those in 8 bits and on the way to them.
+COPIES = 5
+BESIDES = 4 << 20  # bytes that it writes beside them
+FULL = 1 << 20  # bytes: a disk with less is full
+LARGER_VOLUME = "give the job a larger volume (--volume-gb)"
+UNFINISHED = ".export-"
 HISTORY = "history.jsonl"  # a training job adds it: what was validated, epoch by epoch
 
 
 class ExportError(Exception):
     """The model can't be exported, or what was isn't the trained one: which part, and why or by how much."""
+
+
+class NoRoomError(OSError):
+    """The disk hasn't room for the model: how much it needs, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +89,17 @@ def export(trained: Trained, pictures: Sequence[np.ndarray], target: Path) -> in
 
     Raises:
         ExportError: there is no way to ONNX, or ONNX doesn't equal torch.
+        NoRoomError: the disk is too small.
         inference.ModelError: the golden samples don't reproduce.
     """
     target.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=target) as name:
+    for remains in target.glob(f"{UNFINISHED}*"):  # of an export that was killed; they would be packed with the model
+        shutil.rmtree(remains)
+    weights = sum(weight.nbytes for weight in trained.model.state_dict().values())
+    with (
+        tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=target) as name,
+        _room(target, COPIES * weights + BESIDES),
+    ):
         folder = Path(name)
         trained.model.eval().cpu()
         save_weights(trained.model.state_dict(), folder / WEIGHTS)
@@ -96,6 +115,36 @@ def export(trained: Trained, pictures: Sequence[np.ndarray], target: Path) -> in
         for path in sorted(folder.iterdir(), key=lambda path: path.name == DESCRIPTION):
             _replace(path, target / path.name)
     return inference.Recognizer.load(target)
+
+
+@contextmanager
+def _room(folder: Path, needed: int) -> Iterator[None]:
+    """For what writes so many bytes. Where a disk fills up meanwhile, half a file may be written without a word, and
+    who reads it complains of something else.
+
+    Raises:
+        NoRoomError: the disk hasn't so much room, or what failed within did because it was full.
+    """
+    if needed > (free := shutil.disk_usage(folder).free):
+        raise NoRoomError(
+            f"the model needs {needed >> 20} MiB in {folder} while it is exported, and {free >> 20} MiB are free; "
+            f"{LARGER_VOLUME}"
+        )
+    try:
+        yield
+    except Exception as error:
+        if _tells_of_no_room(error) or shutil.disk_usage(folder).free < FULL:
+            raise NoRoomError(f"the disk of {folder} is full: the model can't be exported; {LARGER_VOLUME}") from error
+        raise
+
+
+def _tells_of_no_room(error: BaseException | None) -> bool:
+    """Whether a full disk is what it was raised for, or what was raised before it."""
+    while error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 class _Encoder(nn.Module):

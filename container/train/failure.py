@@ -44,8 +44,10 @@ TOOLKIT_SHELL = re.compile(r"^\w+:\s*ExitCode ")  # its words for a failed comma
 ADVICE = {
     signal.SIGKILL: "most often the memory ran out: lower batch_size, or use an instance with more memory",
     signal.SIGBUS: "most often /dev/shm is full: use fewer data loader workers, or give it more (--shm-size)",
-    signal.SIGTERM: "the job was stopped, and the script has no handler that ends it in order",
-    signal.SIGINT: "the job was interrupted, and the script has no handler that ends it in order",
+    signal.SIGTERM: "the job was stopped, and the script has no handler that ends it in order, or was stopped "
+    "a second time",
+    signal.SIGINT: "the job was interrupted, and the script has no handler that ends it in order, or was interrupted "
+    "a second time",
     signal.SIGSEGV: "a crash in native code: run `python -m container.doctor` and look for versions that differ",
 }
 

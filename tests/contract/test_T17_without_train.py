@@ -70,3 +70,16 @@ def test_T17_a_stop_while_libraries_are_loaded_is_one(tmp_path):
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, out + err
     assert "SIGTERM received" in out and "stopped before the training began" in out
+
+
+def test_T11_a_stop_while_pictures_are_drawn_is_obeyed_at_once(tmp_path):
+    """SageMaker kills after 120 s, and to draw these takes longer."""
+    variables = {"SM_CHANNEL_TRAIN": "", "TMPDIR": str(tmp_path)}
+    process = start(tmp_path / "ml", tmp_path, variables, synthetic="100000")
+    assert process.stdout is not None
+    assert "making 100000 embedded pictures" in process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, out + err
+    assert "SIGTERM received" in out and "stopped before the training began" in out
+    assert not list(tmp_path.glob("*embedded*")), "nothing half drawn is left"

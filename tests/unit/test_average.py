@@ -82,3 +82,17 @@ def test_what_cannot_be_averaged_is_refused(tmp_path: Path, capsys: pytest.Captu
     with pytest.raises(SystemExit):
         main([f"{first}=0.5", f"{first}=0.2", "--out", str(tmp_path / "mean")])
     assert f"{first} is given twice" in capsys.readouterr().err
+
+
+def test_models_of_other_limits_have_no_mean(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first one's limit was taken without a word."""
+    first, other = write_model(tmp_path / "a", ["x"], 1), write_model(tmp_path / "b", ["x"], 2)
+    description = json.loads((other / "model.json").read_text())
+    (other / "model.json").write_text(json.dumps(description | {"limits": {"max_tokens": 30}}))
+    assert main([f"{first}=1", f"{other}=1", "--out", str(tmp_path / "mean")]) == 1
+    assert f"{other} isn't like the first model: max_tokens is 30, there 20" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_there_is_not_written_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([f"{tmp_path}=1", "--out", str(tmp_path)]) == 1
+    assert f"error: {tmp_path} is there already; choose another folder" in capsys.readouterr().err

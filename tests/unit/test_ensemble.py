@@ -8,6 +8,7 @@ import math
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -125,7 +126,7 @@ def test_what_makes_no_ensemble_is_refused_and_nothing_is_left(
         assert message in capsys.readouterr().err
         assert not out.exists()
     assert main([one, one, "--out", str(tmp_path)]) == 1
-    assert "exists" in capsys.readouterr().err and tmp_path.is_dir()
+    assert f"{tmp_path} is there already; choose another folder" in capsys.readouterr().err and tmp_path.is_dir()
 
 
 def test_members_that_end_differently_are_refused(members: list[Path], tmp_path: Path) -> None:
@@ -151,3 +152,27 @@ def test_it_is_evaluated_like_any_model(ensemble: Path, tmp_path: Path) -> None:
     evaluate = importlib.import_module("evaluate")
     assert evaluate.main(["--model", str(ensemble), "--data", str(data), "--out", str(tmp_path / "out")]) == 0
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["metrics"]["samples"] == 4
+
+
+def test_models_without_a_common_token_are_refused(
+    members: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All share what begins and ends an answer: theirs was always empty."""
+    other = Path(shutil.copytree(members[1], tmp_path / "other"))
+    description = json.loads((other / "model.json").read_text())
+    tokens = description["vocabulary"]["tokens"]
+    description["vocabulary"]["tokens"] = [each if each.startswith("<") else f"\\other{each}" for each in tokens]
+    (other / "model.json").write_text(json.dumps(description))
+    monkeypatch.setattr(inference, "model_fn", lambda folder: Recognizer.load(Path(folder)))  # its answers are others
+    with pytest.raises(inference.ModelError, match="no token in common"):
+        write_ensemble([members[1], other], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_archives_are_members_too(members: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    archive = tmp_path / "model.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(members[1], arcname=".")
+    assert main([str(members[1]), str(archive), "--out", str(tmp_path / "out")]) == 0
+    count = len(Recognizer.load(members[1]).tokens) - 3
+    assert f"of 2 members, {count} shared tokens" in capsys.readouterr().out, "without <pad>, <bos> and <eos>"

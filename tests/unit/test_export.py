@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import shutil
@@ -16,7 +17,8 @@ import torch
 from safetensors.torch import load_file
 
 import inference
-from recognizer.export import ExportError, Trained, _verify, export, write_onnx
+from recognizer import export as exporting
+from recognizer.export import ExportError, NoRoomError, Trained, _verify, export, write_onnx
 from recognizer.latex import Vocabulary
 from recognizer.training import job
 from recognizer.training.stop import StopSignal
@@ -237,3 +239,34 @@ def test_a_job_whose_export_fails_says_so_and_goes_on_to_it(
     told = capsys.readouterr().out
     assert "resumed at epoch 2" in told and "train:loss" not in told
     inference.Recognizer.load(folders.model).check_golden()
+
+
+@pytest.fixture(scope="module")
+def small() -> Trained:
+    vocabulary = Vocabulary.from_labels([TOKENS])
+    model = build_variant("fast", len(vocabulary), 20, seed=7)
+    return Trained(model, "fast", SMALL["fast"], vocabulary, inference.PreprocessSpec(), 20)
+
+
+def test_a_disk_without_room_is_the_reason(small: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Known beforehand, or when others have filled it meanwhile: not that the recognizer can't be exported."""
+
+    def fail(*_: object) -> None:
+        raise ExportError("torch can't write encoder.onnx") from OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(exporting, "_write_onnx", fail)
+        with pytest.raises(NoRoomError, match=r"is full: the model can't be exported; give .* larger volume"):
+            export(small, PICTURES[:1], tmp_path)
+    usage = shutil.disk_usage(tmp_path)._replace(free=3 << 20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(NoRoomError, match=r"needs \d+ MiB in .* and 3 MiB are free; give the job a larger volume"):
+        export(small, PICTURES[:1], tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_export_has_left_goes(small: Trained, tmp_path: Path) -> None:
+    """It would be packed with the model."""
+    (tmp_path / ".export-killed" / "golden").mkdir(parents=True)
+    export(small, PICTURES[:1], tmp_path)
+    assert not list(tmp_path.glob(".*"))

@@ -79,8 +79,11 @@ def measure(
     cache: PictureCache | None = None,
     workers: int = 1,
     progress: Progress | None = None,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> Measured:
     """Decode and preprocess every picture once, without augmentation, but those that a shard's index has sizes of.
+
+    From when on the caller is `stopping`, which is asked after each picture, the rest is left out.
 
     Nothing may be left with on_bad_sample "skip": these may be one rank's share, or what a run before left out.
 
@@ -117,6 +120,9 @@ def measure(
                 sizes.append(size)
             if progress is not None:
                 progress(done, len(samples))
+            if stopping():
+                pool.shutdown(wait=False, cancel_futures=True)
+                break
     return Measured(kept, np.array(sizes, dtype=np.int64).reshape(-1, 3), skipped)
 
 

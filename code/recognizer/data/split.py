@@ -54,8 +54,12 @@ class Split:
         """Return (training, validation) samples, in the manifest's order.
 
         Raises:
-            DataError: the samples aren't those that were split.
+            DataError: the samples aren't those that were split, or none were: the sides came as they are.
         """
+        if set(self.train) & set(self.validation):  # names of two channels
+            raise DataError(
+                "the run began with a validation channel; give it again, or start afresh without the checkpoint"
+            )
         by_name = {sample.name: sample for sample in samples}
         _compare("the data", {*self.train, *self.validation}, by_name.keys())
         return [by_name[name] for name in self.train], [by_name[name] for name in self.validation]

@@ -65,13 +65,14 @@ def turned(settings: Hyperparameters, samples: Sequence[Sample], cache: PictureC
 
 
 def strips(settings: Hyperparameters, vocabulary: Vocabulary, bank: GlyphBank) -> list[Sample]:
-    """Random layouts as samples. What they are depends on the seed and the number of the strip."""
+    """Random layouts as samples, but for those with too long a label, or with tokens that the vocabulary lacks. What
+    they are depends on the seed and the number of the strip."""
     samples = []
     for number in range(settings.strips):
         length = 1 + number % LONGEST_STRIP
         picture = StripPicture(bank, frozenset(vocabulary.tokens), settings.seed * 1_000_003 + number, length)
         tokens = tuple(tokenize(normalize(" ".join(picture.strip().tokens))))
-        if all(token in vocabulary for token in tokens):
+        if len(tokens) < settings.max_tokens and all(token in vocabulary for token in tokens):  # and the end token
             name = f"strip/{number}"
             samples.append(Sample(name, tokens, picture, source="strip", dataset="strips", origin=name))
     return samples

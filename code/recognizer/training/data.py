@@ -29,7 +29,17 @@ from recognizer.synth.dataset import GENERATOR_VERSION, write_dataset
 from recognizer.synth.glyphs import GlyphBank
 from recognizer.training import added
 from recognizer.training.distributed import Ranks
-from recognizer.training.told import tell_doubtful, tell_frames, tell_shared, tell_sizes, tell_skipped, tell_unused
+from recognizer.training.stages import Stages, StoppedError
+from recognizer.training.stop import NEVER, StopSignal
+from recognizer.training.told import (
+    tell_doubtful,
+    tell_frames,
+    tell_shared,
+    tell_sizes,
+    tell_skipped,
+    tell_unknown,
+    tell_unused,
+)
 
 EMBEDDED_PICTURES = 6000  # when the job has no data of its own
 CACHE_BYTES = 1 << 30
@@ -58,6 +68,7 @@ def prepare(
     index_channel: Path | None = None,
     known: tuple[Canvases, ...] = ({}, {}),
     kept_tokens: Sequence[str] = (),
+    stop: StopSignal = NEVER,
 ) -> JobData:
     """Reads, splits and measures the data.
 
@@ -69,18 +80,21 @@ def prepare(
 
     Raises:
         DataError: the data has a fault; file, line and remedy are in the message.
+        StoppedError: the job was asked to stop.
     """
+    stages = Stages(ranks, stop)
     if index_channel:
         _check_pipe(settings, index_channel, validation_channel, spec, ranks)
-    sets = _read(settings, train_channel, index_channel, ranks)
+    embedded = stages.run(_embedded, settings, train_channel, ranks)
+    sets = stages.run(_read, settings, index_channel or train_channel, index_channel is not None, embedded)
     samples = _short_enough(settings, TRAIN, [sample for each in sets for sample in each.samples])
     _check_names(samples)
     _check_alike(samples, ranks)
-    samples, held_out, split = _sides(settings, samples, validation_channel, split, ranks)
+    samples, held_out, split = stages.run(_sides, settings, samples, validation_channel, split, ranks)
     cache = PictureCache(CACHE_BYTES)
-    by_hand = added.written(settings, samples)
+    by_hand = stages.run(added.written, settings, samples)
     formulas = [*samples, *by_hand]
-    together = added.composed(settings, formulas, cache)
+    together = stages.run(added.composed, settings, formulas, cache)
     turned = added.turned(settings, formulas, cache)
     vocabulary = _vocabulary(sets, [*samples, *held_out], together).extended(kept_tokens)
     if validation_channel:
@@ -88,18 +102,21 @@ def prepare(
         if ranks.is_main:
             tell_unused(held_out, settings.max_validation)
     held_out = _at_most(held_out, settings.max_validation, settings.seed)
-    bank = added.glyph_bank(settings, vocabulary, samples) if settings.strips or settings.symbol_steps else None
-    strips = added.strips(settings, vocabulary, bank) if bank else []
+    bank, strips = stages.run(_symbols, settings, vocabulary, samples)
     samples = [*samples, *by_hand, *strips, *together, *turned]
     _check_names(samples)
     known = ranks.from_main(known if ranks.is_main else None)
-    trained, validated = (
-        _measure(settings, side, part, spec, cache, ranks, canvases)
-        for side, part, canvases in zip(SIDES, (samples, held_out), known, strict=True)
-    )
+    sides = list(zip(SIDES, (samples, held_out), known, strict=True))
+    trained, validated = (_measure(settings, part, each, spec, cache, ranks, stop) for _, part, each in sides)
+    if stages.stopping():
+        raise StoppedError((trained, validated))
+    for (side, part, _), measured in zip(sides, (trained, validated), strict=True):
+        _check_measured(side, part, measured)
     if ranks.is_main:
         tell_sizes(trained, validated, vocabulary)
         tell_frames(spec, trained.samples)
+        listed = {*kept_tokens, *(bank.boxes if bank else ())}
+        tell_unknown([sample for each in sets if not each.vocabulary for sample in each.samples], listed)
     stream = _stream(settings, trained, train_channel, index_channel)
     change = augment if settings.augment else None
     sizes = enlarged(trained.sizes, 1 + settings.zoom, spec) if change and settings.zoom else trained.sizes
@@ -203,19 +220,24 @@ def _validation_loader(dataset: FormulaDataset, sizes: np.ndarray) -> BatchLoade
     return BatchLoader(dataset, lambda epoch: in_order, WorkerPlan(0, 0))
 
 
-def _read(settings: Hyperparameters, channel: Path | None, index: Path | None, ranks: Ranks) -> list[Dataset]:
-    folder = index or channel
-    sets = [read_dataset(folder, settings.on_bad_sample, in_pipe=index is not None)] if folder else []
+def _embedded(settings: Hyperparameters, channel: Path | None, ranks: Ranks) -> Path | None:
+    """The folder of the embedded pictures, which one rank of each host makes; None if the job has none."""
     count = settings.synthetic if settings.synthetic is not None else (0 if channel else EMBEDDED_PICTURES)
-    if count:
-        folder = Path(tempfile.gettempdir()) / f"embedded-v{GENERATOR_VERSION}-{count}-{settings.seed}"
-        if ranks.local_rank == 0:
-            print(f"making {count} embedded pictures in {folder}", flush=True)
-            write_dataset(folder, count, settings.seed, workers=inference.default_threads())
-        ranks.wait()
-        embedded = read_dataset(folder)
-        named = [replace(sample, name=f"embedded/{sample.name}", dataset="embedded") for sample in embedded.samples]
-        sets.append(replace(embedded, samples=named))
+    if not count:
+        return None
+    folder = Path(tempfile.gettempdir()) / f"embedded-v{GENERATOR_VERSION}-{count}-{settings.seed}"
+    if ranks.local_rank == 0:
+        print(f"making {count} embedded pictures in {folder}", flush=True)
+        write_dataset(folder, count, settings.seed, workers=inference.default_threads())
+    return folder
+
+
+def _read(settings: Hyperparameters, folder: Path | None, in_pipe: bool, embedded: Path | None) -> list[Dataset]:
+    sets = [read_dataset(folder, settings.on_bad_sample, in_pipe=in_pipe)] if folder else []
+    if embedded:
+        drawn = read_dataset(embedded)
+        named = [replace(sample, name=f"embedded/{sample.name}", dataset="embedded") for sample in drawn.samples]
+        sets.append(replace(drawn, samples=named))
     if not sets:
         raise DataError("the job has no data: give a train channel, or set synthetic above 0")
     for each in sets:
@@ -293,6 +315,14 @@ def _vocabulary(sets: Sequence[Dataset], samples: Sequence[Sample], composed: Se
     return own.extended(added)
 
 
+def _symbols(
+    settings: Hyperparameters, vocabulary: Vocabulary, samples: Sequence[Sample]
+) -> tuple[GlyphBank | None, list[Sample]]:
+    """Pictures of the symbols, if the job needs any, and random layouts of them."""
+    bank = added.glyph_bank(settings, vocabulary, samples) if settings.strips or settings.symbol_steps else None
+    return bank, added.strips(settings, vocabulary, bank) if bank else []
+
+
 def _at_most(samples: list[Sample], count: int, seed: int) -> list[Sample]:
     if len(samples) <= count:
         return samples
@@ -302,17 +332,18 @@ def _at_most(samples: list[Sample], count: int, seed: int) -> list[Sample]:
 
 def _measure(
     settings: Hyperparameters,
-    side: str,
     samples: Sequence[Sample],
+    known: Canvases,
     spec: inference.PreprocessSpec,
     cache: PictureCache,
     ranks: Ranks,
-    known: Canvases,
+    stop: StopSignal,
 ) -> Measured:
-    """Every rank measures its share of the pictures that aren't known, and all learn the result.
+    """Every rank measures its share of the pictures that aren't known, and all learn the result: what there is of it
+    when the job is asked to stop.
 
     Raises:
-        DataError: a picture can't be read (unless on_bad_sample is "skip"), or none can.
+        DataError: a picture can't be read (unless on_bad_sample is "skip").
     """
     began = told = time.monotonic()
 
@@ -328,14 +359,23 @@ def _measure(
 
     unknown = [sample for sample in samples if sample.name not in known]
     share = unknown[ranks.rank :: ranks.world_size]
-    own = measure(share, spec, settings.on_bad_sample, cache, inference.default_threads(), progress)
+    threads = inference.default_threads()
+    own = measure(share, spec, settings.on_bad_sample, cache, threads, progress, lambda: bool(stop))
     sizes = {each.name: np.array([*known[each.name], len(each.tokens)]) for each in samples if each.name in known}
     skipped: list[str] = []
     for names, rows, messages in ranks.gather(([sample.name for sample in own.samples], own.sizes, own.skipped)):
         sizes.update(zip(names, rows, strict=True))
         skipped += messages
-    if not sizes:
-        raise DataError(f"{side}: none of the {len(samples)} pictures can be read; the first: {skipped[0]}")
-    tell_skipped(side, skipped)
     kept = [sample for sample in samples if sample.name in sizes]
-    return Measured(kept, np.array([sizes[sample.name] for sample in kept]), skipped)
+    return Measured(kept, np.array([sizes[sample.name] for sample in kept], dtype=np.int64).reshape(-1, 3), skipped)
+
+
+def _check_measured(side: str, samples: Sequence[Sample], measured: Measured) -> None:
+    """Tells what was left out.
+
+    Raises:
+        DataError: that is all.
+    """
+    if not measured.samples:
+        raise DataError(f"{side}: none of the {len(samples)} pictures can be read; the first: {measured.skipped[0]}")
+    tell_skipped(side, measured.skipped)

@@ -15,7 +15,7 @@ from torch import Tensor
 import inference
 from recognizer.config import ConfigError, Hyperparameters
 from recognizer.data.dataset import Batch
-from recognizer.latex import Vocabulary
+from recognizer.latex import SPECIALS, Vocabulary
 from recognizer.model_dir import Start, read_model
 from recognizer.models import build
 
@@ -43,7 +43,7 @@ class Teacher:
     """A trained network, which stays as it is, and which of its tokens are which of the student's."""
 
     def __init__(self, start: Start, vocabulary: Vocabulary, device: torch.device) -> None:
-        """Raises ConfigError if the weights don't fit the sizes that the model names."""
+        """Raises ConfigError if the weights don't fit the model's sizes, or it knows no token of the labels."""
         self.version, self._max_tokens, self._pad = start.version, start.max_tokens, vocabulary.pad
         try:
             with torch.random.fork_rng(devices=[]):  # the student draws the numbers that it draws without a teacher
@@ -53,9 +53,19 @@ class Teacher:
             raise ConfigError(f"teacher: {start.version} can't be built: {error}") from error
         self._network = network.to(device).eval().requires_grad_(False)
         self.shared = [token for token in vocabulary.tokens if token in start.vocabulary]
+        if not self.knows:
+            raise ConfigError(
+                f"teacher: {start.version} knows none of the {len(vocabulary) - len(SPECIALS)} tokens of the labels; "
+                "take another, or leave it out"
+            )
         here, there = (torch.tensor(known.encode(self.shared)) for known in (vocabulary, start.vocabulary))
         ids = torch.full((len(vocabulary),), -1).index_copy_(0, here, there)
         self._here, self._there, self._ids = here.to(device), there.to(device), ids.to(device)
+
+    @property
+    def knows(self) -> list[str]:
+        """The tokens of formulas that it knows."""
+        return [token for token in self.shared if token not in SPECIALS]
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """The student's logits (B, T, V) -> Kullback-Leibler divergence from the teacher, summed over tokens.

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +36,8 @@ from recognizer.training.distributed import Ranks, join
 from recognizer.training.events import Events
 from recognizer.training.loop import Trainer
 from recognizer.training.precision import Precision
-from recognizer.training.stop import StopSignal
+from recognizer.training.stages import StoppedError
+from recognizer.training.stop import BEFORE_TRAINING, StopSignal
 from recognizer.training.symbols import CHECKPOINT as LESSONS
 from recognizer.training.symbols import CLIP_NORM, SymbolLessons
 from recognizer.training.warmstart import follow, read_start, start_path, take_over, token_axes
@@ -148,16 +151,10 @@ def run(settings: Hyperparameters, folders: Folders, stop: StopSignal) -> None:
         torch.manual_seed(settings.seed)  # of the first weights
         spec = inference.PreprocessSpec(settings.glyph_height, settings.scale, settings.frames)
         taught = read_teacher(start_path(settings.teacher, "teacher"), spec) if settings.teacher else None
-        split = _split_to_resume(folders)
-        canvases, made_from = folders.checkpoints / CANVASES, _samples_depend_on(settings, spec)
-        known = read_canvases(canvases, made_from)
-        data = prepare(
-            settings, folders.train, folders.validation, spec, split, ranks, folders.index, known, kept_tokens
-        )
-        if ranks.is_main:
-            folders.checkpoints.mkdir(parents=True, exist_ok=True)
-            data.split.write(folders.checkpoints / SPLIT)
-            write_canvases(canvases, data.measured, made_from)
+        data = _prepare(settings, folders, spec, ranks, kept_tokens, stop)
+        if data is None:
+            ranks.wait()
+            return
         job = _Job(settings, folders, spec, data, ranks)
         model = job.build()
         if begins:
@@ -178,16 +175,51 @@ def run(settings: Hyperparameters, folders: Folders, stop: StopSignal) -> None:
         ranks.wait()
 
 
+def _prepare(
+    settings: Hyperparameters,
+    folders: Folders,
+    spec: inference.PreprocessSpec,
+    ranks: Ranks,
+    kept_tokens: Sequence[str],
+    stop: StopSignal,
+) -> JobData | None:
+    """The job's data, with what a resumed run needs of them written beside its checkpoints; None if it was stopped."""
+    split = _split_to_resume(folders)
+    canvases, made_from = folders.checkpoints / CANVASES, _samples_depend_on(settings, spec)
+    known = read_canvases(canvases, made_from)
+    channels = folders.train, folders.validation
+    try:
+        data = prepare(settings, *channels, spec, split, ranks, folders.index, known, kept_tokens, stop)
+    except StoppedError as stopped:
+        if ranks.is_main:
+            if stopped.measured:
+                with suppress(OSError):  # it only saves the next run its time
+                    folders.checkpoints.mkdir(parents=True, exist_ok=True)
+                    write_canvases(canvases, stopped.measured, made_from)
+            print(BEFORE_TRAINING, flush=True)
+        return None
+    if ranks.is_main:
+        folders.checkpoints.mkdir(parents=True, exist_ok=True)
+        data.split.write(folders.checkpoints / SPLIT)
+        write_canvases(canvases, data.measured, made_from)
+    return data
+
+
 def _tell_stopped(folders: Folders) -> None:
-    """Says where a stopped run goes on from, and puts a copy to what a stopped job leaves.
+    """Says where a stopped run goes on from, and puts a copy to what a stopped job leaves, if there is room.
 
     SageMaker keeps /opt/ml/checkpoints only where the job has an address for it; output/data is always uploaded.
     """
     copies = folders.output / folders.checkpoints.name
-    copies.mkdir(parents=True, exist_ok=True)
-    for path in folders.checkpoints.iterdir():
-        if path.is_file() and not path.name.startswith("."):
-            shutil.copyfile(path, copies / path.name)
+    try:
+        copies.mkdir(parents=True, exist_ok=True)
+        for path in folders.checkpoints.iterdir():
+            if path.is_file() and not path.name.startswith("."):
+                shutil.copyfile(path, copies / path.name)
+    except OSError as error:  # the run is saved all the same
+        shutil.rmtree(copies, ignore_errors=True)
+        print(f"stopped; the run goes on from {folders.checkpoints}. No copy of it is in {copies}: {error}", flush=True)
+        return
     print(f"stopped; the run goes on from {folders.checkpoints}, of which {copies} is a copy", flush=True)
 
 
@@ -230,8 +262,10 @@ def _take_over(job: _Job, start: Start, model: FormulaRecognizer) -> None:
 
 
 def _split_to_resume(folders: Folders) -> Split | None:
+    """How the run before was divided, if it has learned anything: one that ended before binds nobody to its data."""
     path = folders.checkpoints / SPLIT
-    return Split.read(path) if path.is_file() else None
+    has_learned = _begun(folders) or (folders.checkpoints / LESSONS).is_file()
+    return Split.read(path) if has_learned and path.is_file() else None
 
 
 def _learn_symbols(job: _Job, model: FormulaRecognizer, stop: StopSignal) -> bool:
@@ -270,7 +304,7 @@ def _trainer(job: _Job, model: FormulaRecognizer, teacher: Teacher | None) -> Tr
         teacher,
     )
     if teacher and ranks.is_main:
-        print(f"learns from {teacher.version} too, which knows {len(teacher.shared)} of the tokens", flush=True)
+        print(f"learns from {teacher.version} too, which knows {len(teacher.knows)} of the tokens", flush=True)
     if trainer.resume() and ranks.is_main:
         at = trainer.progress
         print(f"resumed at epoch {at.epoch + 1}, batch {at.position}, step {at.step}", flush=True)
@@ -312,7 +346,7 @@ def _finish(job: _Job, trainer: Trainer) -> None:
         metrics=best["metrics"],
         calibration=best.get("calibration"),  # a checkpoint of an earlier version has none
         provenance={
-            "hyperparameters": settings.to_dict(),
+            "hyperparameters": trainer.trained_with,
             "init": trainer.progress.init,
             "teacher": trainer.teacher.version if trainer.teacher else None,
             "job": os.environ.get("TRAINING_JOB_NAME", ""),

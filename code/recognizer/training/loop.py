@@ -7,6 +7,7 @@ tokens of (seed, step, rank).
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from dataclasses import asdict, dataclass
@@ -81,13 +82,15 @@ class Trainer:
         self.precision = Precision(settings.precision, self.device, settings.clip_norm)
         self.progress = Progress()
         self.history: list[dict[str, float]] = []
+        self._values = settings.to_dict()
+        self.trained_with = self._values  # those of the last step: a resumed run may have others, and no step to go
         self._meter = _Meter()
         self._ticked = time.monotonic()
 
     def run(self, stop: StopSignal) -> bool:
         """Trains to the end of the schedule and returns True, or saves and returns False when asked to stop."""
         self._ticked = time.monotonic()
-        while self.progress.epoch < self.settings.epochs and not self._out_of_time():
+        while self._goes_on():
             if not self._train_epoch(stop):
                 self.save()
                 return False
@@ -110,6 +113,7 @@ class Trainer:
         for batch in self.training.epoch(self.progress.epoch, self.progress.position):
             loss, tokens, stopping = self._train_batch(batch.to(self.device, non_blocking=True), bool(stop))
             self.progress.position, self.progress.step = batch.position + 1, self.progress.step + 1
+            self.trained_with = self._values
             self._meter.add(loss, tokens, len(batch) * self.ranks.world_size)
             if self._meter.seconds() > LOG_SECONDS and self.ranks.is_main:
                 self._log_step()
@@ -192,6 +196,10 @@ class Trainer:
         seconds, self._ticked = now - self._ticked, now
         return seconds if self.ranks.is_main else 0.0
 
+    def _goes_on(self) -> bool:
+        """Whether there is something left to train."""
+        return self.progress.epoch < self.settings.epochs and not self._out_of_time()
+
     def _out_of_time(self) -> bool:
         limit = self.settings.max_minutes
         return limit is not None and self.progress.seconds >= 60 * limit
@@ -253,36 +261,64 @@ class Trainer:
             "scaler": self.precision.scaler.state_dict(),
             "progress": asdict(self.progress),
             "history": self.history,
+            "settings": self.trained_with,
+            "batches": self._batches() if self.progress.position else None,
         }
 
+    def _batches(self) -> str:
+        """What tells the batches of the epoch from others, of which a position would count something else."""
+        return hashlib.sha256(repr(self.training.plan(self.progress.epoch)).encode()).hexdigest()
+
     def resume(self) -> bool:
-        """Takes the state of the last checkpoint, if there is one.
+        """Takes the state of the last checkpoint, if there is one, and tells of values that are others now.
 
         Raises:
             checkpoint.CheckpointError: it is of other sizes, another vocabulary or other data, or not the same on
                 every rank.
         """
-        found = self._restore()
+        state = self._restore()
         steps = self.ranks.gather(self.progress.step)
         if len(set(steps)) > 1:
             raise checkpoint.CheckpointError(
                 f"the ranks would go on from steps {', '.join(map(str, steps))}: every host of the job needs the same "
                 f"{self.checkpoints}"
             )
-        return found
+        if state and self.ranks.is_main:
+            self._tell_changes()
+        batches = state and state.get("batches")  # the main rank's; a checkpoint of an earlier version has none
+        if self.ranks.from_main(bool(batches) and self._goes_on() and batches != self._batches()):
+            if self.ranks.is_main:
+                done, epoch = self.progress.position, self.progress.epoch + 1
+                print(f"epoch {epoch} begins anew: its batches aren't those of which {done} are done", flush=True)
+            self.progress.position = 0
+        return state is not None
 
-    def _restore(self) -> bool:
+    def _tell_changes(self) -> None:
+        """Says which values differ from those of the run before, so that none is taken without a word."""
+        before = self.trained_with
+        changed = [
+            f"{name} {before[name]} -> {now}" for name, now in self._values.items() if before.get(name, now) != now
+        ]
+        if changed:
+            end = "" if self._goes_on() else "; the training is done, so they change nothing in the model"
+            print(f"other values than before: {', '.join(changed)}{end}", flush=True)
+
+    def _restore(self) -> dict[str, Any] | None:
         state = checkpoint.read(self.checkpoints, checkpoint.LAST, self.settings.recognizer)
         if state is None:
-            return False
+            return None
         checkpoint.check_identity(self.checkpoints / checkpoint.LAST, state, self.identity)
         self.model.load_state_dict(state["model"])
         self.average.model.load_state_dict(state["average"])
+        decays = [group["weight_decay"] for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(state["optimizer"])
+        for group, decay in zip(self.optimizer.param_groups, decays, strict=True):
+            group["weight_decay"] = decay  # this job's: the state brings its own
         self.precision.resume(state["scaler"])
         self.progress = Progress(**state["progress"])
         self.history = state["history"]
-        return True
+        self.trained_with = state.get("settings", self.trained_with)  # an earlier version hasn't noted them
+        return state
 
 
 def _row(result: Validation) -> dict[str, float]:

@@ -14,7 +14,7 @@ MAX_SKIPPED = 20  # steps in a row
 
 
 class NotFiniteError(Exception):
-    """Training can't go on: the gradient stayed infinite or NaN."""
+    """Training can't go on: the gradient stayed infinite or NaN, or the loss has become so."""
 
 
 def has_bf16(device: torch.device) -> bool:

@@ -2,25 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Collection, Sequence
 
 import inference
 from recognizer.data.measure import Measured
 from recognizer.data.sample import Sample
 from recognizer.data.split import shared_groups
 from recognizer.latex import Vocabulary
+from recognizer.latex.synonyms import ARGUMENTS, SYMBOLS, TEXT_COMMANDS
+from recognizer.synth.glyphs import symbol_box
 
 BOXED = r"\boxed"
+COMMAND = re.compile(r"\\[A-Za-z]+")
+KNOWN = SYMBOLS | ARGUMENTS.keys() | {f"\\{name}" for name in TEXT_COMMANDS}  # and what MathJax draws
 DOUBTS_SHOWN = 5
+# What a job adds to its training samples, by the name of their data set
+ADDED = {
+    "strips": "random layouts, which strips=0 leaves out",
+    "embedded": "embedded pictures",
+    "written": "written with the data's own pen strokes",
+    "rewritten": "rewritten in other people's symbols",
+    "joined": "formulas side by side",
+    "stacked": "formulas below one another",
+    "pages": "pages of formulas",
+    "turned": "laid on one side",
+}
 
 
 def tell_sizes(trained: Measured, validated: Measured, vocabulary: Vocabulary) -> None:
     tokens = trained.sizes[:, 2]
+    added = _added(trained.samples)
     print(
-        f"{len(trained.samples)} training and {len(validated.samples)} validation samples; {len(vocabulary)} tokens in "
-        f"the vocabulary; {tokens.mean():.1f} tokens a label, {tokens.max()} at most",
+        f"{len(trained.samples)} training {f'samples (of them {added}) ' if added else ''}and {len(validated.samples)} "
+        f"validation samples; {len(vocabulary)} tokens in the vocabulary; {tokens.mean():.1f} tokens a label, "
+        f"{tokens.max()} at most",
         flush=True,
     )
+
+
+def _added(samples: Sequence[Sample]) -> str:
+    """How many of the samples aren't the user's own, of each kind."""
+    counts = Counter(sample.dataset for sample in samples)
+    return ", ".join(f"{counts[name]} {kind}" for name, kind in ADDED.items() if counts[name])
 
 
 def tell_skipped(side: str, skipped: Sequence[str]) -> None:
@@ -34,6 +59,22 @@ def tell_doubtful(side: str, doubtful: Sequence[str]) -> None:
         print(
             f"{side}: {len(doubtful)} labels are no LaTeX and are read as they most likely mean; "
             f"the first of them:\n  {shown}",
+            flush=True,
+        )
+
+
+def tell_unknown(samples: Sequence[Sample], known: Collection[str]) -> None:
+    """Tells of commands that are no LaTeX, each with its first place: a slip of the pen becomes a token like any."""
+    first: dict[str, str] = {}
+    for sample in samples:
+        for token in sample.tokens:
+            first.setdefault(token, sample.origin)
+    new = [token for token in first if COMMAND.fullmatch(token) and token not in KNOWN and token not in known]
+    if unknown := [f"{token} ({first[token]})" for token in new if not symbol_box(token)]:
+        more = f" and {len(unknown) - DOUBTS_SHOWN} more" if len(unknown) > DOUBTS_SHOWN else ""
+        print(
+            f"note: labels have commands that are no LaTeX known here: {', '.join(unknown[:DOUBTS_SHOWN])}{more}; they "
+            "become tokens",
             flush=True,
         )
 

@@ -17,6 +17,7 @@ from recognizer.evaluation.metrics import Metrics, Result, compute_metrics
 from recognizer.latex import Vocabulary
 from recognizer.models import FormulaRecognizer
 from recognizer.training.loss import sequence_loss
+from recognizer.training.precision import NotFiniteError
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,11 @@ class Validation:
 def validate(
     model: FormulaRecognizer, batches: Iterable[Batch], vocabulary: Vocabulary, max_tokens: int, device: torch.device
 ) -> Validation:
-    """Recognises every sample of `batches`; no batch is dropped, and each sample (or token) weighs the same."""
+    """Recognises every sample of `batches`; no batch is dropped, and each sample (or token) weighs the same.
+
+    Raises:
+        NotFiniteError: the weights have diverged, and there is nothing to decode.
+    """
     model.eval()
     loss, count = 0.0, 0
     results: list[Result] = []
@@ -39,6 +44,11 @@ def validate(
         memory = model.encode(moved.images, moved.sizes)
         total, tokens = sequence_loss(model.decode(memory, moved.tokens[:, :-1]), moved.tokens[:, 1:], vocabulary.pad)
         loss, count = loss + float(total), count + tokens
+        if not math.isfinite(loss):
+            raise NotFiniteError(
+                "the validation loss isn't finite: the weights have diverged; lower learning_rate, and start afresh "
+                "without the checkpoint"
+            )
         decoded = decode(model, memory, vocabulary, max_tokens)
         for sample, (ids, score) in zip(batch.samples, decoded, strict=True):
             results.append(Result(sample.name, sample.tokens, tuple(vocabulary.decode(ids)), math.exp(min(score, 0.0))))

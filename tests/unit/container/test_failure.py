@@ -219,3 +219,9 @@ LINES = st.lists(
 def test_any_stderr_gives_a_first_line(lines, code, existing):
     text = failure.compose("\n".join(lines), code, existing)
     assert text.strip() or not existing.isprintable()
+
+
+def test_a_second_interrupt_is_a_possible_reason():
+    """train.py has a handler, which the first one meets."""
+    for number, reason in ((130, "interrupted a second time"), (143, "stopped a second time")):
+        assert reason in headline("epoch 1\n", number)

@@ -342,3 +342,9 @@ def test_workers_are_separate_processes_that_ignore_sigterm(competition):
     assert worker.pid is not None and worker.pid != os.getpid()
     os.kill(worker.pid, 15)
     assert len([first, *batches]) == loader.batches_in(0)
+
+
+def test_a_measurement_that_is_stopped_gives_what_it_has(competition):
+    samples, done = read_dataset(competition).samples, []
+    measured = measure(samples, SPEC, progress=lambda *step: done.append(step), stopping=lambda: len(done) == 3)
+    assert measured.samples == samples[:3] and len(measured.sizes) == len(done) == 3

@@ -137,3 +137,10 @@ def test_a_run_with_a_validation_channel_does_not_go_on_with_other_data(tmp_path
         ):
             prepare(settings(), train, validation, SPEC, split, Ranks())
         (folder / "gt.txt").write_text(labels)
+
+
+def test_what_two_channels_were_is_not_taken_for_a_split():
+    """Both may use the same names, and without the validation channel the training data were validated on."""
+    names = tuple(sample.name for sample in samples_of(range(9)))
+    with pytest.raises(DataError, match="began with a validation channel; give it again"):
+        Split(names, names[:3], 0).apply(samples_of(range(9)))

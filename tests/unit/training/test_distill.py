@@ -138,3 +138,12 @@ def test_a_taught_run_comes_closer_to_its_teacher_and_resumes_exactly(folder: Pa
     resumed = with_teacher(folder, tmp_path / "stopped", epochs=2)
     assert resumed.run(StopSignal())
     assert torch.equal(weights(resumed), weights(whole))
+
+
+def test_a_teacher_that_knows_no_token_is_refused() -> None:
+    """What begins, ends and pads a label is common to all, and no knowledge."""
+    network = make("fast", OLD, 1)
+    start = Start("fast-1", "fast", SMALL["fast"], OLD, 20, SPEC, network.state_dict())
+    with pytest.raises(ConfigError, match="fast-1 knows none of the 2 tokens of the labels"):
+        Teacher(start, Vocabulary.from_tokens(["\\beta", "\\delta"]), CPU)
+    assert set(Teacher(start, STUDENT, CPU).knows) == {"x", "y", "+"}

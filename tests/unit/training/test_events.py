@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tensorboardX.proto.event_pb2 import Event
 
 from recognizer.training.events import Events
@@ -46,3 +47,20 @@ def test_without_a_folder_nothing_is_written(tmp_path: Path) -> None:
     silent.add({"train/loss": 0.5}, 1)
     silent.close()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_point_is_on_the_disk_as_soon_as_it_is_added(tmp_path: Path) -> None:
+    """A killed run goes on from its checkpoint: what it had validated before isn't validated again."""
+    running = Events(tmp_path)
+    running.add({"validation/exprate": 0.5}, 20)
+    assert [value.tag for each in events(tmp_path) for value in each.summary.value] == ["validation/exprate"]
+    running.close()
+
+
+def test_a_full_disk_ends_the_curves_and_not_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    blocked = Events(tmp_path / "file" / "tensorboard")
+    for step in (1, 2):
+        blocked.add({"train/loss": 0.5}, step)
+    blocked.close()
+    assert capsys.readouterr().out.count("end here") == 1

@@ -22,6 +22,7 @@ from recognizer.models import build
 from recognizer.training import checkpoint, loop
 from recognizer.training.data import prepare
 from recognizer.training.distributed import Ranks
+from recognizer.training.precision import NotFiniteError
 from recognizer.training.stop import StopSignal
 from recognizer.training.validate import Validation, validate
 from tests.support.tiny_model import formula_picture
@@ -209,3 +210,11 @@ def test_training_validation_and_serving_see_the_same_tensor(folder: Path, tmp_p
         assert canvas == inference.canvas_size(height, width, spec)
     whole = inference.preprocess(inference.read_image((folder / "0.png").read_bytes()), SPEC)
     assert training["0.png"].shape[0] < 0.7 * whole.shape[0], "it is half as large"
+
+
+def test_weights_that_have_diverged_are_the_reason_of_the_end(folder: Path, tmp_path: Path) -> None:
+    """Of twenty skipped steps a small set hasn't enough before it validates; nothing can be decoded then."""
+    made = trainer(settings(), folder, tmp_path)
+    next(made.average.model.parameters()).data.fill_(float("nan"))
+    with pytest.raises(NotFiniteError, match=r"validation loss isn't finite.* lower learning_rate"):
+        made._validate_here()

@@ -208,3 +208,34 @@ def test_a_run_that_is_resumed_without_time_left_validates_what_it_has_learned(
     again = trainer(late, folder, tmp_path)
     assert again.run(StopSignal())
     assert again.history == resumed.history, "once is enough"
+
+
+def test_other_values_of_a_resumed_run_are_told_and_hold(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The optimizer's state brought the old decay back. A checkpoint of an earlier version names no values."""
+    assert not trainer(settings(), folder, tmp_path).run(StopAfter(2))
+    resumed = trainer(settings(weight_decay=0.5, learning_rate=0.01), folder, tmp_path)
+    assert (
+        "other values than before: learning_rate 0.002 -> 0.01, weight_decay 0.05 -> 0.5\n" in capsys.readouterr().out
+    )
+    assert [group["weight_decay"] for group in resumed.optimizer.param_groups] == [0.5, 0.0]
+    assert (resumed.progress.step, resumed.progress.position) == (2, 2), "the batches are the same"
+    state = checkpoint.read(tmp_path, checkpoint.LAST)
+    assert state
+    checkpoint.write(tmp_path, checkpoint.LAST, {key: state[key] for key in state.keys() - {"settings", "batches"}})
+    assert trainer(settings(batch_size=2), folder, tmp_path).progress.position == 2
+    assert "other values" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("changed", [{"batch_size": 2}, {"seed": 1}, {"turned": 4}])
+def test_an_epoch_whose_batches_are_others_begins_anew(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], changed: dict[str, int]
+) -> None:
+    """Its position counted what is no more: the rest of the epoch was left out."""
+    assert not trainer(settings(), folder, tmp_path).run(StopAfter(3))
+    resumed = trainer(settings(**changed), folder, tmp_path)
+    assert "epoch 1 begins anew: its batches aren't those of which 3 are done" in capsys.readouterr().out
+    assert (resumed.progress.step, resumed.progress.epoch, resumed.progress.position) == (3, 0, 0)
+    assert not resumed.run(StopAfter(1))
+    assert trainer(settings(**changed), folder, tmp_path).progress.position == 1, "from then on its own count"

@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 import os
 import signal
+import time
+from collections.abc import Iterator
+from types import FunctionType
 from typing import get_args
 
 import pytest
 
 from recognizer.config import Schedule
+from recognizer.training.distributed import Ranks
 from recognizer.training.schedule import learning_rate, true_tokens
+from recognizer.training.stages import Stages, StoppedError
 from recognizer.training.stop import StopSignal
 
 
@@ -84,3 +89,57 @@ def test_sigterm_is_a_request_and_not_an_end(capsys: pytest.CaptureFixture[str])
     finally:
         signal.signal(signal.SIGTERM, before[0])
         signal.signal(signal.SIGINT, before[1])
+
+
+@pytest.fixture
+def stop() -> Iterator[StopSignal]:
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
+    before = [signal.getsignal(number) for number in numbers]
+    yield StopSignal().listen()
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+def test_work_that_leaves_nothing_to_save_is_left_at_once(stop: StopSignal) -> None:
+    done: list[str] = []
+
+    def work() -> None:
+        done.append("begun")
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+        done.append("ended")
+
+    stop.interrupt(work)
+    stop.interrupt(work)
+    assert stop and done == ["begun"], "and none is begun afterwards"
+
+
+def test_v8_is_not_left_in_the_middle_of_a_call(stop: StopSignal) -> None:
+    """Its thread would answer to nobody, and say so on stderr, of which the reason of a failure is made."""
+    done: list[str] = []
+
+    def call() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)
+        done.append("call")
+
+    def work() -> None:
+        FunctionType(call.__code__, globals() | {"__name__": "py_mini_racer._api"}, None, None, call.__closure__)()
+        time.sleep(60)
+        done.append("work")
+
+    stop.interrupt(work)
+    assert done == ["call"]
+
+
+class _OtherStopped(Ranks):
+    """One of two ranks, of which the other was asked to stop."""
+
+    def sum(self, *values: float) -> list[float]:
+        return [value + 1 for value in values]
+
+
+def test_ranks_leave_a_stage_together() -> None:
+    assert Stages(Ranks(), StopSignal()).run(max, 1, 2) == 2
+    with pytest.raises(StoppedError):
+        Stages(_OtherStopped(), StopSignal()).run(max, 1, 2)

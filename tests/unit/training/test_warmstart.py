@@ -19,6 +19,7 @@ from recognizer.config import ConfigError, Hyperparameters
 from recognizer.latex import Vocabulary
 from recognizer.models import REGISTRY, FormulaRecognizer, build
 from recognizer.training import checkpoint, job, warmstart
+from recognizer.training.loop import Trainer
 from recognizer.training.stop import StopSignal
 from recognizer.training.warmstart import TakenOver, follow, read_start, start_path, take_over, token_axes
 from tests.support.tiny_dataset import write_tiny_dataset
@@ -181,7 +182,10 @@ def test_a_job_begins_with_the_channel_and_says_so_in_its_model(
 ) -> None:
     """Stopped after one step, it goes on without reading the start again, and remembers it."""
     settings = job_with_channel(symbol_steps=1_000_000)
-    job.run(settings, job.Folders.from_environment(), StopAfter(1))
+    trains = Trainer.run
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "run", lambda made, stop: trains(made, StopAfter(1)))
+        job.run(settings, job.Folders.from_environment(), StopSignal())
     assert "begins with fast-0123, without lessons on symbols" in capsys.readouterr().out
     state = checkpoint.read(tmp_path / "checkpoints", checkpoint.LAST, "fast")
     assert state is not None and state["progress"]["step"] == 1, "a step, not a lesson"
