@@ -12,15 +12,24 @@ import inference
 from recognizer.snapshot import main, snapshot
 from recognizer.training.checkpoint import CheckpointError
 from recognizer.training.job import Folders, run
+from recognizer.training.loop import Trainer
+from recognizer.training.stop import StopSignal
 from tests.support.tiny_recognizer import SMALL
 from tests.support.tiny_training import settings
 from tests.unit.training.test_resume import StopAfter, folder  # noqa: F401 (a fixture)
 
 
-def test_a_stopped_run_has_a_model(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_a_stopped_run_has_a_model(
+    folder: Path,  # noqa: F811
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     checkpoints, out = tmp_path / "checkpoints", tmp_path / "model"
     folders = Folders(tmp_path / "exported", tmp_path / "output", checkpoints, folder, None)
-    run(settings(sizes=SMALL["fast"]), folders, StopAfter(4))
+    trains = Trainer.run
+    monkeypatch.setattr(Trainer, "run", lambda made, stop: trains(made, StopAfter(4)))
+    run(settings(sizes=SMALL["fast"]), folders, StopSignal())
     assert not folders.model.exists()
 
     assert main([str(checkpoints), str(out)]) == 0
