@@ -136,8 +136,10 @@ def test_what_is_no_model_is_named(serve_image, tmp_path):
 def test_without_a_model_of_your_own_the_shipped_one_reads(serve_image, tmp_path):
     """`docker run IMAGE serve` and nothing else."""
     shipped = json.loads((ROOT / "weights" / "model.json").read_text())
+    started = time.monotonic()
     with ContainerServer(serve_image, tmp_path, "--read-only") as server:
         server.wait_until_ready()
+        assert time.monotonic() - started < HEALTHY_SECONDS
         assert server.invoke(PICTURE).json()["model_version"] == shipped["version"]
 
 
