@@ -15,14 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from bench.jobs import table
+from bench.peer import DPI, X_HEIGHT, is_right
 from inference import ModelError, Recognizer
-from recognizer.latex import normalize
 from recognizer.synth.style import Style, render
 from recognizer.synth.tex import TYPEFACES, TexError, TexStyle, check_installed, render_document
 
 FORMULAS = Path(__file__).with_name("known_formulas.txt")
-DPI = (72, 100, 150, 200, 300, 400)
-X_HEIGHT = 0.06  # pixels of 10-point type for one dpi
 MARGIN = 10  # pixels of paper around what LaTeX drew
 MATHJAX = "mathjax"
 
@@ -47,7 +45,7 @@ def right(model: Recognizer, formulas: Sequence[str], typeface: str, dpi: int) -
     """The formulas that are read exactly right."""
     answers = model.predict(pictures(formulas, typeface, dpi))
     read = zip(formulas, answers, strict=True)
-    return [formula for formula, answer in read if normalize(answer.latex) == normalize(formula)]
+    return [formula for formula, answer in read if is_right(answer.latex, formula)]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,13 +10,12 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import inference
-from recognizer.archive import unpacked
+from recognizer.archive import opened
 from recognizer.config import ConfigError
 from recognizer.data.formats import read_dataset
 from recognizer.data.sample import DataError
@@ -36,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Return the exit status: 1 when model or data can't be used."""
     options = _parser().parse_args(arguments)
     try:
-        with unpacked(options.model) if options.model.is_file() else nullcontext(options.model) as folder:
+        with opened(options.model) as folder:
             _evaluate(folder, options)
     except (OSError, ConfigError, DataError, inference.ModelError, inference.RequestError) as error:
         print(f"error: {error}", file=sys.stderr)

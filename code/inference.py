@@ -555,7 +555,8 @@ def _runs_across(ink: np.ndarray) -> np.ndarray:
     is_dark = (small > FAINTEST_RULE).astype(np.uint8)
     found = np.zeros(small.shape, bool)
     if small.shape[1] >= 24:
-        level, slanting = _level_rules(small, is_dark), _slanting_rules(small, is_dark)
+        closed = cv2.morphologyEx(is_dark, cv2.MORPH_CLOSE, np.ones((1, 3), np.uint8))
+        level, slanting = _level_rules(small, closed), _slanting_rules(small, closed)
         found = level | slanting if slanting.sum() > 1.15 * level.sum() else level
     if not found.any():
         return np.zeros(shape, bool)
@@ -564,15 +565,17 @@ def _runs_across(ink: np.ndarray) -> np.ndarray:
     return cv2.dilate(cv2.resize(found.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST), thick) > 0
 
 
-def _level_rules(small: np.ndarray, is_dark: np.ndarray) -> np.ndarray:
-    """Ink (H, W), 512 pixels wide at most -> (H, W) bool: lines that are level or a little askew, and span it."""
+def _level_rules(small: np.ndarray, closed: np.ndarray) -> np.ndarray:
+    """Ink (H, W), 512 pixels wide at most -> (H, W) bool: lines that are level or a little askew, and span it.
+
+    `closed` (H, W) uint8 is 1 where it is dark, gaps of two pixels closed.
+    """
     none = np.zeros(small.shape, bool)
-    if not (is_dark[:, :BORDER].any() or is_dark[:, -BORDER:].any()):
+    if not (closed[:, :BORDER].any() or closed[:, -BORDER:].any()):
         return none
     width = small.shape[1]
     length = RUN if width >= 64 else round(0.6 * width)
-    runs = cv2.morphologyEx(is_dark, cv2.MORPH_CLOSE, np.ones((1, 3), np.uint8))
-    runs = cv2.morphologyEx(runs, cv2.MORPH_OPEN, np.ones((1, length), np.uint8))
+    runs = cv2.morphologyEx(closed, cv2.MORPH_OPEN, np.ones((1, length), np.uint8))
     _, lines, boxes, _ = cv2.connectedComponentsWithStats(cv2.dilate(runs, RUN_GAP), connectivity=8)
     is_rule = _span(boxes, small.shape)
     found = is_rule[lines]
@@ -584,7 +587,7 @@ def _span(boxes: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     at_left, at_right, at_top, at_bottom = _touched(boxes, shape)
     wide, high = boxes[:, cv2.CC_STAT_WIDTH], boxes[:, cv2.CC_STAT_HEIGHT]
     spans = (at_left & at_right) | ((at_left ^ at_right) & (at_top ^ at_bottom) & (wide >= 0.5 * shape[1]))
-    spans &= high <= 6 + 0.08 * wide
+    spans &= high <= 6 + 0.08 * shape[1]
     spans[0] = False
     return spans
 
@@ -604,8 +607,8 @@ def _is_between_glyphs(rules: np.ndarray, small: np.ndarray) -> bool:
     return bool(glyphs[:, : BORDER + 2].any() and glyphs[:, -BORDER - 2 :].any())
 
 
-def _slanting_rules(small: np.ndarray, is_dark: np.ndarray) -> np.ndarray:
-    """Ink (H, W), 512 pixels wide at most -> (H, W) bool: lines of the commonest slope up to 15 degrees.
+def _slanting_rules(small: np.ndarray, closed: np.ndarray) -> np.ndarray:
+    """Ink (H, W) and what is dark of it, as above -> (H, W) bool: lines of the commonest slope up to 15 degrees.
 
     They are rules if they span the picture, or if at least four of them, a third as wide as the picture or more, lie at
     regular distances.
@@ -613,7 +616,7 @@ def _slanting_rules(small: np.ndarray, is_dark: np.ndarray) -> np.ndarray:
     none = np.zeros(small.shape, bool)
     if min(small.shape) < 24 or small.shape[1] < 64:
         return none
-    runs, tilt = _slanting_runs(is_dark)
+    runs, tilt = _slanting_runs(closed)
     width = small.shape[1]
     if np.count_nonzero(runs.max(axis=0)) < 0.5 * width and cv2.countNonZero(runs) < 4 * 0.35 * width:
         return none
@@ -647,20 +650,20 @@ def _along(runs: np.ndarray, tilt: float, heights: np.ndarray) -> np.ndarray:
     return found
 
 
-def _slanting_runs(is_dark: np.ndarray) -> tuple[np.ndarray, float]:
+def _slanting_runs(closed: np.ndarray) -> tuple[np.ndarray, float]:
     """(H, W) uint8 -> (H, W) uint8: what lies in straight runs of the commonest slope, and that slope, rise by run.
 
     The slope is looked for at half the size: an eighth of the work.
     """
-    closed = cv2.morphologyEx(is_dark, cv2.MORPH_CLOSE, np.ones((1, 3), np.uint8))
     halved = np.ascontiguousarray(cv2.dilate(closed, np.ones((2, 2), np.uint8))[::2, ::2])
     counts = {
         degrees: cv2.countNonZero(cv2.erode(halved, line, borderValue=0))
         for degrees, line in _slanting_lines(RUN // 2).items()
     }
-    if max(counts.values()) < halved.shape[1]:  # a rule has two in nearly every column
+    most = max(counts.values())
+    if most < halved.shape[1]:  # a rule has two in nearly every column
         return np.zeros_like(closed), 0.0
-    alike = [degrees for degrees in counts if counts[degrees] >= 0.85 * max(counts.values())]  # thick lines have many
+    alike = [degrees for degrees in counts if counts[degrees] >= 0.85 * most]  # thick lines have many
     slope = float(np.mean(alike))
     low, high = max(min(alike) - 3, slope - 6), min(max(alike) + 3, slope + 6)
     lines = [line for degrees, line in _slanting_lines(RUN).items() if low <= degrees <= high]
@@ -766,18 +769,18 @@ def without_dots(ink: np.ndarray) -> np.ndarray:
     that a lattice gives it."""
     labels, boxes = _components(ink, 0.3)
     wide, high, area = boxes.T[2:]
-    is_dot = (area >= 0.45 * wide * high) & (np.maximum(wide, high) <= 1.5 * np.minimum(wide, high) + 1)
+    sizes = np.maximum(wide, high)
+    is_dot = (area >= 0.45 * wide * high) & (sizes <= 1.5 * np.minimum(wide, high) + 1)
     is_dot[0] = False
     if is_dot.sum() < LEAST_DOTS:
         return ink
-    sizes = boxes[:, 2:4].max(axis=1)
     size = float(np.median(sizes[is_dot]))
     is_dot &= (sizes >= 0.5 * size) & (sizes <= 1.6 * size + 1)
     dots = np.flatnonzero(is_dot)
     centres = boxes[dots, :2] + boxes[dots, 2:4] / 2
     some = centres[:: 1 + len(dots) // 200]
     away = np.abs(some[:, None] - centres).max(axis=2)
-    pitch = float(np.median(np.partition(away, 1, axis=1)[:, 1])) if len(dots) > 1 else 0.0
+    pitch = float(np.median(np.partition(away, 1, axis=1)[:, 1]))
     if pitch < 3 * size:
         return ink
     neighbours = _lattice_neighbours(centres, pitch)
@@ -791,12 +794,11 @@ def without_dots(ink: np.ndarray) -> np.ndarray:
 
 def _lattice_neighbours(centres: np.ndarray, pitch: float) -> np.ndarray:
     """(N, 2) places -> (N,): how many others lie a pitch to the left, to the right, above and below."""
-    reach = max(2, round(0.12 * pitch))
-    places = np.rint(centres).astype(int) + round(pitch) + 1
-    marks = np.zeros(places.max(axis=0)[::-1] + round(pitch) + 2, np.uint8)
+    reach, step = max(2, round(0.12 * pitch)), round(pitch)
+    places = np.rint(centres).astype(int) + step + 1
+    marks = np.zeros(places.max(axis=0)[::-1] + step + 2, np.uint8)
     marks[places[:, 1], places[:, 0]] = 1
     near = cv2.dilate(marks, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
-    step = round(pitch)
     return sum(near[places[:, 1] + y, places[:, 0] + x] for x, y in ((step, 0), (-step, 0), (0, step), (0, -step)))
 
 

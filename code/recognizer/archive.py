@@ -6,10 +6,15 @@ import tarfile
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import inference
+
+
+def opened(model: Path) -> AbstractContextManager[Path]:
+    """A model directory as it is, an archive unpacked for the time being; raises as `unpacked` does."""
+    return unpacked(model) if model.is_file() else nullcontext(model)
 
 
 @contextmanager

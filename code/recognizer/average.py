@@ -21,7 +21,7 @@ from torch import Tensor
 from recognizer.config import ConfigError
 from recognizer.export import version_of
 from recognizer.latex import Vocabulary
-from recognizer.model_dir import DESCRIPTION, WEIGHTS, Start, read_model, save_weights
+from recognizer.model_dir import DESCRIPTION, WEIGHTS, Start, read_model, refuse_existing, save_weights
 from recognizer.models import build
 from recognizer.training.warmstart import take_over, token_axes
 
@@ -42,8 +42,7 @@ def average(models: Mapping[Path, float], out: Path) -> None:
         FileExistsError: out is there already.
         ConfigError: a model can't be read, or isn't like the first.
     """
-    if out.exists():
-        raise FileExistsError(f"{out} is there already; choose another folder")
+    refuse_existing(out)
     starts = {path: read_model(path, "average") for path in models}
     first = next(iter(starts.values()))
     vocabulary = first.vocabulary.extended(token for start in starts.values() for token in start.vocabulary.tokens)

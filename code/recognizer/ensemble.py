@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 
 import inference
-from recognizer.archive import unpacked
+from recognizer.archive import opened
 from recognizer.export import write_code, write_golden
 from recognizer.latex import SPECIALS
-from recognizer.model_dir import DESCRIPTION
+from recognizer.model_dir import DESCRIPTION, refuse_existing
 
 
 def write_ensemble(models: Sequence[Path], out: Path) -> inference.Recognizer:
@@ -35,8 +35,7 @@ def write_ensemble(models: Sequence[Path], out: Path) -> inference.Recognizer:
         inference.ModelError: a model can't be used or doesn't reproduce its golden samples, there is only one, or they
             have no token in common.
     """
-    if out.exists():
-        raise FileExistsError(f"{out} is there already; choose another folder")
+    refuse_existing(out)
     if len(models) < 2:
         raise inference.ModelError("an ensemble needs two models or more")
     members = [inference.model_fn(str(model)) for model in models]
@@ -101,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         with ExitStack() as stack:
-            models = [stack.enter_context(unpacked(each)) if each.is_file() else each for each in options.models]
+            models = [stack.enter_context(opened(each)) for each in options.models]
             ensemble = write_ensemble(models, options.out)
     except (OSError, inference.ModelError) as error:
         print(f"error: {error}", file=sys.stderr)

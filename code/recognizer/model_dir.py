@@ -115,6 +115,12 @@ def _describe(file: Path, path: Path) -> _Description:
         raise _UnusableError(f"{path}: {DESCRIPTION}, key {key}: {problem['msg']}") from None
 
 
+def refuse_existing(target: Path) -> None:
+    """Raises FileExistsError where a model is to be written and something is."""
+    if target.exists():
+        raise FileExistsError(f"{target} is there already; choose another folder")
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Path]:
     """Yields the model directory; of an archive, its two files that matter, unpacked for the time being."""

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 
 import inference
 from recognizer.export import strip_traces
-from recognizer.model_dir import WEIGHTS, save_weights
+from recognizer.model_dir import WEIGHTS, refuse_existing, save_weights
 
 LEFT_OUT = ("code", "split.json")  # the images have inference.py; nobody trains on with this split
 SMALLEST = 256  # numbers: smaller tensors (norms, constants of shapes) stay as they are
@@ -36,8 +36,7 @@ def pack(source: Path, target: Path) -> None:
     """
     inference.Recognizer.load(source)
     precisions = [name for name, files in inference.NETWORKS.items() if (source / files[0]).is_file()]
-    if target.exists():
-        raise FileExistsError(f"{target} is there already; choose another folder")
+    refuse_existing(target)
     try:
         shutil.copytree(source, target, ignore=shutil.ignore_patterns(*LEFT_OUT))
         for precision in precisions:

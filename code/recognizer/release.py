@@ -32,7 +32,7 @@ from recognizer.evaluation.calibration import calibration_error, fit_calibration
 from recognizer.evaluation.metrics import Result, compute_metrics
 from recognizer.evaluation.recognize import recognize
 from recognizer.export import HISTORY, ExportError, Trained, amend, export
-from recognizer.model_dir import DESCRIPTION, read_model
+from recognizer.model_dir import DESCRIPTION, read_model, refuse_existing
 from recognizer.models import build
 from recognizer.pack import pack
 from recognizer.snapshot import embedded_pictures
@@ -63,8 +63,7 @@ def release(source: Path, target: Path, sets: Sets) -> dict[str, Any]:
         ConfigError, DataError: model or sets can't be read.
         ExportError, inference.ModelError: as `export` and `pack` do.
     """
-    if target.exists():
-        raise FileExistsError(f"{target} is there already; choose another folder")
+    refuse_existing(target)
     trained = _trained(source, [path.name for path in sets.calibrate])
     reader = _Reader(sets)
     target.parent.mkdir(parents=True, exist_ok=True)
