@@ -45,6 +45,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at import: nothing is reported to anybody
 import onnxruntime as ort
 
+cv2.setNumThreads(1)  # pictures are small, and a lock that another thread held at a fork stays held in the child
+
 FORMAT_VERSION = 1
 NETWORKS = {  # by precision: encoder and decoder
     "fp32": ("encoder.onnx", "decoder.onnx"),
@@ -79,7 +81,7 @@ FAINTEST_RULE = 0.08  # how much darker than the paper; the pixels of paler line
 BORDER = 4  # pixels of the picture's edge, which a rule reaches: drawn ones end a little before, see `with_paper`
 RUN = 24  # pixels of a rule in one row: longer than most strokes, short enough for one that is askew
 RUN_GAP = np.ones((3, 7), np.uint8)  # between two runs of one rule
-LEAST_DOTS = 12  # of dotted paper: a formula has fewer that are alike and stand in a lattice
+LEAST_DOTS, MOST_DOTS = 12, 10_000  # of dotted paper: a formula has fewer that are alike in a lattice, grain has more
 FINEST_GLYPH = 4  # pixels, below which nothing is legible
 LARGE_GLYPH = 24  # pixels, of which crumbs are told from small print by less
 THINNEST = 0.75  # pixels, of a stroke in the network's input
@@ -772,11 +774,10 @@ def without_dots(ink: np.ndarray) -> np.ndarray:
     sizes = np.maximum(wide, high)
     is_dot = (area >= 0.45 * wide * high) & (sizes <= 1.5 * np.minimum(wide, high) + 1)
     is_dot[0] = False
-    if is_dot.sum() < LEAST_DOTS:
+    size = float(np.median(sizes[is_dot])) if is_dot.any() else 0.0
+    dots = np.flatnonzero(is_dot & (sizes >= 0.5 * size) & (sizes <= 1.6 * size + 1))
+    if not LEAST_DOTS <= len(dots) <= MOST_DOTS:
         return ink
-    size = float(np.median(sizes[is_dot]))
-    is_dot &= (sizes >= 0.5 * size) & (sizes <= 1.6 * size + 1)
-    dots = np.flatnonzero(is_dot)
     centres = boxes[dots, :2] + boxes[dots, 2:4] / 2
     some = centres[:: 1 + len(dots) // 200]
     away = np.abs(some[:, None] - centres).max(axis=2)

@@ -572,6 +572,28 @@ def test_dots_of_the_paper_are_not_seen_and_those_of_a_formula_are(gray: int, ra
     assert (inference.without_dots(values) == values).all()
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 250), st.integers(1, 250), st.integers(0, 60), st.floats(0, 60))
+def test_any_blots_and_grain_are_looked_through(seed: int, height: int, width: int, blots: int, grain: float) -> None:
+    """Dots of two sizes of which none has the median's, a lone dot, no paper at all, ...: nothing raises."""
+    rng = np.random.default_rng(seed)
+    gray = np.full((height, width), rng.integers(256), np.uint8)
+    for x, y, radius, value in rng.integers(0, (width, height, 12, 256), (blots, 4)).tolist():
+        cv2.circle(gray, (x, y), radius if value % 2 else 1, value, -1)
+    noisy = np.clip(gray + rng.normal(0, grain, gray.shape), 0, 255).astype(np.uint8)
+    for frames in (False, True):
+        ink = inference.find_ink(np.repeat(noisy[:, :, None], 3, axis=2), frames).values
+        assert ((ink >= 0) & (ink <= 1)).all()
+
+
+def test_dots_of_two_sizes_of_which_none_is_like_the_median_are_no_lattice() -> None:
+    ink = np.zeros((80, 400), np.float32)
+    for x in range(10, 390, 20):
+        ink[10, x] = 1
+        cv2.circle(ink, (x, 50), 8, 1, -1)
+    assert (inference.without_dots(ink) == ink).all()
+
+
 @pytest.mark.parametrize("spacing", [15, 25])
 def test_lines_with_soft_edges_are_not_seen(spacing: int) -> None:
     """The edges have more pixels than the middle, which stayed when they alone were measured."""

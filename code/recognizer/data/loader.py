@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,7 +10,6 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import cast
 
-import cv2
 import torch
 from torch.utils.data import DataLoader
 
@@ -21,6 +21,8 @@ from recognizer.data.workers import WorkerPlan
 Indices = Sequence[int]  # of the samples of one batch
 Plan = Callable[[int], Sequence[Indices]]  # epoch -> global batches
 Fetch = Callable[[int, Sequence[Indices]], Iterable[list[Key]]]  # epoch, its batches from somewhere on -> their keys
+
+LONGEST_WAIT = 600  # seconds for one batch, be its files on slow storage; a job must not wait, and cost, forever
 
 
 def at_random(epoch: int, batches: Sequence[Indices]) -> Iterable[list[Key]]:
@@ -59,6 +61,7 @@ class BatchLoader:
             num_workers=workers.workers,
             prefetch_factor=max(1, workers.prefetch) if workers.workers else None,
             worker_init_fn=_start_worker,
+            timeout=LONGEST_WAIT if workers.workers else 0,
             pin_memory=pin_memory,
         )
 
@@ -71,13 +74,14 @@ class BatchLoader:
 
         Raises:
             DataError: a picture can't be read; names file and line.
+            RuntimeError: a worker died, or made no batch in `LONGEST_WAIT` seconds.
         """
         global_batches = self.plan(epoch)[start:]
         shares = [share_of_rank(batch, self.rank, self.world_size) for batch in global_batches]
         computed = [share or batch[:1] for share, batch in zip(shares, global_batches, strict=True)]
         self._keys.batches = self.fetch(epoch, computed)
         began = time.perf_counter()
-        for position, batch in enumerate(self._loader, start):
+        for position, batch in enumerate(self._delivered(), start):
             self.wait_seconds += time.perf_counter() - began
             if isinstance(batch, DataError):
                 raise batch
@@ -86,6 +90,14 @@ class BatchLoader:
             samples = tuple(self.dataset.samples[index] for index in batch.indices)
             yield replace(batch, samples=samples, epoch=epoch, position=position)
             began = time.perf_counter()
+
+    def _delivered(self) -> Iterator[Batch | DataError]:
+        try:
+            yield from self._loader
+        except RuntimeError:
+            for worker in multiprocessing.active_children():  # one that hangs would be waited for when the job exits
+                worker.kill()
+            raise
 
 
 class _EpochKeys:
@@ -101,6 +113,5 @@ class _EpochKeys:
 def _start_worker(worker: int) -> None:
     """A worker uses one core, and leaves signals to its parent: on SIGTERM that one still writes a checkpoint."""
     torch.set_num_threads(1)
-    cv2.setNumThreads(0)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

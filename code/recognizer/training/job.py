@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import torch
 
 import inference
@@ -140,7 +139,6 @@ class _Job:
 def run(settings: Hyperparameters, folders: Folders, stop: StopSignal) -> None:
     """Trains, or goes on training, and exports what validated best."""
     torch.set_num_threads(settings.threads or inference.default_threads())
-    cv2.setNumThreads(1)  # pictures are read in threads or processes of our own; a second one would spin beside them
     unread = unread_channels(settings)
     settings, start = _start(settings, folders)
     kept_tokens = start.vocabulary.tokens if start and settings.keep_tokens else ()

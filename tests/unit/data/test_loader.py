@@ -344,6 +344,21 @@ def test_workers_are_separate_processes_that_ignore_sigterm(competition):
     assert len([first, *batches]) == loader.batches_in(0)
 
 
+def test_a_worker_that_hangs_ends_the_job_and_not_never(competition, monkeypatch):
+    monkeypatch.setattr("recognizer.data.loader.LONGEST_WAIT", 2)
+    loader = loader_of(competition, workers=1, augment=lambda rgb, rng: time.sleep(1000))
+    with pytest.raises(RuntimeError, match="timed out after 2 seconds"):
+        list(loader.epoch(0))
+    for worker in multiprocessing.active_children():
+        worker.join(10)
+    assert not multiprocessing.active_children()
+
+
+def test_opencv_has_no_threads_whose_locks_a_forked_worker_would_find_held():
+    """A worker that was forked while one of them started waited for it for ever: one run of these tests in ten."""
+    assert cv2.getNumThreads() == 1
+
+
 def test_a_measurement_that_is_stopped_gives_what_it_has(competition):
     samples, done = read_dataset(competition).samples, []
     measured = measure(samples, SPEC, progress=lambda *step: done.append(step), stopping=lambda: len(done) == 3)
