@@ -45,7 +45,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at import: nothing is reported to anybody
 import onnxruntime as ort
 
-cv2.setNumThreads(1)  # pictures are small, and a lock that another thread held at a fork stays held in the child
+cv2.setNumThreads(1)  # pictures are small; and a lock that another thread holds at a fork stays held in the child
 
 FORMAT_VERSION = 1
 NETWORKS = {  # by precision: encoder and decoder

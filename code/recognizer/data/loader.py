@@ -6,6 +6,7 @@ import multiprocessing
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from typing import cast
@@ -96,7 +97,9 @@ class BatchLoader:
             yield from self._loader
         except RuntimeError:
             for worker in multiprocessing.active_children():  # one that hangs would be waited for when the job exits
-                worker.kill()
+                with suppress(RuntimeError):  # torch tells that it was killed
+                    worker.kill()
+                    worker.join()
             raise
 
 

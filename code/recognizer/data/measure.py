@@ -7,6 +7,8 @@ measured when they were packed, and are left alone.
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -106,7 +108,8 @@ def measure(
         height, width = inference.preprocess(rgb, spec).shape
         return *inference.canvas_size(height, width, spec), len(sample.tokens)
 
-    with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
+    threads: list[int] = []
+    with ThreadPoolExecutor(max(1, workers), initializer=lambda: threads.append(threading.get_native_id())) as pool:
         parts = (samples[start : start + QUEUED] for start in range(0, len(samples), QUEUED))
         measured = chain.from_iterable(pool.map(size_of, part) for part in parts)
         for done, (sample, size) in enumerate(zip(samples, measured, strict=True), start=1):
@@ -123,7 +126,18 @@ def measure(
             if stopping():
                 pool.shutdown(wait=False, cancel_futures=True)
                 break
+    _wait_until_gone(threads)
     return Measured(kept, np.array(sizes, dtype=np.int64).reshape(-1, 3), skipped)
+
+
+def _wait_until_gone(threads: Sequence[int]) -> None:
+    """Waits for threads that have been joined, by their native ids, to be gone indeed.
+
+    At its very end a thread frees what OpenCV keeps for it, under a lock. A loader's worker that is forked at that
+    moment finds the lock held, by nobody, and waits for good.
+    """
+    while any(Path(f"/proc/self/task/{thread}").exists() for thread in threads):  # where there is no /proc, none forks
+        time.sleep(0.0005)
 
 
 def enlarged(sizes: np.ndarray, factor: float, spec: inference.PreprocessSpec) -> np.ndarray:
