@@ -389,8 +389,8 @@ def without_strips(rgb: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8: without a dark strip along one side, or a light one in a dark picture: a scroll bar, a desk."""
     gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     step = 1 + min(gray.shape) // 64
-    for values in (gray, 255 - gray):
-        paper = float(np.percentile(values[::step, ::step], 60))
+    light, dark = np.percentile(gray[::step, ::step], (60, 40))
+    for values, paper in ((gray, float(light)), (255 - gray, 255 - float(dark))):
         darkest = min(0.6 * paper, paper - 60)
         for turns in range(4):
             side = np.rot90(values, turns)
@@ -448,7 +448,7 @@ def _without_ringing(gray: np.ndarray) -> np.ndarray:
 
 def _drawn_on(gray: np.ndarray) -> int | None:
     """The commonest gray of (H, W) uint8, if so much has it that the picture is drawn: most often the paper's."""
-    counts = np.bincount(gray.ravel(), minlength=256)
+    counts = cv2.calcHist([gray], [0], None, [256], [0, 256])
     return int(counts.argmax()) if counts.max() >= DRAWN * gray.size else None
 
 
@@ -486,8 +486,10 @@ def _find_sheet(gray: np.ndarray) -> np.ndarray | None:
     """
     _, light = cv2.threshold(gray, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     is_dark = [float(border.mean()) < 0.4 for border in (light[0], light[-1], light[:, 0], light[:, -1])]
+    if sum(is_dark) < 2:
+        return None
     contours, _ = cv2.findContours(light, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    if sum(is_dark) < 2 or not contours:
+    if not contours:
         return None
     outline = max(contours, key=cv2.contourArea)
     filled = cv2.drawContours(np.zeros_like(light), [outline], 0, 1, cv2.FILLED)
@@ -718,8 +720,11 @@ def without_surround(ink: np.ndarray, keeps_close: bool) -> np.ndarray:
     is more likely the sheet's edge, or a box around an answer.
     """
     is_ink = ink > 0.5
-    is_long = is_ink.mean(axis=0).max() > 0.2 and is_ink.mean(axis=1).max() > 0.2
-    if not is_long or min(ink.shape) < 20:
+    most_ink = [  # of a column, and of a row
+        cv2.reduce(is_ink.view(np.uint8), axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).max() / ink.shape[axis]
+        for axis in (0, 1)
+    ]
+    if min(most_ink) <= 0.2 or min(ink.shape) < 20:
         return ink
     labels, boxes = _components(ink)
     borders = _borders(labels)
@@ -1371,7 +1376,8 @@ class BeamSearch:
     def advance(self) -> None:
         """One token more for every hypothesis in `alive`."""
         # Normalised, the mean of logits is that of log probabilities: the two differ by a constant in each row.
-        logits = np.mean([reader.read(self._tokens) for reader in self._readers], axis=0)
+        read = [reader.read(self._tokens) for reader in self._readers]
+        logits = read[0] if len(read) == 1 else np.mean(read, axis=0)
         scores = logits - _log_sum_exp(logits)[:, None]  # (B, V)
         parents: list[int] = []
         grown: list[Hypothesis] = []
@@ -1394,6 +1400,9 @@ class BeamSearch:
         if self._grammar:
             allowed = np.stack([self._grammar[0].mask(hypothesis.state) for hypothesis in self.alive])
             scores = np.where(allowed, scores, -np.inf)
+        if self._beam == 1:
+            yield from enumerate(scores.argmax(axis=1).tolist())
+            return
         for picture, group in groupby(range(len(self.alive)), key=lambda row: self.alive[row].picture):
             rows = list(group)
             totals = (scores[rows] + [[self.alive[row].total] for row in rows]).ravel()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -91,12 +92,12 @@ def _is_half_on_cpu(x: Tensor) -> bool:
 def _attention_in_parts(
     query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, dropout: float, is_causal: bool
 ) -> Tensor:
-    """What `scaled_dot_product_attention` computes, with its arguments, in half precision on a CPU.
+    """What `scaled_dot_product_attention` computes at `scale=1`, with its arguments, in half precision on a CPU.
 
     There the matrix products of torch 2.13 have their own instructions and its fused attention has not: its backward
     pass took a third of a training step. The softmax is in fp32.
     """
-    scores = (query * query.shape[3] ** -0.5 @ keys.transpose(2, 3)).float()  # (B, heads, M, N)
+    scores = (query @ keys.transpose(2, 3)).float()  # (B, heads, M, N)
     if is_causal:
         mask = additive_mask(torch.ones(scores.shape[2:], dtype=torch.bool, device=query.device).tril(), scores.dtype)
     weights = F.dropout((scores if mask is None else scores + mask).softmax(dim=3), dropout)
@@ -104,13 +105,18 @@ def _attention_in_parts(
 
 
 class Attention(nn.Module):
-    """Multi-head attention, split in two so that a decoder can keep keys and values."""
+    """Multi-head attention, split in two so that a decoder can keep keys and values.
+
+    Keys are scaled, not queries or scores: those of a picture once, instead of something at each token. ONNX Runtime
+    would make the factor a part of the matrix product, which for a single query then takes more than twice as long.
+    """
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
         super().__init__()
         if dim % heads:
             raise ValueError(f"width {dim} is not a multiple of {heads} heads")
         self.heads, self.dropout = heads, dropout
+        self.scale = (dim // heads) ** -0.5
         self.query = nn.Linear(dim, dim)
         self.key_value = nn.Linear(dim, 2 * dim)
         self.out = nn.Linear(dim, dim)
@@ -118,7 +124,7 @@ class Attention(nn.Module):
     def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x (B, N, D) -> keys and values, each (B, heads, N, D / heads)."""
         keys, values = self.key_value(x).chunk(2, dim=2)
-        return self._split(keys), self._split(values)
+        return self._split(keys * self.scale), self._split(values)
 
     def attend(
         self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None, causal: bool = False
@@ -126,36 +132,44 @@ class Attention(nn.Module):
         """Queries of x (B, M, D) over keys and values (B, heads, N, D / heads) -> (B, M, D)."""
         query = self._split(self.query(x))
         dropout = self.dropout if self.training else 0.0
-        attention = _attention_in_parts if _is_half_on_cpu(query) else F.scaled_dot_product_attention
+        fused = partial(F.scaled_dot_product_attention, scale=1.0)
+        attention = _attention_in_parts if _is_half_on_cpu(query) else fused
         y = attention(query, keys, values, mask, dropout, is_causal=causal)  # (B, heads, M, D / heads)
         return self.out(y.transpose(1, 2).reshape(x.shape))
 
     def weights(self, x: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
         """How much of each of the N places every query of x (B, M, D) takes: (B, heads, M, N), in fp32.
 
-        With `taken` this is `attend` in a form that ONNX Runtime fuses: from torch's own it would transpose all keys.
+        With `taken` this is `attend` for a decoder that must know the weights.
         """
-        query = self._split(self.query(x)) * (x.shape[2] // self.heads) ** -0.5  # (B, heads, M, D / heads)
-        return ((query @ keys.transpose(2, 3)).float() + mask).softmax(dim=3)
+        return _weights(self._split(self.query(x)), keys, mask)
 
     def taken(self, weights: Tensor, values: Tensor) -> Tensor:
         """What those weights (B, heads, M, N) take of the values (B, heads, N, D / heads) -> (B, M, D)."""
         kept = F.dropout(weights, self.dropout, self.training)
         return self.out((kept.to(values.dtype) @ values).transpose(1, 2).flatten(2))
 
-    def attend_past(self, x: Tensor, past_keys: Tensor, past_values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """One query x (B, 1, D) over what was (T, B, heads, D / heads) and itself -> (B, 1, D); key and value (B, D).
+    def step_memory(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """`weights` and `taken` for one query of each picture: x (B, D) -> (B, D), weights (B, heads, 1, N)."""
+        query = self.query(x).reshape(x.shape[0], self.heads, 1, -1)
+        weights = _weights(query, keys, mask)
+        return self.out((weights.to(values.dtype) @ values).reshape(x.shape)), weights
+
+    def step_past(self, x: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """One query x (B, D) over what was (T, B, D) and itself -> (B, D), and its own key and value (B, 2 * D).
 
         The past stays as it lies in the server's buffer, time first: products and sums instead of matrix products,
         for which it would have to be transposed and extended at every step, at most of the step's cost.
         """
-        query, (key, value) = self.query(x), self.key_value(x).chunk(2, dim=2)  # (B, 1, D)
-        query, key, value = (part.unflatten(2, (self.heads, -1))[:, 0] for part in (query, key, value))
-        query = query * query.shape[2] ** -0.5  # (B, heads, D / heads)
-        scores = torch.cat([(past_keys * query).sum(dim=3), (key * query).sum(dim=2)[None]])  # (T + 1, B, heads)
+        own = self.key_value(x)
+        query, key, value = (part.reshape(x.shape[0], self.heads, -1) for part in (self.query(x), *own.chunk(2, dim=1)))
+        query = query * self.scale  # (B, heads, D / heads)
+        split = (*keys.shape[:2], *query.shape[1:])  # T, B, heads, D / heads
+        keys, values = keys.reshape(split), values.reshape(split)
+        scores = torch.cat([(keys * query).sum(dim=3), (key * query).sum(dim=2)[None]])  # (T + 1, B, heads)
         weights = scores.softmax(dim=0)[..., None]
-        y = (past_values * weights[:-1]).sum(dim=0) + value * weights[-1]
-        return self.out(y.reshape(x.shape)), key.flatten(1), value.flatten(1)
+        y = (values * weights[:-1]).sum(dim=0) + value * weights[-1]
+        return self.out(y.reshape(x.shape)), own
 
     def pass_values(self) -> None:
         """Makes the attended values come out as they went in."""
@@ -165,6 +179,11 @@ class Attention(nn.Module):
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+
+def _weights(query: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
+    """(B, heads, M, D / heads) over keys (B, heads, N, D / heads) -> (B, heads, M, N), in fp32."""
+    return ((query @ keys.transpose(2, 3)).float() + mask).softmax(dim=3)
 
 
 class AdditiveAttention(nn.Module):
@@ -251,11 +270,31 @@ class Coverage(nn.Module):
         refinement: Tensor = self.out(F.relu(self.hidden(torch.cat([total, last], dim=1))))
         return refinement
 
+    @staticmethod
+    def step(layers: Sequence[Coverage], total: Tensor, last: Tensor) -> Tensor:
+        """`forward` for one token and all layers that have one: (B, layers, C, N) -> (B, layers, heads, N)."""
+        weight, bias = _stacked(each.hidden for each in layers)  # (layers, hidden, 2 * C), (layers, hidden, 1)
+        hidden = F.relu(weight @ torch.cat([total, last], dim=2) + bias)
+        weight, bias = _stacked(each.out for each in layers)
+        return weight @ hidden + bias
+
+    @staticmethod
+    def step_reads(layers: Sequence[Coverage], weights: Sequence[Tensor]) -> Tensor:
+        """`reads` for one token: weights (B, heads, 1, N) of each layer -> (B, layers, C, N)."""
+        mixes = torch.stack([each.mix.weight.flatten(1) for each in layers])  # (layers, C, heads)
+        return mixes @ torch.stack([each[:, :, 0] for each in weights], dim=1)
+
     def of_all(self, weights: Tensor) -> Tensor:
         """`forward` for all tokens at once, each of which knows the weights (B, heads, T, N) of those before it."""
         reads = self.reads(weights)
         last = F.pad(reads[:, :, :-1], (0, 0, 1, 0))  # (B, C, T, N)
         return self(reads.cumsum(dim=2) - reads, last)
+
+
+def _stacked(convs: Iterable[nn.Conv2d]) -> tuple[Tensor, Tensor]:
+    """1x1 convolutions of several layers as matrices (layers, out, in), with their biases (layers, out, 1)."""
+    weights, biases = zip(*((each.weight.flatten(1), each.bias) for each in convs), strict=True)
+    return torch.stack(weights), torch.stack(biases)[..., None]
 
 
 class DecoderLayer(nn.Module):
@@ -290,16 +329,15 @@ class DecoderLayer(nn.Module):
         return x + self.dropout(self.mlp(self.mlp_norm(x))), refinement
 
     def step(
-        self, x: Tensor, past: tuple[Tensor, Tensor], keys: Tensor, values: Tensor, mask: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """One token: x (B, 1, D), past keys and values (T, B, heads, D / heads) -> x, its own key and value, both
-        (B, D), and its weights on the memory (B, heads, 1, N)."""
-        y = self.self_norm(x)
-        attended, key, value = self.self_attention.attend_past(y, *past)
+        self, x: Tensor, past_keys: Tensor, past_values: Tensor, keys: Tensor, values: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """One token: x (B, D), past keys and values (T, B, D) -> x, its own key and value (B, 2 * D), and its weights
+        on the memory (B, heads, 1, N)."""
+        attended, own = self.self_attention.step_past(self.self_norm(x), past_keys, past_values)
         x = x + attended
-        weights = self.memory_attention.weights(self.memory_norm(x), keys, mask)
-        x = x + self.memory_attention.taken(weights, values)
-        return x + self.mlp(self.mlp_norm(x)), key, value, weights
+        attended, weights = self.memory_attention.step_memory(self.memory_norm(x), keys, values, mask)
+        x = x + attended
+        return x + self.mlp(self.mlp_norm(x)), own, weights
 
 
 class TransformerDecoder(nn.Module):
@@ -367,43 +405,41 @@ class TransformerDecoder(nn.Module):
 
     def step(self, tokens: Tensor, past: Tensor, memory: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """tokens (B,), past (T, B, S) -> logits (B, V), present (B, S)."""
-        steps = past.shape[0]
-        x = self.embedding(tokens)[:, None] + self.positions[steps : steps + 1]  # (B, 1, D)
-        mask = memory["memory_mask"][:, None, None]
-        present: list[Tensor] = []
-        totals: list[Tensor] = []
-        refined = mask
+        x = self.embedding(tokens) + self.positions[past.shape[0]]  # (B, D)
+        mask = memory["memory_mask"][:, None, None]  # (B, 1, 1, N)
+        masks = [mask] * len(self.layers)
+        if covers := self._coverages():
+            total, before = (self._covered(past, memory, back) for back in (1, 2))
+            refinements = Coverage.step(covers, total, total - before)  # (B, covers, heads, N)
+            masks[1:] = [mask + refinements[:, i, :, None] for i in range(len(covers))]
+        present, read = [], []
         for i, layer in enumerate(self._decoder_layers()):
-            cache = self._cached(past, 2 * i), self._cached(past, 2 * i + 1)
-            x, key, value, weights = layer.step(x, cache, memory[f"keys_{i}"], memory[f"values_{i}"], refined)
-            present += [key, value]  # each (B, D)
-            refined = mask
-            if layer.coverage is not None:
-                total, before = (self._total(past, i, memory, back) for back in (1, 2))  # (B, C, 1, N)
-                refined = mask + layer.coverage(total, total - before)
-                totals.append((total + layer.coverage.reads(weights)).flatten(1))
-        return self._logits(x)[:, 0], torch.cat([*present, *totals], dim=1)
+            keys, values = (past.narrow(2, part * self.dim, self.dim) for part in (2 * i, 2 * i + 1))  # (T, B, D)
+            x, row, weights = layer.step(x, keys, values, memory[f"keys_{i}"], memory[f"values_{i}"], masks[i])
+            present.append(row)  # (B, 2 * D)
+            read.append(weights)
+        if covers:
+            present.append((total + Coverage.step_reads(covers, read[:-1])).flatten(1))
+        return self._logits(x), torch.cat(present, dim=1)
 
-    def _cached(self, past: Tensor, number: int) -> Tensor:
-        """(T, B, heads, D / heads): keys or values of a layer."""
-        return past[:, :, number * self.dim : (number + 1) * self.dim].unflatten(2, (self.heads, -1))
-
-    def _total(self, past: Tensor, layer: int, memory: dict[str, Tensor], back: int) -> Tensor:
-        """(B, C, 1, N): what a layer had read after the last token (`back` 1) or the one before; zero without one.
+    def _covered(self, past: Tensor, memory: dict[str, Tensor], back: int) -> Tensor:
+        """(B, covers, C, N): what was read until the last token (`back` 1) or the one before; zero without one.
 
         A sum of one row or of none, so that ONNX needs no choice.
         """
-        steps, size = past.shape[0], memory["memory_mask"].shape[1] * COVERAGE_CHANNELS
-        start = 2 * len(self.layers) * self.dim + layer * size
-        row = past[-back : steps + 1 - back, :, start : start + size]
-        return row.sum(dim=0).unflatten(1, (COVERAGE_CHANNELS, 1, -1))
+        batch, places = memory["memory_mask"].shape
+        rows = past[-back : 1 - back or None, :, 2 * len(self.layers) * self.dim :]
+        return rows.sum(dim=0).reshape(batch, len(self._coverages()), COVERAGE_CHANNELS, places)
 
     def empty_past(self, memory: dict[str, Tensor]) -> Tensor:
         """No rows of state for the pictures of this memory: (0, B, S)."""
         batch, places = memory["memory_mask"].shape
-        covered = sum(layer.coverage is not None for layer in self._decoder_layers())
-        size = 2 * len(self.layers) * self.dim + covered * places * COVERAGE_CHANNELS
+        size = 2 * len(self.layers) * self.dim + len(self._coverages()) * places * COVERAGE_CHANNELS
         return memory["keys_0"].new_zeros(0, batch, size)
+
+    def _coverages(self) -> list[Coverage]:
+        """Of all layers but the last, or none."""
+        return [layer.coverage for layer in self._decoder_layers() if layer.coverage is not None]
 
     def _decoder_layers(self) -> Iterator[DecoderLayer]:
         for layer in self.layers:

@@ -62,7 +62,8 @@ def test_it_is_what_the_network_itself_applies(tmp_path: Path, monkeypatch: pyte
 
     def spy(query: torch.Tensor, keys: torch.Tensor, *arguments: Any, **options: Any) -> torch.Tensor:
         if query.shape[2] == 3 != keys.shape[2]:  # three tokens over the memory
-            seen.append(applied(query, keys, torch.eye(keys.shape[2]).expand(*keys.shape[:2], -1, -1), arguments[1]))
+            places = torch.eye(keys.shape[2]).expand(*keys.shape[:2], -1, -1)
+            seen.append(applied(query, keys, places, arguments[1], **options))
         return applied(query, keys, *arguments, **options)
 
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", spy)

@@ -16,7 +16,7 @@ def test_attention_in_parts_is_torchs_own(causal: bool, masked: bool) -> None:
     query, keys, values = torch.randn(3, 2, 4, 7, 8)  # each (B, heads, N, D / heads)
     keep = torch.arange(7) < torch.tensor([[4], [7]])
     mask = additive_mask(keep, torch.float32)[:, None, None] if masked and not causal else None
-    own = F.scaled_dot_product_attention(query, keys, values, mask, is_causal=causal)
+    own = F.scaled_dot_product_attention(query, keys, values, mask, is_causal=causal, scale=1.0)
     torch.testing.assert_close(_attention_in_parts(query, keys, values, mask, 0.0, causal), own, atol=1e-6, rtol=0)
 
 
