@@ -82,7 +82,7 @@ BORDER = 4  # pixels of the picture's edge, which a rule reaches: drawn ones end
 RUN = 24  # pixels of a rule in one row: longer than most strokes, short enough for one that is askew
 RUN_GAP = np.ones((3, 7), np.uint8)  # between two runs of one rule
 LEAST_DOTS, MOST_DOTS = 12, 10_000  # of dotted paper: a formula has fewer that are alike in a lattice, grain has more
-REDUCTIONS, LEAST_SIDE = (4, 2), 300  # a large picture is looked at so much smaller first, if that leaves such a side
+LARGE = 600  # pixels of the longer side, from which on a picture is looked at smaller first
 PLENTY = 48  # pixels of a glyph, nearly three times what the networks get: a smaller picture shows all they see
 FINEST_GLYPH = 4  # pixels, below which nothing is legible
 LARGE_GLYPH = 24  # pixels, of which crumbs are told from small print by less
@@ -283,12 +283,12 @@ def find_ink(rgb: np.ndarray, frames: bool = False) -> Ink:
     if not (isinstance(rgb, np.ndarray) and rgb.dtype == np.uint8 and rgb.ndim == 3 and rgb.shape[2] == 3 and rgb.size):
         kind = f"{rgb.dtype} {rgb.shape}" if isinstance(rgb, np.ndarray) else type(rgb).__name__
         raise ValueError(f"a picture must be an array (H, W, 3) of uint8, as read_image(bytes) gives, not {kind}")
-    for divisor in REDUCTIONS:
-        if max(rgb.shape) >= divisor * LEAST_SIDE and min(rgb.shape[:2]) >= divisor * PLENTY:
-            found = _seek_ink(resize(rgb, 1 / divisor, cv2.INTER_AREA), frames)
-            if found.glyph >= PLENTY:
-                return found
-    return _seek_ink(rgb, frames)
+    if max(rgb.shape) < LARGE or min(rgb.shape[:2]) < 2 * PLENTY:
+        return _seek_ink(rgb, frames)
+    found = _seek_ink(resize(rgb, 1 / 4, cv2.INTER_AREA), frames)
+    if PLENTY / 2 <= found.glyph < PLENTY:
+        found = _seek_ink(resize(rgb, 1 / 2, cv2.INTER_AREA), frames)
+    return found if found.glyph >= PLENTY else _seek_ink(rgb, frames)
 
 
 def _seek_ink(rgb: np.ndarray, frames: bool) -> Ink:
