@@ -28,7 +28,7 @@ def main() -> int:
     share_cores()
     from recognizer.config import ConfigError, Hyperparameters, parse_arguments
     from recognizer.data.sample import DataError
-    from recognizer.export import NoRoomError
+    from recognizer.disk import NoRoomError
     from recognizer.training.checkpoint import CheckpointError
     from recognizer.training.compiled import CompileError
     from recognizer.training.heap import keep_freed_memory

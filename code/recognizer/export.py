@@ -37,6 +37,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 import inference
+from recognizer.disk import LARGER_VOLUME, NoRoomError, check_room, write_whole
 from recognizer.latex import Vocabulary
 from recognizer.model_dir import DESCRIPTION, WEIGHTS, save_weights
 from recognizer.models import FormulaRecognizer
@@ -48,17 +49,12 @@ GOLDEN_SAMPLES = 4
 COPIES = 5
 BESIDES = 4 << 20  # bytes that it writes beside them
 FULL = 1 << 20  # bytes: a disk with less is full
-LARGER_VOLUME = "give the job a larger volume (--volume-gb)"
 UNFINISHED = ".export-"
 HISTORY = "history.jsonl"  # a training job adds it: what was validated, epoch by epoch
 
 
 class ExportError(Exception):
     """The model can't be exported, or what was isn't the trained one: which part, and why or by how much."""
-
-
-class NoRoomError(OSError):
-    """The disk hasn't room for the model: how much it needs, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -125,11 +121,7 @@ def _room(folder: Path, needed: int) -> Iterator[None]:
     Raises:
         NoRoomError: the disk hasn't so much room, or what failed within did because it was full.
     """
-    if needed > (free := shutil.disk_usage(folder).free):
-        raise NoRoomError(
-            f"the model needs {needed >> 20} MiB in {folder} while it is exported, and {free >> 20} MiB are free; "
-            f"{LARGER_VOLUME}"
-        )
+    check_room(folder, needed, "the export of the model")
     try:
         yield
     except Exception as error:
@@ -385,9 +377,7 @@ def amend(folder: Path, further: Mapping[str, Any]) -> dict[str, Any]:
     path = folder / DESCRIPTION
     description = {**json.loads(path.read_text(encoding="utf-8")), **further}
     text = json.dumps(description, ensure_ascii=False, indent=1) + "\n"
-    scratch = path.with_name(".model.json.partial")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(path)
+    write_whole(path, text)
     return description
 
 

@@ -46,7 +46,10 @@ def test_T4_no_data_beside_the_training_data_is_ignored_without_a_word(monkeypat
     for name in ("train", "validation", "val", "code", "sm_drivers", "experts"):
         monkeypatch.setenv(f"SM_CHANNEL_{name.upper()}", f"/opt/ml/input/data/{name}")
     assert unread_channels(Hyperparameters.from_strings({})) == ["experts", "val"]
-    assert unread_channels(Hyperparameters.from_strings({"teacher": "/opt/ml/input/data/experts"})) == ["val"]
+    for taught in ("/opt/ml/input/data/experts", "/opt/ml/input/data/experts/model.tar.gz"):
+        assert unread_channels(Hyperparameters.from_strings({"teacher": taught})) == ["val"]
+    other = "/opt/ml/input/data/experts-of-old"  # whose name begins alike
+    assert unread_channels(Hyperparameters.from_strings({"teacher": other})) == ["experts", "val"]
 
 
 def test_T4_a_program_that_is_named_refuses_them_too(tmp_path: Path) -> None:

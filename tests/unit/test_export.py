@@ -18,7 +18,8 @@ from safetensors.torch import load_file
 
 import inference
 from recognizer import export as exporting
-from recognizer.export import ExportError, NoRoomError, Trained, _verify, export, write_onnx
+from recognizer.disk import NoRoomError
+from recognizer.export import ExportError, Trained, _verify, export, write_onnx
 from recognizer.latex import Vocabulary
 from recognizer.training import job
 from recognizer.training.stop import StopSignal
@@ -260,7 +261,7 @@ def test_a_disk_without_room_is_the_reason(small: Trained, tmp_path: Path, monke
             export(small, PICTURES[:1], tmp_path)
     usage = shutil.disk_usage(tmp_path)._replace(free=3 << 20)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(NoRoomError, match=r"needs \d+ MiB in .* and 3 MiB are free; give the job a larger volume"):
+    with pytest.raises(NoRoomError, match=r"needs \d+ MiB in .*, 3 MiB are free; give the job a larger volume"):
         export(small, PICTURES[:1], tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -6,6 +6,7 @@ A run of 270,000 pictures, stopped and started again, would otherwise read for m
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,16 @@ from typing import Any
 import numpy as np
 
 from recognizer.data.measure import Measured
+from recognizer.data.sample import Sample
+from recognizer.disk import written_whole
 
-Canvases = dict[str, tuple[int, int]]  # by the sample's name: height and width
+Canvases = dict[str, tuple[int, int]]  # by `known_as`: height and width
 SIDES = ("train", "validation")  # a name may be on both, if validation has a channel of its own
+
+
+def known_as(sample: Sample) -> str:
+    """The sample's name and a checksum of its label: made of other data, `strip/3` is another picture."""
+    return f"{sample.name} {zlib.crc32(' '.join(sample.tokens).encode())}"
 
 
 def write_canvases(path: Path, measured: Sequence[Measured], made_from: Mapping[str, Any]) -> None:
@@ -27,12 +35,10 @@ def write_canvases(path: Path, measured: Sequence[Measured], made_from: Mapping[
     """
     arrays = {"made_from": np.array(json.dumps(made_from, sort_keys=True))}
     for side, each in zip(SIDES, measured, strict=True):
-        arrays[f"{side}_names"] = np.array([sample.name for sample in each.samples])
+        arrays[f"{side}_names"] = np.array([known_as(sample) for sample in each.samples])
         arrays[f"{side}_sizes"] = each.sizes[:, :2]
-    scratch = path.with_name(f".{path.name}.partial")
-    with scratch.open("wb") as file:
+    with written_whole(path) as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-    scratch.replace(path)
 
 
 def read_canvases(path: Path, made_from: Mapping[str, Any]) -> tuple[Canvases, ...]:

@@ -18,14 +18,8 @@ import numpy as np
 import inference
 from recognizer.data.formats import Dataset, read_dataset
 from recognizer.data.sample import DataError, FilePicture, Sample
-from recognizer.data.shards import (
-    INDEX_FOLDER,
-    OnBadSample,
-    claim_folder,
-    is_written,
-    write_shard,
-    write_whole,
-)
+from recognizer.data.shards import INDEX_FOLDER, OnBadSample, claim_folder, is_written, write_shard
+from recognizer.disk import write_whole
 from recognizer.latex import SPECIALS
 from recognizer.processes import in_processes
 from recognizer.progress import Progress

@@ -27,6 +27,7 @@ import numpy as np
 
 import inference
 from recognizer.data.sample import DataError, FilePicture, Sample
+from recognizer.disk import write_whole, written_whole
 
 FORMAT_VERSION = 1
 INDEX_FOLDER, INDEX_SUFFIX = "index", ".index.jsonl"
@@ -129,9 +130,9 @@ def write_shard(
     Raises:
         DataError: a picture can't be read (unless on_bad_sample is "skip").
     """
-    partial = folder / f".{stem}.tar.partial"
+    path = folder / f"{stem}.tar"
     rows, skipped = [], []
-    with partial.open("wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+    with written_whole(path) as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for key, sample in enumerate(samples, start=first):
             try:
                 picture, canvas = _measured(sample)
@@ -147,21 +148,13 @@ def write_shard(
             _add(tar, f"{key:09}.json", _json(facts).encode())
             rows.append(facts | place | {"crc32": zlib.crc32(picture.data), "canvas": canvas})
     head = {"format_version": FORMAT_VERSION, "shard": f"../{stem}.tar", "samples": len(rows)}
-    head |= {"bytes": partial.stat().st_size, "preprocess": SPEC.to_dict()}
-    partial.replace(folder / f"{stem}.tar")
+    head |= {"bytes": path.stat().st_size, "preprocess": SPEC.to_dict()}
     write_whole(_index_of(folder, stem), "".join(_json(row) + "\n" for row in [head, *rows]))
     return skipped
 
 
 def _index_of(folder: Path, stem: str) -> Path:
     return folder / INDEX_FOLDER / f"{stem}{INDEX_SUFFIX}"
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file under a temporary name, and rename it when it is whole."""
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    partial.write_text(text, encoding="utf-8", newline="\n")
-    partial.replace(path)
 
 
 def _measured(sample: Sample) -> tuple[EncodedPicture, tuple[int, int]]:

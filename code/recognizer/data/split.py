@@ -15,7 +15,7 @@ import numpy as np
 
 from recognizer.data.formats import UNKNOWN_WRITER
 from recognizer.data.sample import DataError, Sample
-from recognizer.data.shards import write_whole
+from recognizer.disk import write_whole
 
 MANIFEST_VERSION = 1
 

@@ -14,7 +14,7 @@ import numpy as np
 from recognizer.latex.synonyms import ARGUMENTS, BINARY, OPTIONAL
 from recognizer.synth.layouts import RELATIONS
 from recognizer.synth.repetition import alike
-from recognizer.synth.variations import ARROWS, PAIRS
+from recognizer.synth.variations import ARROWS, PAIRS, end_of_group
 
 TERMS = (0.45, 0.2, 0.25, 0.1)  # how often an excerpt has one, two, three and four terms
 CHANGED_SHARE = 0.3  # of the excerpts, in which a letter or two are changed for any others
@@ -55,23 +55,13 @@ def _behind(tokens: Sequence[str], place: int) -> int:
         return place
     name = tokens[place]
     if name == "{" or name.startswith("\\begin"):
-        return _behind_group(tokens, place)
+        return end_of_group(tokens, place)
     place += 1
     if name in OPTIONAL and list(tokens[place : place + 1]) == ["["]:
         place = list(tokens).index("]", place) + 1 if "]" in tokens[place:] else len(tokens)
     for _ in range(ARGUMENTS.get(name, 0)):
         place = _behind(tokens, place)
     return place
-
-
-def _behind_group(tokens: Sequence[str], place: int) -> int:
-    depth = 0
-    for at in range(place, len(tokens)):
-        token = tokens[at]
-        depth += (token == "{" or token.startswith("\\begin")) - (token == "}" or token.startswith("\\end"))
-        if depth == 0:
-            return at + 1
-    return len(tokens)
 
 
 def _is_whole(terms: Sequence[Sequence[str]]) -> bool:

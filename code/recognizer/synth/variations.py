@@ -280,7 +280,7 @@ def _free(tokens: Sequence[str]) -> list[int]:
     taken: set[int] = set()
     for place, token in enumerate(tokens):
         if token.startswith(("\\math", "\\text", "\\begin", "\\boldsymbol", "\\ce")) or token in ACCENTS:
-            taken.update(range(place, _end_of_group(tokens, place + 1)))
+            taken.update(range(place, end_of_group(tokens, place + 1)))
     return [place for place in range(len(tokens)) if place not in taken]
 
 
@@ -288,7 +288,7 @@ def _word_places(tokens: Sequence[str]) -> Iterator[tuple[int, int]]:
     r"""(start, end) of each run of two letters or more inside `\mathrm{...}` and its like."""
     for place, token in enumerate(tokens):
         if token in WORDY and list(tokens[place + 1 : place + 2]) == ["{"]:
-            end = _end_of_group(tokens, place + 1)
+            end = end_of_group(tokens, place + 1)
             start = place + 2
             for at in range(start, end):
                 if tokens[at] not in LOWER and tokens[at] not in UPPER:
@@ -297,11 +297,12 @@ def _word_places(tokens: Sequence[str]) -> Iterator[tuple[int, int]]:
                     start = at + 1
 
 
-def _end_of_group(tokens: Sequence[str], place: int) -> int:
-    """Behind the brace that closes the one at `place`; the place behind it if there is none."""
+def end_of_group(tokens: Sequence[str], place: int) -> int:
+    r"""Behind what closes the brace or `\begin` at `place`; the place behind it if there is none."""
     depth = 0
     for at in range(place, len(tokens)):
-        depth += {"{": 1, "}": -1}.get(tokens[at], 0)
+        token = tokens[at]
+        depth += (token == "{" or token.startswith("\\begin")) - (token == "}" or token.startswith("\\end"))
         if depth == 0:
             return at + 1
     return len(tokens)

@@ -20,6 +20,7 @@ import numpy as np
 
 from recognizer.data.formats import read_dataset
 from recognizer.data.sample import DataError
+from recognizer.disk import written_whole
 from recognizer.progress import Progress
 from recognizer.synth.corpus import Formula, add_choice, chosen
 from recognizer.synth.handwriting import write
@@ -55,14 +56,12 @@ def read_bank(folder: Path) -> StrokeBank:
 
 def write_records(path: Path, rows: Iterable[dict[str, Any]], count: int) -> int:
     """Writes the first `count` rows as gzipped JSON Lines, all or nothing, and returns how many there were."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
     written = 0
-    with gzip.open(unfinished, "wt", encoding="utf-8") as file, Progress(count, "write") as progress:
+    with written_whole(path) as whole, gzip.open(whole, "wb") as file, Progress(count, "write") as shown:
         for row in islice(rows, count):
-            file.write(json.dumps(row) + "\n")
+            file.write(json.dumps(row).encode() + b"\n")
             written += 1
-            progress.advance(1)
-    unfinished.replace(path)
+            shown.advance(1)
     return written
 
 

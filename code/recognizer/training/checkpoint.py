@@ -8,43 +8,36 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from inference import PreprocessSpec
+from recognizer.disk import check_room, written_whole
 
 FORMAT = 1
 LAST, BEST = "last.pt", "best.pt"
 
 
 class CheckpointError(Exception):
-    """A checkpoint that can't be written or used: which, why, and what to do."""
+    """A checkpoint that can't be used: which, why, and what to do."""
 
 
 def write(folder: Path, name: str, state: dict[str, Any]) -> None:
     """Writes a checkpoint under a temporary name, flushes it to the disk, and renames it over the previous one.
 
     Raises:
-        CheckpointError: the disk hasn't room for it; the previous checkpoint stays whole.
+        NoRoomError: the disk hasn't room for it; the previous checkpoint stays whole.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{name}.partial"
-    temporary.unlink(missing_ok=True)  # of a write that was killed: it would take the room of this one
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **state}, buffer)
-    needed, free = buffer.getbuffer().nbytes, shutil.disk_usage(folder).free
-    if needed > free:
-        raise CheckpointError(
-            f"{folder / name} needs {needed >> 20} MiB and {free >> 20} MiB are free; give the job a larger volume"
-        )
-    with temporary.open("wb") as file:
+    with written_whole(folder / name) as file:  # from here on what a killed write has left takes no room
+        check_room(folder, buffer.getbuffer().nbytes, name)
         file.write(buffer.getbuffer())
         file.flush()
         os.fsync(file.fileno())
-    temporary.replace(folder / name)
 
 
 def read(folder: Path, name: str, recognizer: str | None = None) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ import numpy as np
 import inference
 from recognizer.config import Hyperparameters
 from recognizer.data.batching import BatchLimits, plan_epoch, plan_in_order, plan_stream, short_first
-from recognizer.data.canvases import SIDES, Canvases
+from recognizer.data.canvases import SIDES, Canvases, known_as
 from recognizer.data.dataset import FormulaDataset
 from recognizer.data.formats import Dataset, check_usable, read_dataset
 from recognizer.data.loader import BatchLoader
@@ -90,7 +90,7 @@ def prepare(
     samples = _short_enough(settings, TRAIN, [sample for each in sets for sample in each.samples])
     _check_names(samples)
     _check_alike(samples, ranks)
-    samples, held_out, split = stages.run(_sides, settings, samples, validation_channel, split, ranks)
+    samples, held_out, split = stages.run(_sides, settings, samples, validation_channel, split)
     cache = PictureCache(CACHE_BYTES)
     by_hand = stages.run(added.written, settings, samples)
     formulas = [*samples, *by_hand]
@@ -99,24 +99,21 @@ def prepare(
     vocabulary = _vocabulary(sets, [*samples, *held_out], together).extended(kept_tokens)
     if validation_channel:
         held_out = _sayable(settings, validation_channel, held_out, vocabulary)
-        if ranks.is_main:
-            tell_unused(held_out, settings.max_validation)
+        tell_unused(held_out, settings.max_validation)
     held_out = _at_most(held_out, settings.max_validation, settings.seed)
     bank, strips = stages.run(_symbols, settings, vocabulary, samples)
     samples = [*samples, *by_hand, *strips, *together, *turned]
     _check_names(samples)
-    known = ranks.from_main(known if ranks.is_main else None)
-    sides = list(zip(SIDES, (samples, held_out), known, strict=True))
-    trained, validated = (_measure(settings, part, each, spec, cache, ranks, stop) for _, part, each in sides)
+    sides = list(zip(SIDES, (samples, held_out), ranks.from_main(known), strict=True))
+    trained, validated = (_measure(settings, part, each, spec, cache, stages) for _, part, each in sides)
     if stages.stopping():
         raise StoppedError((trained, validated))
     for (side, part, _), measured in zip(sides, (trained, validated), strict=True):
         _check_measured(side, part, measured)
-    if ranks.is_main:
-        tell_sizes(trained, validated, vocabulary)
-        tell_frames(spec, trained.samples)
-        listed = {*kept_tokens, *(bank.boxes if bank else ())}
-        tell_unknown([sample for each in sets if not each.vocabulary for sample in each.samples], listed)
+    tell_sizes(trained, validated, vocabulary)
+    tell_frames(spec, trained.samples)
+    listed = {*kept_tokens, *(bank.boxes if bank else ())}
+    tell_unknown([sample for each in sets if not each.vocabulary for sample in each.samples], listed)
     stream = _stream(settings, trained, train_channel, index_channel)
     change = augment if settings.augment else None
     sizes = enlarged(trained.sizes, 1 + settings.zoom, spec) if change and settings.zoom else trained.sizes
@@ -127,15 +124,14 @@ def prepare(
 
 
 def _sides(
-    settings: Hyperparameters, samples: list[Sample], validation_channel: Path | None, split: Split | None, ranks: Ranks
+    settings: Hyperparameters, samples: list[Sample], validation_channel: Path | None, split: Split | None
 ) -> tuple[list[Sample], list[Sample], Split]:
     """What is trained on, what is kept for validation, and how that was divided: by the user, a run before, or here."""
     if validation_channel:
         held_out = _read_held_out(settings, validation_channel)
         if split:
             split.check(samples, held_out)
-        if ranks.is_main:
-            tell_shared(samples, held_out)
+        tell_shared(samples, held_out)
         return samples, held_out, Split(tuple(s.name for s in samples), tuple(s.name for s in held_out), settings.seed)
     share = min(settings.validation_share, settings.max_validation / len(samples))  # others would serve nobody
     split = split or split_by_group(samples, share, settings.seed)
@@ -336,8 +332,7 @@ def _measure(
     known: Canvases,
     spec: inference.PreprocessSpec,
     cache: PictureCache,
-    ranks: Ranks,
-    stop: StopSignal,
+    stages: Stages,
 ) -> Measured:
     """Every rank measures its share of the pictures that aren't known, and all learn the result: what there is of it
     when the job is asked to stop.
@@ -357,11 +352,16 @@ def _measure(
             )
             told = now
 
-    unknown = [sample for sample in samples if sample.name not in known]
+    ranks, stop = stages.ranks, stages.stop
+    sizes = {
+        sample.name: np.array([*known[key], len(sample.tokens)])
+        for sample in samples
+        if (key := known_as(sample)) in known
+    }
+    unknown = [sample for sample in samples if sample.name not in sizes]
     share = unknown[ranks.rank :: ranks.world_size]
     threads = inference.default_threads()
     own = measure(share, spec, settings.on_bad_sample, cache, threads, progress, lambda: bool(stop))
-    sizes = {each.name: np.array([*known[each.name], len(each.tokens)]) for each in samples if each.name in known}
     skipped: list[str] = []
     for names, rows, messages in ranks.gather(([sample.name for sample in own.samples], own.sizes, own.skipped)):
         sizes.update(zip(names, rows, strict=True))

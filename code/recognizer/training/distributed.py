@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -61,6 +61,10 @@ class Ranks:
         if self.world_size > 1:
             dist.broadcast_object_list(values, device=self.device)
         return values[0]
+
+    def told_once(self) -> AbstractContextManager[None]:
+        """What all ranks print alike within, only the main one does. Errors go to stderr, and are everybody's."""
+        return nullcontext() if self.is_main else redirect_stdout(None)
 
     def wait(self) -> None:
         """Returns when every rank has come here."""

@@ -86,11 +86,11 @@ def unread_channels(settings: Hyperparameters) -> list[str]:
             pictures would be trained on.
     """
     named = {name[len(CHANNEL) :].lower(): path for name, path in os.environ.items() if name.startswith(CHANNEL)}
-    models = [each for each in (settings.init, settings.teacher) if each]
+    models = [Path(each) for each in (settings.init, settings.teacher) if each]
     unread = [
         name
         for name, path in sorted(named.items())
-        if name not in (*CHANNELS, *LAUNCHERS) and not any(path in model for model in models)
+        if name not in (*CHANNELS, *LAUNCHERS) and not any(model.is_relative_to(path) for model in models)
     ]
     if {"train", "training"} <= named.keys():
         raise ConfigError(
@@ -187,7 +187,8 @@ def _prepare(
     known = read_canvases(canvases, made_from)
     channels = folders.train, folders.validation
     try:
-        data = prepare(settings, *channels, spec, split, ranks, folders.index, known, kept_tokens, stop)
+        with ranks.told_once():
+            data = prepare(settings, *channels, spec, split, ranks, folders.index, known, kept_tokens, stop)
     except StoppedError as stopped:
         if ranks.is_main:
             if stopped.measured:
@@ -323,8 +324,8 @@ def _events(settings: Hyperparameters, folders: Folders) -> Events:
     return Events(folder if folder and (settings.tensorboard or folder.is_dir()) else None)
 
 
-def _finish(job: _Job, trainer: Trainer) -> None:
-    """Exports the weights that validated best, evaluates the exported model, and writes history and report."""
+def _trained(job: _Job, trainer: Trainer) -> Trained:
+    """The weights that validated best, and what their model says of itself."""
     settings, folders, data = job.settings, job.folders, job.data
     best = checkpoint.read(folders.checkpoints, checkpoint.BEST, settings.recognizer)
     if best is None:  # a finished run has validated at least once
@@ -334,7 +335,7 @@ def _finish(job: _Job, trainer: Trainer) -> None:
         )
     model = job.build()
     model.load_state_dict(best["weights"])
-    trained = Trained(
+    return Trained(
         model=model,
         recognizer=settings.recognizer,
         sizes=settings.sizes,
@@ -358,12 +359,18 @@ def _finish(job: _Job, trainer: Trainer) -> None:
             "processes": trainer.ranks.world_size,
         },
     )
+
+
+def _finish(job: _Job, trainer: Trainer) -> None:
+    """Exports the weights that validated best, evaluates the exported model, and writes history and report."""
+    folders, data = job.folders, job.data
+    trained = _trained(job, trainer)
     print("exporting the model and checking that ONNX equals torch", flush=True)
     try:
         recognizer = export(trained, _golden_pictures(data.validation_samples), folders.model)
     except ExportError as error:  # of a recognizer that nobody has exported before
         raise ExportError(
-            f"recognizer {settings.recognizer}: {error}. What it has learned is in {folders.checkpoints}: mend its "
+            f"recognizer {trained.recognizer}: {error}. What it has learned is in {folders.checkpoints}: mend its "
             "file in models, and the same job goes on to the export. tests/unit/test_export.py exports without training"
         ) from error
     data.split.write(folders.model / SPLIT)

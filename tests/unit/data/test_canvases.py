@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recognizer.data.canvases import read_canvases, write_canvases
+from recognizer.data.canvases import known_as, read_canvases, write_canvases
 from recognizer.data.measure import Measured
 from recognizer.data.sample import DataError, FilePicture, Sample
 from recognizer.training.added import MADE_OF_OTHERS
@@ -42,11 +42,26 @@ def test_nothing_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_sample_that_is_new_is_measured(tmp_path: Path) -> None:
     first = prepared(write_tiny_dataset(tmp_path / "data"))
-    known = {sample.name: (16, 32) for sample in first.measured[0].samples[1:]}
+    known = {known_as(sample): (16, 32) for sample in first.measured[0].samples[1:]}
     sizes = prepared(tmp_path / "data", (known, {})).measured[0].sizes
     assert sizes[0].tolist() == first.measured[0].sizes[0].tolist()
     assert sizes[1:, :2].tolist() == [[16, 32]] * len(known)
     assert sizes[:, 2].tolist() == first.measured[0].sizes[:, 2].tolist()
+
+
+def test_a_sample_with_another_label_is_measured_again(tmp_path: Path) -> None:
+    """Of other data, `joined/3` is two other formulas; on the canvas of those before, it was trained on shrunk."""
+    folder = write_tiny_dataset(tmp_path / "data")
+    first = prepared(folder, joined=8)
+    known = {known_as(sample): (16, 32) for sample in first.measured[0].samples}
+    labels = (folder / "gt.txt").read_text()
+    write_tiny_dataset(folder, 40)
+    assert (folder / "gt.txt").read_text().startswith(labels)
+    measured = prepared(folder, (known, {}), joined=8).measured[0]
+    joined = [
+        tuple(size) for sample, size in zip(measured.samples, measured.sizes.tolist(), strict=True) if sample.dataset
+    ]
+    assert len(joined) == 8 and all(size[:2] != (16, 32) for size in joined)
 
 
 def damage(picture: Path) -> None:
@@ -81,7 +96,7 @@ def test_sides_are_kept_apart_and_other_settings_measure_anew(tmp_path: Path) ->
     sample = Sample("a.png", ("x",), FilePicture(Path("a.png")))
     sides = [Measured([sample], np.array([size]), []) for size in ([16, 32, 1], [48, 64, 1])]
     write_canvases(path, sides, MADE_FROM)
-    assert read_canvases(path, MADE_FROM) == ({"a.png": (16, 32)}, {"a.png": (48, 64)})
+    assert read_canvases(path, MADE_FROM) == ({known_as(sample): (16, 32)}, {known_as(sample): (48, 64)})
     assert read_canvases(path, {**MADE_FROM, "scale": 0.5}) == ({}, {})
     assert read_canvases(tmp_path / "none", MADE_FROM) == ({}, {})
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from inference import PreprocessSpec
+from recognizer.disk import NoRoomError
 from recognizer.training import checkpoint
 
 Usage = namedtuple("Usage", "total used free")
@@ -41,7 +42,7 @@ def test_50_epochs_leave_two_files(tmp_path: Path) -> None:
 def test_a_full_disk_leaves_the_previous_one_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint.write(tmp_path, checkpoint.LAST, state(1))
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10, 10, 100))
-    with pytest.raises(checkpoint.CheckpointError, match="larger volume"):
+    with pytest.raises(NoRoomError, match="larger volume"):
         checkpoint.write(tmp_path, checkpoint.LAST, state(2))
     read = checkpoint.read(tmp_path, checkpoint.LAST, "fast")
     assert read is not None and read["model"]["weight"][0] == 1

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from recognizer.data.canvases import read_canvases
+from recognizer.data.sample import DataError
 from recognizer.training import job
+from recognizer.training.distributed import Ranks
 from recognizer.training.loop import Trainer
 from recognizer.training.stop import BEFORE_TRAINING, StopSignal
 from tests.support.tiny_dataset import write_tiny_dataset
@@ -42,6 +44,23 @@ def test_a_stop_while_pictures_are_read_keeps_what_is_known_of_them(
     known = read_canvases(own.checkpoints / "canvases.npz", job._samples_depend_on(settings(), SPEC))
     assert 0 < sum(map(len, known)) < 24
     assert not own.output.exists()
+
+
+def test_what_all_ranks_know_is_told_once_and_an_error_by_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = folders(tmp_path, data := write_tiny_dataset(tmp_path / "data"))
+    (data / "more.xlsx").touch()
+    told = []
+    for ranks in (Ranks(), Ranks(rank=1)):
+        assert job._prepare(settings(), own, SPEC, ranks, (), StopSignal())
+        told.append(capsys.readouterr().out)
+    assert "not read: 1 files (more.xlsx)" in told[0] and "2 validation samples" in told[0]
+    assert told[1] == ""
+    (data / "gt.txt").write_text("no tab\n")
+    for ranks in (Ranks(), Ranks(rank=1)):
+        with pytest.raises(DataError, match=r"gt\.txt:1"):
+            job._prepare(settings(), own, SPEC, ranks, (), StopSignal())
 
 
 def test_a_job_that_has_learned_nothing_binds_nobody_to_its_data(stopped: job.Folders) -> None:
