@@ -287,13 +287,13 @@ def find_ink(rgb: np.ndarray, frames: bool = False) -> Ink:
     if max(rgb.shape) < LARGE or min(rgb.shape[:2]) < 2 * ENOUGH:
         return _seek_ink(rgb, frames)
     found = _seek_ink(resize(rgb, 1 / 4, cv2.INTER_AREA), frames)
-    if ENOUGH / 2 <= found.glyph and not _shows_all(found):
+    if found.glyph >= ENOUGH / 2 and not _shows_all(found):
         found = _seek_ink(resize(rgb, 1 / 2, cv2.INTER_AREA), frames)
     return found if _shows_all(found) else _seek_ink(rgb, frames)
 
 
 def _shows_all(found: Ink) -> bool:
-    """Whether the networks would see no more of the ink in a larger picture: less of it will do if strokes are thick."""
+    """Whether a larger picture would show the networks no more of the ink. Of thick strokes fewer pixels will do."""
     if found.glyph >= PLENTY:
         return True
     is_ink = (found.values > 0.5).view(np.uint8)
