@@ -538,7 +538,8 @@ def extract_ink(gray: np.ndarray) -> np.ndarray:
     reduction = min(1.0, 96 / min(gray.shape))
     small = resize(gray, reduction, cv2.INTER_AREA)
     detail = small.astype(np.float32) - cv2.blur(small, (25, 25))
-    skew = float((detail**3).mean()) / max(float((detail**2).mean()), 1e-6) ** 1.5
+    squared = detail * detail  # products: a power of three takes thirty times as long
+    skew = float((squared * detail).mean()) / max(float(squared.mean()), 1e-6) ** 1.5
     if skew > (0 if float(np.median(small)) < 128 else 1):
         gray, small = 255 - gray, 255 - small
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (15, 15))
@@ -839,8 +840,8 @@ def _stretch(ink: np.ndarray) -> np.ndarray:
     is_stroke = ink > threshold / 255
     if not is_stroke.any() or is_stroke.all():
         return np.zeros_like(ink)
-    strokes, paper = ink[is_stroke], ink[~is_stroke]
-    typical, ground, grain = float(np.median(strokes)), float(paper.mean()), float(paper.std())
+    typical = float(np.median(ink[is_stroke]))
+    ground, grain = (float(value[0, 0]) for value in cv2.meanStdDev(ink, mask=(~is_stroke).view(np.uint8)))
     is_writing = typical > 0.03 and typical - ground > 8 * grain and is_stroke.mean() < 0.25
     faintest = float(np.clip(typical, 0.06, 0.25)) if is_writing else 0.25
     full = max(faintest, typical)
