@@ -1258,8 +1258,8 @@ GRAMMAR_TOKENS = [
     *(r"\begin{array}", r"\end{array}", r"\begin{cases}"),  # the last without its end
 ]
 
-SHIPPED = Path(__file__).resolve().parents[2] / "weights" / "model.json"
-SHIPPED_TOKENS: list[str] = json.loads(SHIPPED.read_text())["vocabulary"]["tokens"]
+SHIPPED = Path(__file__).resolve().parents[2] / "weights"
+SHIPPED_TOKENS: list[str] = json.loads((SHIPPED / "model.json").read_text())["vocabulary"]["tokens"]
 
 
 def constrained(logits: np.ndarray, known: Sequence[str]) -> tuple[list[str], bool]:
@@ -1910,3 +1910,9 @@ def test_a_form_whose_header_the_parser_gives_up_on_is_refused(parameters: bytes
         inference.input_fn(body, "multipart/form-data; boundary=b")
 
     assert (raised.value.status, raised.value.code) == (400, "invalid_form")
+
+
+@pytest.mark.parametrize("precision", list(inference.NETWORKS))
+def test_the_shipped_weights_are_seen_as_they_were_exported(precision: str) -> None:
+    """Whoever changes preprocessing releases them anew (`recognizer.release`): no server would start with them."""
+    assert inference.Recognizer.load(SHIPPED, precision=precision).check_golden() > 0
