@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 from safetensors.torch import load_file
 
 import inference
@@ -147,7 +146,6 @@ class Jobs:
         self, model: Path, options: inference.Options = GREEDY, samples: Sequence[Sample] | None = None
     ) -> Measured:
         """Reads the test pictures, or others, one at a time on one core."""
-        cv2.setNumThreads(1)
         recognizer = inference.Recognizer.load(model, threads=1)
         recognizer.check_golden()  # warm
         results, seconds = [], 0.0

@@ -294,11 +294,11 @@ def find_ink(rgb: np.ndarray, frames: bool = False) -> Ink:
 
 def _shows_all(found: Ink) -> bool:
     """Whether a larger picture would show the networks no more of the ink. Of thick strokes fewer pixels will do."""
-    if found.glyph >= PLENTY:
-        return True
+    if not ENOUGH <= found.glyph < PLENTY:
+        return found.glyph >= PLENTY
     is_ink = (found.values > 0.5).view(np.uint8)
     within = cv2.erode(is_ink, np.ones((3, 3), np.uint8))
-    return found.glyph >= ENOUGH and cv2.countNonZero(within) > THICK * cv2.countNonZero(is_ink)
+    return cv2.countNonZero(within) > THICK * cv2.countNonZero(is_ink)
 
 
 def _seek_ink(rgb: np.ndarray, frames: bool) -> Ink:
@@ -1171,7 +1171,8 @@ class Grammar:
     def __init__(self, tokens: Sequence[str], specials: Iterable[int], eos: int) -> None:
         self._tokens, self._specials, self._eos = tokens, frozenset(specials), eos
         self._known = frozenset(tokens)
-        self._right = next((token for token in (r"\right.", *tokens) if token in self._known and _is_right(token)), "")
+        rights = (token for token in (r"\right.", *tokens) if token in self._known and _is_right(token))
+        self._right = min(rights, key=lambda token: token.endswith("]"), default="")  # the first that may be anywhere
         self._masks: dict[tuple[str, bool, str, bool], np.ndarray] = {}
 
     def mask(self, state: State) -> np.ndarray:
@@ -1221,8 +1222,8 @@ class Grammar:
         return closing
 
     def _allows(self, token: str, inner: str, needed: bool, after: str, in_option: bool) -> bool:
-        if token == "]" and in_option:
-            return inner == "[" and not needed
+        if token.endswith("]") and in_option:  # `\right]` would end it as well
+            return token == "]" and inner == "[" and not needed
         if token in NOT_IN_FORMULAS:
             return False
         if needed:
@@ -1232,6 +1233,8 @@ class Grammar:
         if inner and self._closes(token, inner):
             return True
         if not self._can_be_completed(token):
+            return False
+        if in_option and _bracket(token)[0] == "left" and self._right.endswith("]"):
             return False
         if inner == "columns":
             return token in ("c", "l", "r", "|")

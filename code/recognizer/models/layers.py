@@ -359,7 +359,7 @@ class TransformerDecoder(nn.Module):
         coverage: bool = False,
     ) -> None:
         super().__init__()
-        self.heads, self.dim = heads, dim
+        self.dim = dim
         self.embedding = nn.Embedding(vocabulary, dim)
         self.layers = nn.ModuleList(
             DecoderLayer(dim, heads, hidden, dropout, coverage and each < layers - 1) for each in range(layers)
