@@ -21,6 +21,7 @@ import torch
 import inference
 from bench import input_size, precisions, processes, stages, teacher_forcing
 from recognizer.training.heap import keep_freed_memory
+from recognizer.training.precision import Precision
 
 AIM = 350_000  # formulas of 25 tokens an hour, on two cores
 LEAST_GAIN = 5.0
@@ -29,12 +30,14 @@ LENGTHS = (stages.LENGTH, 50, 80)  # tokens; of 32 embedded formulas in random o
 
 def decoding(quick: bool) -> None:
     torch.set_num_threads(inference.default_threads())
+    precision = Precision("auto", torch.device("cpu"), 1.0).name
     batch, turns = (4, 1) if quick else (8, 5)
     for length in LENGTHS:
-        all_at_once, one_by_one = teacher_forcing.compare(batch, length, turns)
+        as_a_job, all_at_once, one_by_one = teacher_forcing.compare(batch, length, turns)
         print(
             f"satrn, {length} tokens in training, batch {batch}: all at once {all_at_once:.1f} pictures a second, one "
-            f"by one {one_by_one:.1f}: {all_at_once / one_by_one:.1f} times (aim {LEAST_GAIN:.0f})",
+            f"by one {one_by_one:.1f}: {all_at_once / one_by_one:.1f} times; as a job trains, in {precision}, "
+            f"{as_a_job:.1f}: {as_a_job / one_by_one:.1f} times (aim {LEAST_GAIN:.0f})",
             flush=True,
         )
 

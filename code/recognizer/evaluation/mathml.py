@@ -1,10 +1,10 @@
 """What of a formula's MathML is ink: glyphs and their arrangement, without sizes, spaces and grouping.
 
 Two spellings of a formula that draw the same picture have equal skeletons. Deliberately not told apart: the size of
-delimiters, widths of spaces, how columns are aligned, limits beside or below their operator, and a script on
-`{ab}` or on `b` alone (the same place, as long as nothing in the group is higher than a line). An accent, and
-what stands above or below anything but an operator, is no script: an arrow over `a` isn't one beside it, a bar over
-`ab` not one over `b`.
+delimiters, widths of spaces (in a double bar and an ellipsis too), how columns are aligned, limits beside or below
+their operator, and a script on `{ab}` or on `b` alone (the same place, as long as nothing in the group is higher than a
+line). An accent, and what stands above or below anything but an operator, is no script: an arrow over `a` isn't one
+beside it, a bar over `ab` not one over `b`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _SCRIPTS = frozenset(["msub", "msup", "msubsup"])
 _STACKS = frozenset(["munder", "mover", "munderover"])
 _MARKS = frozenset("―^~¯ˇ˘´`˙¨\u20db˚→←↔⏞⏟⏜⏝⌢")  # accents, which no operator has for limits
 _SLANTS = frozenset(["normal", "italic"])  # which signs and digits hardly have
-_SAME_GLYPH = {"∣": "|", "∥": "‖", "⟂": "⊥", "∖": "\\", "∗": "*", "″": "′′", "‴": "′′′", "⁗": "′′′′", "≔": ":=",
-               "∶": ":", "◻": "□", "⌢": "⏜"}  # fmt: skip
+_SAME_GLYPH = {"∣": "|", "∥": "||", "‖": "||", "…": "...", "⟂": "⊥", "∖": "\\", "∗": "*", "″": "′′", "‴": "′′′",
+               "⁗": "′′′′", "≔": ":=", "∶": ":", "◻": "□", "⌢": "⏜"}  # fmt: skip
 
 
 def renders_same(one: Sequence[str], other: Sequence[str]) -> bool:

@@ -52,6 +52,34 @@ def trim(boxes: list[Box], leading: bool = False) -> list[Box]:
     return boxes[start:end]
 
 
+def join_signs(boxes: list[Box]) -> bool:
+    r"""Three full stops become ``\ldots``, two bars ``\|``, in place; whether there were any.
+
+    Bars only where all of the row stand in twos: ``|a||b|`` has none. Both are wider than the sign by less than a
+    reader of a picture sees, and authors write them without system.
+    """
+    return _join(boxes, ".", 3, r"\ldots") | _join(boxes, "|", 2, r"\|", only_so=True)
+
+
+def _join(boxes: list[Box], part: str, count: int, sign: str, only_so: bool = False) -> bool:
+    found: list[list[int]] = []  # runs of the part, by place
+    for at, box in enumerate(boxes):
+        if box.tokens == [part] and box.kind is not Kind.MIDDLE:
+            last = found[-1][-1] if found else -1
+            joins = found and at == last + 1 and not boxes[last].has_script() and boxes[last].kind is box.kind
+            if joins:
+                found[-1].append(at)
+            else:
+                found.append([at])
+    whole = [run for run in found if len(run) == count]
+    if not whole or (only_so and len(whole) < len(found)):
+        return False
+    for run in reversed(whole):
+        boxes[run[-1]].tokens = [sign]
+        del boxes[run[0] : run[-1]]
+    return True
+
+
 def _may_be_base(box: Box) -> bool:
     """Whether scripts without a base, behind it, look like its own: it is a letter, a digit or a word without any."""
     first = box.tokens[0] if box.kind is Kind.ATOM and box.tokens else ""

@@ -7,20 +7,22 @@ tell the first two apart and people draw any bracket as high as what it holds.
 from __future__ import annotations
 
 from . import synonyms as table
-from .boxes import FENCES, Box, emit, is_tall, trim
+from .boxes import FENCES, Box, emit, is_tall, join_signs, trim
 from .parser import Kind
 
 _MAY_STRETCH = table.OPENING | table.CLOSING | table.BARS
 
 
 def stretch(boxes: list[Box]) -> list[Box]:
-    """Stretch the delimiters around what is tall, and only those."""
+    """Stretch the delimiters around what is tall, and only those. What looks like one sign becomes one."""
+    join_signs(boxes)
     fences = any(box.kind in FENCES for box in boxes)
     if not fences and not (is_tall(boxes) and any(box.is_plain(_MAY_STRETCH) for box in boxes)):
         return boxes
     changed = True
     while changed:  # a pair that is plain now may close one that was open
         changed = unstretch(boxes)
+        changed = join_signs(boxes) or changed
         changed = _stretch_plain(boxes) or changed
     return boxes
 

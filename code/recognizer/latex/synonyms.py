@@ -42,7 +42,7 @@ SYNONYMS: dict[str, str] = {
         doublecap=Cap doublecup=Cup thicksim=sim thickapprox=approx varpropto=propto intop=int ointop=oint
         smallint=int dag=dagger ddag=ddagger centerdot=cdot smallsmile=smile smallfrown=frown
         bigtriangleup=triangle lhd=vartriangleleft rhd=vartriangleright unlhd=trianglelefteq unrhd=trianglerighteq
-        dasharrow=dashrightarrow And=\& textsection=\S textdollar=\$"""
+        dasharrow=dashrightarrow lozenge=Diamond And=\& textsection=\S textdollar=\$"""
     ),
     # delimiters, dots
     **_table(
@@ -334,7 +334,7 @@ SYMBOLS = (
         """alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa varkappa lambda mu nu xi pi
     varpi rho varrho sigma varsigma tau upsilon phi varphi chi psi omega omicron Gamma Delta Theta Lambda Xi Pi
     Sigma Upsilon Phi Psi Omega digamma aleph beth hbar hslash ell imath jmath wp Re Im partial nabla infty
-    emptyset varnothing angle triangle square blacksquare Diamond lozenge star bigstar sharp flat natural
+    emptyset varnothing angle triangle square blacksquare Diamond star bigstar sharp flat natural
     prime backprime forall exists nexists neg top perp surd ldots cdots vdots ddots therefore because
     sum prod coprod int iint iiint iiiint oint bigcup bigcap bigsqcup bigvee bigwedge bigoplus bigotimes bigodot
     biguplus bullet circ dagger ddagger amalg wr sqcup sqcap uplus odot oslash boxtimes boxplus ltimes rtimes

@@ -23,13 +23,14 @@ from recognizer.latex import normalize, problems, tokenize
 from recognizer.latex.synonyms import ARGUMENTS
 from recognizer.processes import in_processes
 from recognizer.progress import Progress
+from recognizer.synth.constructs import construct
 from recognizer.synth.dataset import Row, whole_or_nothing, write_picture, write_tables
 from recognizer.synth.degrade import degrade
 from recognizer.synth.excerpts import excerpt
 from recognizer.synth.glyphs import HALF
 from recognizer.synth.layouts import LONGEST_LINE, SHORT, layout, one_of, pool
-from recognizer.synth.repetition import PART, material, repetitive
-from recognizer.synth.tex import TYPEFACES, TexError, TexStyle, check_installed, render_document
+from recognizer.synth.repetition import PART, Material, material, repetitive
+from recognizer.synth.tex import TYPEFACES, TexError, TexStyle, check_installed, misdraws, render_document
 from recognizer.synth.variations import ACCENTS, quantity, vary, words_of
 
 PER_DOCUMENT = 200
@@ -64,8 +65,8 @@ class _Document:
     degraded: bool
 
 
-def read_formulas(path: Path, max_tokens: int = MAX_TOKENS) -> Iterator[Formula]:
-    """Formulas with a sound label of at most so many tokens.
+def read_formulas(path: Path, max_tokens: int = MAX_TOKENS, min_tokens: int = 1) -> Iterator[Formula]:
+    """Formulas with a sound label of so many tokens.
 
     Raises:
         DataError: a line without a tab, or the file is damaged.
@@ -75,7 +76,7 @@ def read_formulas(path: Path, max_tokens: int = MAX_TOKENS) -> Iterator[Formula]
         if not tab:
             raise DataError(f"{path}:{number}: no tab in {line[:80]!r}; expected corpus<TAB>latex")
         tokens = tuple(tokenize(normalize(latex)))
-        if 0 < len(tokens) <= max_tokens and not problems(tokens):
+        if max(min_tokens, 1) <= len(tokens) <= max_tokens and not problems(tokens):
             yield Formula(corpus, latex, tokens)
 
 
@@ -177,14 +178,31 @@ def repeats(formulas: Sequence[Formula], count: int, seed: int, max_tokens: int 
     """
     if not count:
         return []
-    rng = np.random.default_rng((seed, 5))
+    rng, given = np.random.default_rng((seed, 5)), _material(formulas, f"--repeats {count}")
+    return _made("repeats", lambda: repetitive(given, rng), count, max_tokens)
+
+
+def constructs(formulas: Sequence[Formula], count: int, seed: int, max_tokens: int = MAX_TOKENS) -> list[Formula]:
+    """Double integrals, braces with labels, bold Greek and what else is rare, around pieces of these formulas.
+
+    Raises:
+        DataError: none of the formulas can be a part of another.
+    """
+    if not count:
+        return []
+    rng, given = np.random.default_rng((seed, 7)), _material(formulas, f"--constructs {count}")
+    return _made("constructs", lambda: construct(given, rng), count, max_tokens)
+
+
+def _material(formulas: Sequence[Formula], option: str) -> Material:
     given = material([formula.tokens for formula in formulas])
     if not given.parts:
+        name = option.split()[0]
         raise DataError(
-            f"--repeats {count}: they are made of formulas of {PART[0]} to {PART[1]} tokens in one line, and there "
-            "are none; add short formulas, or leave --repeats out"
+            f"{option}: they are made of formulas of {PART[0]} to {PART[1]} tokens in one line, and there are none; "
+            f"add short formulas, or leave {name} out"
         )
-    return _made("repeats", lambda: repetitive(given, rng), count, max_tokens)
+    return given
 
 
 def _made(corpus: str, make: Callable[[], str], count: int, max_tokens: int) -> list[Formula]:
@@ -217,13 +235,20 @@ def _stands_alone(token: str) -> bool:
 
 
 def write_corpus(
-    folder: Path, formulas: Sequence[Formula], seed: int, workers: int, dpi: tuple[int, int] = DPI, clean: bool = False
+    folder: Path,
+    formulas: Sequence[Formula],
+    seed: int,
+    workers: int,
+    dpi: tuple[int, int] = DPI,
+    clean: bool = False,
+    per_document: int = PER_DOCUMENT,
 ) -> int:
     """Draws the formulas into a data set of the competition's format; returns how many could be drawn.
 
     Args:
         dpi: lowest and highest resolution of a 10-point print; each document has one between them.
         clean: no photographs, no scans.
+        per_document: formulas in a row that have one typeface and resolution, and are all photographed or none.
 
     Raises:
         FileExistsError: the folder holds something.
@@ -232,7 +257,7 @@ def write_corpus(
     check_installed()
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} holds other files; remove it or choose another folder")
-    documents = _documents(formulas, seed, dpi, clean)
+    documents = _documents(formulas, seed, dpi, clean, per_document)
     rows: list[Row] = []
     with whole_or_nothing(folder) as unfinished, Progress(len(formulas), "corpus", True) as shown:
         drawn = in_processes(partial(_draw, unfinished / "images"), documents, workers)
@@ -245,14 +270,16 @@ def write_corpus(
     return len(rows)
 
 
-def _documents(formulas: Sequence[Formula], seed: int, dpi: tuple[int, int], clean: bool) -> list[_Document]:
+def _documents(
+    formulas: Sequence[Formula], seed: int, dpi: tuple[int, int], clean: bool, per_document: int
+) -> list[_Document]:
     numbered = list(enumerate(formulas))
     documents = []
-    for start in range(0, len(numbered), PER_DOCUMENT):
+    for start in range(0, len(numbered), per_document):
         rng = np.random.default_rng((seed, start))
         style = _random_style(rng, dpi)
         degraded = bool(not clean and style.dpi >= LEGIBLE_DPI and rng.random() < DEGRADED_SHARE)
-        documents.append(_Document(style, tuple(numbered[start : start + PER_DOCUMENT]), seed, degraded))
+        documents.append(_Document(style, tuple(numbered[start : start + per_document]), seed, degraded))
     return documents
 
 
@@ -274,7 +301,8 @@ def _draw(images: Path, document: _Document) -> list[Row]:
         return []
     rows = []
     for (number, formula), ink in zip(document.formulas, pictures, strict=True):
-        if ink is None or (document.style.bold and _chooses_bold(formula)):
+        style = document.style
+        if ink is None or misdraws(style.typeface, formula.tokens) or (style.bold and _chooses_bold(formula)):
             continue
         rng = np.random.default_rng((document.seed, 1, number))
         if not document.degraded and rng.random() < CUT_SHARE and _CUT_AWAY.isdisjoint(formula.tokens):
@@ -328,6 +356,7 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
         "--rarest", type=int, default=20, help="leave formulas out with a token that fewer have (%(default)s)"
     )
     parser.add_argument("--max-tokens", type=int, default=MAX_TOKENS, help="of a formula (default %(default)s)")
+    parser.add_argument("--min-tokens", type=int, default=1, help="of a formula (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
 
 
@@ -338,7 +367,7 @@ def chosen(options: argparse.Namespace, count: int | None = None) -> list[Formul
         DataError: a line without a tab, or no formula is left.
         OSError: the file can't be read.
     """
-    read = list(read_formulas(options.formulas, options.max_tokens))
+    read = list(read_formulas(options.formulas, options.max_tokens, options.min_tokens))
     formulas = choose(read, options.only, options.without, dict(options.most), options.rarest, options.seed)[:count]
     if options.rarest > 1 and len(formulas) < len(read):
         print(
@@ -347,8 +376,9 @@ def chosen(options: argparse.Namespace, count: int | None = None) -> list[Formul
         )
     if not formulas:
         raise DataError(
-            f"{options.formulas}: no formula is left of it by --only, --without, --most, --count, --max-tokens and "
-            f"--rarest {options.rarest}, which leaves out formulas with a token that fewer have; expected one at least"
+            f"{options.formulas}: no formula is left of it by --only, --without, --most, --count, --min-tokens, "
+            f"--max-tokens and --rarest {options.rarest}, which leaves out formulas with a token that fewer have; "
+            "expected one at least"
         )
     return formulas
 
@@ -363,9 +393,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--varied", type=int, default=0, help="formulas with symbols changed at random, to add")
     parser.add_argument("--lines", type=int, default=0, help="aligned lines, cases and tables of formulas, to add")
     parser.add_argument("--repeats", type=int, default=0, help="formulas whose parts are alike, long names, to add")
+    parser.add_argument("--constructs", type=int, default=0, help="double integrals, braces and their like, to add")
     parser.add_argument("--quantities", type=int, default=0, help="quantities with units, to add")
     parser.add_argument("--dpi", nargs=2, type=int, default=DPI, metavar=("LOW", "HIGH"), help="default %(default)s")
     parser.add_argument("--clean", action="store_true", help="no photographs and scans")
+    parser.add_argument(
+        "--per-document", type=int, default=PER_DOCUMENT, help="formulas in one typeface and resolution (%(default)s)"
+    )
     parser.add_argument("--workers", type=int, default=2, help="processes (default %(default)s)")
     options = parser.parse_args(arguments)
     try:
@@ -377,10 +411,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             *changed,
             *laid_out(formulas, options.lines, options.seed, options.max_tokens),
             *repeats(formulas, options.repeats, options.seed, options.max_tokens),
+            *constructs(formulas, options.constructs, options.seed, options.max_tokens),
             *quantities(options.quantities, options.seed),
         ]
         formulas = _shuffled([*formulas, *added], options.seed)
-        drawn = write_corpus(options.out, formulas, options.seed, options.workers, tuple(options.dpi), options.clean)
+        drawn = write_corpus(
+            options.out,
+            formulas,
+            options.seed,
+            options.workers,
+            tuple(options.dpi),
+            options.clean,
+            options.per_document,
+        )
     except (ValueError, OSError, TexError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

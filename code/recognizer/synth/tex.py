@@ -55,6 +55,30 @@ TYPEFACES = {
     "helvetica": AMS + r"\usepackage{helvet}\usepackage{sansmath}\sansmath",
 }
 
+_CAPITALS = r"\Gamma \Delta \Theta \Lambda \Xi \Pi \Sigma \Upsilon \Phi \Psi \Omega"
+# Commands that a typeface draws as it does others, or as a black box: a label would say what can't be seen.
+MISDRAWN = {
+    name: frozenset(commands.split())
+    for name, commands in {
+        "times": r"\boldsymbol \mathcal \epsilon \varrho",
+        "euler": r"\leq \geq \varsigma \varrho \varDelta \hslash",
+        "stix": r"` \O \AA \vartriangleleft \vartriangleright",
+        "stix2": r"` \O \AA",
+        "libertine": r"` \O \AA \emptyset \hslash",
+        "kepler": r"\nsupseteq",
+        "utopia": r"\boldsymbol",
+        "schoolbook": r"\boldsymbol",
+        "cm-bright": r"\boldsymbol",
+        "arev": r"\mathsf \emptyset \imath \hslash",
+        "antykwa": r"\mathsf \mathtt \texttt",
+        "iwona": r"\mathsf \mathtt \texttt",
+        "kurier": r"\mathsf \mathtt \texttt",
+        "helvetica": r"\boldsymbol \mathbf \vec \mathsf \mathtt \mathfrak " + _CAPITALS,
+    }.items()
+}
+_LIGHT_CAPITALS = ("times", "utopia", "schoolbook", "cm-bright")  # no bold Greek ones
+_BOLD_CAPITAL = re.compile(r"\\mathbf \{[^}]*(" + "|".join(map(re.escape, _CAPITALS.split())) + r") ")
+
 # Lines are as long as TeX can make them: it would break what is wider, and the label knows nothing of that.
 _DOCUMENT = r"""\documentclass{article}\nonstopmode
 \usepackage[T1]{fontenc}\usepackage{amsmath}%(packages)s\usepackage{mathrsfs,stmaryrd,extarrows}
@@ -79,6 +103,13 @@ class TexStyle:
     dpi: int
     display: bool = True
     bold: bool = False
+
+
+def misdraws(typeface: str, tokens: Sequence[str]) -> bool:
+    """Whether the formula has something that can't be told, or is not there, in this typeface."""
+    return not MISDRAWN.get(typeface, frozenset()).isdisjoint(tokens) or bool(
+        typeface in _LIGHT_CAPITALS and _BOLD_CAPITAL.search(" ".join(tokens))
+    )
 
 
 def missing_programs() -> list[str]:

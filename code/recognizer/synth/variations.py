@@ -40,7 +40,7 @@ BETWEEN = r"""+ - \times \cdot \pm \mp \div * / \circ \bullet \star \oplus \omin
     \boxminus \boxdot \oslash \circledast \circledcirc \barwedge \curlywedge \curlyvee \Cap \Cup \dotplus \intercal
     \bigcirc \smallsetminus \circleddash \veebar \divideontimes \leftthreetimes \rightthreetimes"""
 SINGLE = r"""\infty \partial \nabla \emptyset \varnothing \forall \exists \nexists \neg \hbar \ell \Re \Im \aleph \wp
-    \angle \top \perp \square \Diamond \lozenge \bigstar \blacksquare \triangle \sharp \flat \natural \complement
+    \angle \top \perp \square \Diamond \bigstar \blacksquare \triangle \sharp \flat \natural \complement
     \checkmark ! ? \% \# \& \$ \S \heartsuit \diamondsuit \clubsuit \spadesuit \measuredangle \sphericalangle \mho \eth
     \beth \gimel \blacktriangle \triangledown \imath \jmath \surd \hslash
     \digamma \daleth \blacklozenge"""

@@ -197,6 +197,12 @@ SAME = [
     (r"\underline { \mathrm { a b } } \hat { c }", [r"\text{\underline{ab}\hat c}"]),
     ("\\text { f ü r \\  я }", [r"\text{für}\ \text{я}", r"\text{für я}", r"\mathrm{für\ я}"]),
     (r"\sqrt [ { [ 3 ] } ] { x }", [r"\sqrt[{[3]}]{x}"]),
+    (r"a , \ldots , b", [r"a,...,b", r"a,\mathrm{...},b", r"a,.\,.\,.,b"]),
+    (r"\| x \| _ { 2 } \leq \| y \|", [r"||x||_2\le||y||", r"\big||x\big||_2\le|\,|y|\,|"]),
+    (r"\left\| \frac { a } { b } \right\|", [r"||\frac ab||", r"\left|\left|\frac ab\right|\right|"]),
+    (r"D ( p \| q )", [r"D(p||q)", r"D(p\parallel q)"]),
+    (r"| a | | b |", [r"|a||b|", r"|a|\,|b|"]),
+    (r"\Diamond A", [r"\lozenge A"]),
 ]  # fmt: skip
 
 
@@ -290,6 +296,9 @@ def test_brackets_behind_a_command_without_options_are_ink() -> None:
         (r"{n\atop k}", r"{n\over k}"),
         (r"\hat x", r"\widehat x"),
         (r"\mathcal{Ab}", r"\mathcal{A}b"),
+        (r"||x|-|y||", r"\|x|-|y\|"),
+        (r"a....b", r"a\ldots.b"),
+        (r"\cdots", r"\ldots"),
     ],
 )
 def test_different_pictures_stay_different(one: str, other: str) -> None:

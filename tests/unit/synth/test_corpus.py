@@ -13,9 +13,10 @@ import pytest
 
 from recognizer.data.formats import read_dataset
 from recognizer.data.sample import DataError
+from recognizer.latex import normalize, tokenize
 from recognizer.synth import corpus
 from recognizer.synth.corpus import Formula, _cut, choose, main, read_formulas, singles
-from recognizer.synth.tex import TYPEFACES, TexStyle, _faulty_pages, missing_programs, render_document
+from recognizer.synth.tex import TYPEFACES, TexStyle, _faulty_pages, misdraws, missing_programs, render_document
 
 needs_latex = pytest.mark.skipif(  # CI sets REQUIRE_LATEX: there their absence is a failure
     bool(missing_programs()) and not os.environ.get("REQUIRE_LATEX"), reason="LaTeX and dvipng are not installed"
@@ -142,6 +143,42 @@ def test_each_typeface_has_letters_greek_and_relations(typeface: str) -> None:
     assert picture is not None
 
 
+SIGNS = r"""\mathscr{X} \alpha \omega \epsilon \varepsilon \rho \varrho \sigma \varsigma \phi \varphi \theta \vartheta
+    \Gamma \Delta \Theta \Lambda \Omega x X 2 \leq \leqslant \emptyset \varnothing \hbar \hslash \imath \iota \subsetneq
+    \supsetneq \nsubseteq \nsupseteq \vartriangleleft \triangleleft \infty \forall"""
+ALPHABETS = (r"\mathbf", r"\mathcal", r"\mathrm", r"\mathsf")
+TOLD_APART = [
+    *SIGNS.split(),
+    *(f"{alphabet} {{ {letter} }}" for alphabet in ALPHABETS for letter in "XR"),
+    *(f"\\boldsymbol {{ {letter} }}" for letter in (r"\alpha", r"\omega", "x")),
+    *(f"\\mathbf {{ {letter} }}" for letter in (r"\Gamma", r"\Omega", "2")),
+    *(f"{accent} {{ x }}" for accent in (r"\tilde", r"\vec", r"\bar", r"\hat", r"\dot")),
+]
+
+
+@needs_latex
+@pytest.mark.parametrize("typeface", TYPEFACES)
+def test_no_two_labels_have_one_picture_in_a_typeface(typeface: str) -> None:
+    """Times has no bold Greek, a Helvetica document black boxes for \\Gamma: labels would say what isn't there."""
+    if typeface != "computer-modern" and (absent := lacks(typeface)):
+        pytest.skip(f"this LaTeX lacks {', '.join(absent)}")
+    kept = [label for label in TOLD_APART if not misdraws(typeface, tokenize(label))]
+    seen: dict[tuple[tuple[int, ...], bytes], str] = {}
+
+    for label, picture in zip(kept, render_document(kept, TexStyle(typeface, 200)), strict=True):
+        if picture is not None:
+            alike = seen.setdefault((picture.shape, picture.tobytes()), label)
+            assert alike == label
+
+
+def test_what_a_typeface_misdraws_is_left_out_there_alone() -> None:
+    bold = tokenize(normalize(r"x\mathbf{a\Gamma}"))
+
+    assert misdraws("times", bold) and not misdraws("computer-modern", bold)
+    assert not misdraws("times", tokenize(normalize(r"\mathbf{a}\Gamma")))
+    assert misdraws("helvetica", [r"\vec", "{", "x", "}"])
+
+
 @pytest.mark.parametrize(
     ("latex", "options", "named"),
     [
@@ -229,6 +266,7 @@ def test_the_command_writes_a_data_set_that_can_be_read(
     out = tmp_path / "out"
 
     added = ["--singles", "1", "--varied", "6", "--quantities", "2", "--lines", "3", "--repeats", "4"]
+    added += ["--constructs", "5", "--per-document", "4"]
     code = main(
         ["--formulas", str(path), "--out", str(out), "--without", "other", "--rarest", "1", "--seed", "1", *added]
     )
