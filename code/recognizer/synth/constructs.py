@@ -30,6 +30,7 @@ FENCES = (
     (r"\langle", r"\rangle"), (r"\lfloor", r"\rfloor"), (r"\lceil", r"\rceil"), (r"\|", r"\|"), ("|", "|"),
     ("[", "]"), ("(", ")"), (r"\{", r"\}"), (".", "|"), ("[", ")"), ("(", "]"),
 )  # fmt: skip
+SCRIPTS_UPON_SCRIPTS = (("_", "^"), ("_", "^"), ("_", "^"), ("^", "^"), ("^", "_"), ("_", "_"))
 ALPHABETS = (
     r"\mathbf", r"\mathbf", r"\mathfrak", r"\mathcal", r"\mathbb", r"\mathsf", r"\mathrm", r"\mathscr", r"\mathit",
 )  # fmt: skip
@@ -135,7 +136,7 @@ def _scripts_behind(_: Material, rng: np.random.Generator) -> str:
     r"""Scripts upon scripts, `{k_{2}}^{3/2}`; accented letters, accented indices, `\tilde{q}_{\dot{\alpha}}^{i}`."""
     letter = _letter(rng)
     if rng.random() < 0.5:
-        inner, outer = one_of(("__", "_^", "^_", "^^", "_^", "_^"), rng)
+        inner, outer = one_of(SCRIPTS_UPON_SCRIPTS, rng)
         return f"{{{letter}{inner}{{{_index(rng)}}}}}{outer}{{{one_of((_index(rng), '2', '-1', '1/m', '3/2'), rng)}}}"
     accent, mark = one_of(ACCENTS, rng), one_of(ACCENTS[:6], rng)
     scripts = one_of(("_", "^"), rng) + f"{{{mark}{{{one_of(GREEK_LETTERS, rng)}}}}}"

@@ -242,6 +242,7 @@ def write_corpus(
     dpi: tuple[int, int] = DPI,
     clean: bool = False,
     per_document: int = PER_DOCUMENT,
+    typefaces: Sequence[str] = (),
 ) -> int:
     """Draws the formulas into a data set of the competition's format; returns how many could be drawn.
 
@@ -249,6 +250,7 @@ def write_corpus(
         dpi: lowest and highest resolution of a 10-point print; each document has one between them.
         clean: no photographs, no scans.
         per_document: formulas in a row that have one typeface and resolution, and are all photographed or none.
+        typefaces: names of TYPEFACES, each as often as another; if empty all, common ones more often.
 
     Raises:
         FileExistsError: the folder holds something.
@@ -257,7 +259,7 @@ def write_corpus(
     check_installed()
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} holds other files; remove it or choose another folder")
-    documents = _documents(formulas, seed, dpi, clean, per_document)
+    documents = _documents(formulas, seed, dpi, clean, per_document, typefaces)
     rows: list[Row] = []
     with whole_or_nothing(folder) as unfinished, Progress(len(formulas), "corpus", True) as shown:
         drawn = in_processes(partial(_draw, unfinished / "images"), documents, workers)
@@ -271,20 +273,25 @@ def write_corpus(
 
 
 def _documents(
-    formulas: Sequence[Formula], seed: int, dpi: tuple[int, int], clean: bool, per_document: int
+    formulas: Sequence[Formula],
+    seed: int,
+    dpi: tuple[int, int],
+    clean: bool,
+    per_document: int,
+    typefaces: Sequence[str],
 ) -> list[_Document]:
     numbered = list(enumerate(formulas))
     documents = []
     for start in range(0, len(numbered), per_document):
         rng = np.random.default_rng((seed, start))
-        style = _random_style(rng, dpi)
+        style = _random_style(rng, dpi, typefaces)
         degraded = bool(not clean and style.dpi >= LEGIBLE_DPI and rng.random() < DEGRADED_SHARE)
         documents.append(_Document(style, tuple(numbered[start : start + per_document]), seed, degraded))
     return documents
 
 
-def _random_style(rng: np.random.Generator, dpi: tuple[int, int]) -> TexStyle:
-    names = COMMON if rng.random() < 0.5 else tuple(TYPEFACES)
+def _random_style(rng: np.random.Generator, dpi: tuple[int, int], typefaces: Sequence[str]) -> TexStyle:
+    names = typefaces or (COMMON if rng.random() < 0.5 else tuple(TYPEFACES))
     return TexStyle(
         typeface=names[int(rng.integers(len(names)))],
         dpi=round(float(np.exp(rng.uniform(*np.log(dpi))))),
@@ -400,6 +407,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--per-document", type=int, default=PER_DOCUMENT, help="formulas in one typeface and resolution (%(default)s)"
     )
+    parser.add_argument(
+        "--typefaces", nargs="+", choices=TYPEFACES, default=[], metavar="NAME", help="in these alone: %(choices)s"
+    )
     parser.add_argument("--workers", type=int, default=2, help="processes (default %(default)s)")
     options = parser.parse_args(arguments)
     try:
@@ -423,6 +433,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tuple(options.dpi),
             options.clean,
             options.per_document,
+            options.typefaces,
         )
     except (ValueError, OSError, TexError) as error:
         print(f"error: {error}", file=sys.stderr)

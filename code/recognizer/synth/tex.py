@@ -53,6 +53,8 @@ TYPEFACES = {
     "iwona": AMS + r"\usepackage[math]{iwona}",
     "kurier": AMS + r"\usepackage[math]{kurier}",
     "helvetica": AMS + r"\usepackage{helvet}\usepackage{sansmath}\sansmath",
+    # Letters as if printed by hand. In other fonts of the kind capitals look like \mathcal's, or swashes are cut off.
+    "comic": AMS + r"\usepackage[default]{comicneue}\usepackage[T1,italic,defaultmathsizes]{mathastext}",
 }
 
 _CAPITALS = r"\Gamma \Delta \Theta \Lambda \Xi \Pi \Sigma \Upsilon \Phi \Psi \Omega"
@@ -73,6 +75,7 @@ MISDRAWN = {
         "antykwa": r"\mathsf \mathtt \texttt",
         "iwona": r"\mathsf \mathtt \texttt",
         "kurier": r"\mathsf \mathtt \texttt",
+        "comic": r"\boldsymbol \mathsf",
         "helvetica": r"\boldsymbol \mathbf \vec \mathsf \mathtt \mathfrak " + _CAPITALS,
     }.items()
 }

@@ -266,7 +266,7 @@ def test_the_command_writes_a_data_set_that_can_be_read(
     out = tmp_path / "out"
 
     added = ["--singles", "1", "--varied", "6", "--quantities", "2", "--lines", "3", "--repeats", "4"]
-    added += ["--constructs", "5", "--per-document", "4"]
+    added += ["--constructs", "5", "--per-document", "4", "--typefaces", "computer-modern"]
     code = main(
         ["--formulas", str(path), "--out", str(out), "--without", "other", "--rarest", "1", "--seed", "1", *added]
     )
