@@ -187,6 +187,7 @@ _NO_TEXT = frozenset(["{", "}", "^"]).union(
     table.INFIX,
     table.LENGTHS,
     table.VANISHING,
+    table.THIN,
     {r"\rule"},
 )
 _TEXT_GAPS = frozenset([CONTROL_SPACE, "~", r"\\", *table.WIDE])

@@ -203,6 +203,7 @@ SAME = [
     (r"D ( p \| q )", [r"D(p||q)", r"D(p\parallel q)"]),
     (r"| a | | b |", [r"|a||b|", r"|a|\,|b|"]),
     (r"\Diamond A", [r"\lozenge A"]),
+    (r"5 \mathrm { k g }", [r"\text{5\,kg}", r"5\,\mathrm{kg}"]),
 ]  # fmt: skip
 
 
