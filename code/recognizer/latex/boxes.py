@@ -58,10 +58,10 @@ def join_signs(boxes: list[Box]) -> bool:
     Bars only where all of the row stand in twos: ``|a||b|`` has none. Both are wider than the sign by less than a
     reader of a picture sees, and authors write them without system.
     """
-    return _join(boxes, ".", 3, r"\ldots") | _join(boxes, "|", 2, r"\|", only_so=True)
+    return _join(boxes, ".", 3, r"\ldots") | _join(boxes, "|", 2, r"\|", all_or_none=True)
 
 
-def _join(boxes: list[Box], part: str, count: int, sign: str, only_so: bool = False) -> bool:
+def _join(boxes: list[Box], part: str, count: int, sign: str, all_or_none: bool = False) -> bool:
     found: list[list[int]] = []  # runs of the part, by place
     for at, box in enumerate(boxes):
         if box.tokens == [part] and box.kind is not Kind.MIDDLE:
@@ -72,7 +72,7 @@ def _join(boxes: list[Box], part: str, count: int, sign: str, only_so: bool = Fa
             else:
                 found.append([at])
     whole = [run for run in found if len(run) == count]
-    if not whole or (only_so and len(whole) < len(found)):
+    if not whole or (all_or_none and len(whole) < len(found)):
         return False
     for run in reversed(whole):
         boxes[run[-1]].tokens = [sign]
