@@ -220,12 +220,15 @@ bench-shards: $(READY) ## Pictures a second from single files and from shards, a
 bench-training: $(READY) ## Training: decoding in parallel, stages of a step, formulas an hour, picture sizes; BENCH="--quick --only stages"
 	PYTHONPATH=.:code $(RUN) -m bench.training $(BENCH)
 
-.PHONY: bench-switches bench-recognizers
+.PHONY: bench-switches bench-recognizers bench-sizes
 bench-switches: $(READY) ## What label smoothing, average, distillation, own tokens, beam, ensemble bring; MINUTES=5 a training
 	PYTHONPATH=.:code $(RUN) -m bench.switches $(if $(MINUTES),--minutes $(MINUTES)) $(BENCH)
 
 bench-recognizers: $(READY) ## The four recognizers, of alike size, after the same MINUTES=5 of training
 	PYTHONPATH=.:code $(RUN) -m bench.recognizers $(if $(MINUTES),--minutes $(MINUTES)) $(BENCH)
+
+bench-sizes: $(READY) ## The default recognizer, wider, deeper, on smaller pictures, after the same MINUTES=5 of training
+	PYTHONPATH=.:code $(RUN) -m bench.sizes $(if $(MINUTES),--minutes $(MINUTES)) $(BENCH)
 
 # The peer is for comparison only: it states no licence, and nothing of it goes into the project.
 .PHONY: bench-peer

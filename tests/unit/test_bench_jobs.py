@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import jobs, processes, recognizers, switches
+from bench import jobs, processes, recognizers, sizes, switches
 from recognizer.config import Hyperparameters
 from recognizer.data.formats import Dataset, read_dataset
 from recognizer.models import REGISTRY, build
@@ -18,7 +18,8 @@ TOKENS, MAX_TOKENS = 338, 200
 
 def test_every_switch_is_a_hyperparameter_of_its_recognizer() -> None:
     named = [(recognizer, changed) for recognizer, _, changed in switches.SWITCHES.values()]
-    for recognizer, changed in [*named, *(("fast", changed) for _, changed in switches.ADDED.values())]:
+    of_fast = [*sizes.CHANGES.values(), *(changed for _, changed in switches.ADDED.values())]
+    for recognizer, changed in [*named, *(("fast", changed) for changed in of_fast)]:
         Hyperparameters.from_strings({**jobs.SETTINGS, "recognizer": recognizer, **changed})
 
 
