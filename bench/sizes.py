@@ -1,7 +1,6 @@
 """What sizes, input height and the order of lessons cost and bring, as a markdown table: `make bench-sizes MINUTES=5`.
 
-Each row is the default recognizer, `fast`, with one thing changed, trained for the same minutes. The embedded pictures
-have as many tokens in every row.
+Each row is the default recognizer, `fast`, with one thing changed, trained for the same minutes on the same pictures.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ CHANGES: dict[str, dict[str, str]] = {  # what the table says: hyperparameters
     "defaults": {},
     "`glyph_height` 12: pixels of a character, three quarters": {"glyph_height": "12"},
     "`glyph_height` 20": {"glyph_height": "20"},
-    "`width` 128": {"width": "128", "heads": "4"},
-    "`width` 256": {"width": "256", "heads": "8"},
+    "`width` 128, 4 heads": {"width": "128", "heads": "4"},
+    "`width` 256, 8 heads": {"width": "256", "heads": "8"},
     "`blocks` 0: no residual blocks": {"blocks": "0"},
     "`blocks` 2": {"blocks": "2"},
     "`encoder_layers` 0: convolutions alone": {"encoder_layers": "0"},

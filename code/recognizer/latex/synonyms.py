@@ -197,7 +197,8 @@ REFERENCES = _commands(
 # ------------------------------------------------------------------------------------------------- structure
 ALPHABETS = _commands("mathbb mathbf mathcal mathfrak mathit mathrm mathscr mathsf mathtt boldsymbol")
 SLANTED = frozenset(string.ascii_letters)
-UPRIGHT = frozenset(string.digits) | _commands("Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega")
+CAPITAL_GREEK = _commands("Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega")
+UPRIGHT = frozenset(string.digits) | CAPITAL_GREEK
 """What stands upright in a formula, so that it is the same in ``\\boldsymbol`` and in ``\\mathbf``."""
 CHANGED_IN = {
     r"\mathrm": SLANTED,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from recognizer.synth.layouts import RELATIONS, one_of
+from recognizer.synth.layouts import RELATIONS, by_share, one_of
 from recognizer.synth.repetition import Material, alike
 from recognizer.synth.symbols import CAPITAL_GREEK, DIGITS, LOWER, UPPER
 from recognizer.synth.variations import ACCENTS, ARROWS, GREEK_LETTERS
@@ -57,9 +57,8 @@ def construct(given: Material, rng: np.random.Generator) -> str:
         _limits: 0.04,
         _signs: 0.04,
     }
-    makers, shares = list(kinds), list(kinds.values())
     count = 1 + int(rng.choice(len(MORE), p=MORE))
-    said = [makers[int(rng.choice(len(makers), p=shares))](given, rng) for _ in range(count)]
+    said = [by_share(kinds, rng)(given, rng) for _ in range(count)]
     if rng.random() < 0.3:
         said.insert(int(rng.integers(len(said) + 1)), _piece(given, rng, most=24))
     text = said[0]

@@ -176,10 +176,7 @@ def repeats(formulas: Sequence[Formula], count: int, seed: int, max_tokens: int 
     Raises:
         DataError: none of the formulas can be a part of another.
     """
-    if not count:
-        return []
-    rng, given = np.random.default_rng((seed, 5)), _material(formulas, f"--repeats {count}")
-    return _made("repeats", lambda: repetitive(given, rng), count, max_tokens)
+    return _of_parts("repeats", repetitive, formulas, count, (seed, 5), max_tokens)
 
 
 def constructs(formulas: Sequence[Formula], count: int, seed: int, max_tokens: int = MAX_TOKENS) -> list[Formula]:
@@ -188,21 +185,27 @@ def constructs(formulas: Sequence[Formula], count: int, seed: int, max_tokens: i
     Raises:
         DataError: none of the formulas can be a part of another.
     """
+    return _of_parts("constructs", construct, formulas, count, (seed, 7), max_tokens)
+
+
+def _of_parts(
+    name: str,
+    make: Callable[[Material, np.random.Generator], str],
+    formulas: Sequence[Formula],
+    count: int,
+    seed: tuple[int, int],
+    max_tokens: int,
+) -> list[Formula]:
+    """What is made of formulas that can be a part of another one; `name` is the option that asks for it."""
     if not count:
         return []
-    rng, given = np.random.default_rng((seed, 7)), _material(formulas, f"--constructs {count}")
-    return _made("constructs", lambda: construct(given, rng), count, max_tokens)
-
-
-def _material(formulas: Sequence[Formula], option: str) -> Material:
-    given = material([formula.tokens for formula in formulas])
+    given, rng = material([formula.tokens for formula in formulas]), np.random.default_rng(seed)
     if not given.parts:
-        name = option.split()[0]
         raise DataError(
-            f"{option}: they are made of formulas of {PART[0]} to {PART[1]} tokens in one line, and there are none; "
-            f"add short formulas, or leave {name} out"
+            f"--{name} {count}: they are made of formulas of {PART[0]} to {PART[1]} tokens in one line, and there are "
+            f"none; add short formulas, or leave --{name} out"
         )
-    return given
+    return _made(name, lambda: make(given, rng), count, max_tokens)
 
 
 def _made(corpus: str, make: Callable[[], str], count: int, max_tokens: int) -> list[Formula]:

@@ -6,7 +6,7 @@ The lines are formulas of such a collection, so each reads as a real one; only h
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -44,7 +44,7 @@ def pool(formulas: Sequence[Sequence[str]]) -> Pool:
 def layout(pool: Pool, rng: np.random.Generator) -> str:
     """LaTeX of several formulas of the pool as one. Its label is to be normalised from it."""
     makers: dict[Maker, float] = {_aligned: 0.3, _columns: 0.3, _cases: 0.2, _table: 0.2}
-    return list(makers)[int(rng.choice(len(makers), p=list(makers.values())))](pool, rng)
+    return by_share(makers, rng)(pool, rng)
 
 
 def _aligned(pool: Pool, rng: np.random.Generator) -> str:
@@ -97,6 +97,11 @@ def _lines(pool: Pool, rng: np.random.Generator, most: int = MOST_LINES) -> list
 
 def one_of(among: Sequence[Thing], rng: np.random.Generator) -> Thing:
     return among[int(rng.integers(len(among)))]
+
+
+def by_share(shares: Mapping[Thing, float], rng: np.random.Generator) -> Thing:
+    """One of the things, each as often as its share (of 1) says."""
+    return list(shares)[int(rng.choice(len(shares), p=list(shares.values())))]
 
 
 def _at_relation(tokens: Sequence[str]) -> tuple[str, str, str]:

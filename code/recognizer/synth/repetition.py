@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recognizer.synth.layouts import one_of, pool
+from recognizer.synth.layouts import by_share, one_of, pool
 from recognizer.synth.symbols import DIGITS, GREEK, LOWER, UPPER
 from recognizer.synth.variations import CLASSES, number, other, words_of
 
@@ -50,7 +50,7 @@ def repetitive(given: Material, rng: np.random.Generator) -> str:
         _names: 0.14,
         _indices: 0.14,
     }
-    return list(kinds)[int(rng.choice(len(kinds), p=list(kinds.values())))](given, rng)
+    return by_share(kinds, rng)(given, rng)
 
 
 def alike(tokens: Sequence[str], rng: np.random.Generator) -> list[str]:

@@ -17,6 +17,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from recognizer.latex.synonyms import CAPITAL_GREEK
+
 
 class TexError(Exception):
     """LaTeX isn't there, or made nothing of a whole document."""
@@ -57,7 +59,6 @@ TYPEFACES = {
     "comic": AMS + r"\usepackage[default]{comicneue}\usepackage[T1,italic,defaultmathsizes]{mathastext}",
 }
 
-_CAPITALS = r"\Gamma \Delta \Theta \Lambda \Xi \Pi \Sigma \Upsilon \Phi \Psi \Omega"
 # Commands that a typeface draws as it does others, or as a black box: a label would say what can't be seen.
 MISDRAWN = {
     name: frozenset(commands.split())
@@ -76,11 +77,11 @@ MISDRAWN = {
         "iwona": r"\mathsf \mathtt \texttt",
         "kurier": r"\mathsf \mathtt \texttt",
         "comic": r"\boldsymbol \mathsf",
-        "helvetica": r"\boldsymbol \mathbf \vec \mathsf \mathtt \mathfrak " + _CAPITALS,
+        "helvetica": r"\boldsymbol \mathbf \vec \mathsf \mathtt \mathfrak " + " ".join(CAPITAL_GREEK),
     }.items()
 }
 _LIGHT_CAPITALS = ("times", "utopia", "schoolbook", "cm-bright")  # no bold Greek ones
-_BOLD_CAPITAL = re.compile(r"\\mathbf \{[^}]*(" + "|".join(map(re.escape, _CAPITALS.split())) + r") ")
+_BOLD_CAPITAL = re.compile(r"\\mathbf \{[^}]*(" + "|".join(map(re.escape, sorted(CAPITAL_GREEK))) + r") ")
 
 # Lines are as long as TeX can make them: it would break what is wider, and the label knows nothing of that.
 _DOCUMENT = r"""\documentclass{article}\nonstopmode
