@@ -39,6 +39,10 @@ TORCHRUN_REPORT = re.compile(r"torch/distributed/elastic/.*(failed \(exitcode|cl
 TORCHRUN_SIGNAL = re.compile(r"Root Cause.*?^ *exitcode *: *-(\d+)", re.M | re.S)
 # What the other ranks die of when one has failed: the consequence, not the cause
 LOST_PEER = re.compile(r"connection (closed|reset|refused)|DistBackendError|DistNetworkError|\bgloo\b|\bNCCL\b", re.I)
+PEER_GONE = (
+    "another process of the job is gone, most likely on another host: its log and failure file say why; the job "
+    "started again goes on from its last checkpoint"
+)
 TOOLKIT_CRASH = "Framework Error:"  # the toolkit's own words for a failure of its own, traceback included
 TOOLKIT_SHELL = re.compile(r"^\w+:\s*ExitCode ")  # its words for a failed command: they hold nothing to know
 ADVICE = {
@@ -125,10 +129,11 @@ def _headline(text: str, exit_code: int) -> str:
     stated = _stated_error(lines, traceback)
     if stated:
         return stated
-    if traceback and not (by_signal and LOST_PEER.search(traceback.message)):
-        return traceback.message
-    if by_signal:  # also where other ranks complain about the one that was killed
+    is_lost = bool(traceback and LOST_PEER.search(traceback.message))
+    if by_signal and (is_lost or not traceback):  # also where other ranks complain about the one that was killed
         return by_signal
+    if traceback:
+        return f"{PEER_GONE} ({traceback.message})" if is_lost and TORCHRUN_REPORT.search(text) else traceback.message
     spoken = [line.strip() for line in lines if line.strip()]
     return spoken[-1] if spoken else f"the training script ended with exit code {exit_code} and said nothing on stderr"
 

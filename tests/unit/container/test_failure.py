@@ -81,7 +81,9 @@ def test_under_torchrun_the_rank_that_failed_counts_not_the_summary_nor_the_lost
         "============================================================\nprogram.py FAILED\n"
     )
     assert headline(PLAIN + lost + summary) == "ValueError: bad"
-    assert headline(lost + summary).startswith("RuntimeError: Connection closed")
+    assert headline(lost + summary).startswith("another process of the job is gone, most likely on another host")
+    assert headline(lost + summary).endswith("(RuntimeError: Connection closed by peer [127.0.0.1]:1)")
+    assert headline(lost) == "RuntimeError: Connection closed by peer [127.0.0.1]:1"  # of no job of several processes
 
 
 def test_under_torchrun_torch_marks_each_line_with_its_rank():
