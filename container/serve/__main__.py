@@ -1,7 +1,7 @@
 """`serve`: checks the settings, fits the threads to the container, and becomes gunicorn. Takes no arguments.
 
-Settings are environment variables (SERVE_MAX_BATCH=16, SAGEMAKER_BIND_TO_PORT=9000; docs/serving.md lists them). To
-serve on this machine: `make serve-local`.
+Settings are environment variables (SAGEMAKER_TS_BATCH_SIZE=16, SAGEMAKER_BIND_TO_PORT=9000; docs/serving.md lists
+them). To serve on this machine: `make serve-local`.
 """
 
 from __future__ import annotations

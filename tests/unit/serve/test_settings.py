@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import logging
+import re
+from pathlib import Path
 
 import pytest
 
+import container.serve.__main__ as serve
 from container.serve.settings import Settings, SettingsError, misspelt
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_reads_the_contracts_variables():
@@ -25,6 +30,17 @@ def test_reads_the_contracts_variables():
     assert (settings.port, settings.workers, settings.request_timeout) == (9000, 2, 900)
     assert (settings.log_level, settings.max_payload_mb) == (logging.DEBUG, 100)
     assert (settings.batch_size, settings.max_batch_delay) == (16, 0)
+
+
+def test_what_help_and_compose_name_is_a_setting():
+    """A name that is none is ignored without a word: SERVE_MAX_BATCH stood in both."""
+    known = {field.alias for field in Settings.model_fields.values()}
+    compose = (ROOT / "docker" / "compose.yaml").read_text(encoding="utf-8")
+    passed_on = compose.partition("  serve:")[2].partition("environment: [")[2].partition("]")[0]
+    named = re.findall(r"\b(?:SERVE|SAGEMAKER)_[A-Z_]+", f"{serve.__doc__} {passed_on}")
+
+    assert len(named) > 5
+    assert set(named) <= known
 
 
 def test_empty_counts_as_not_set():
