@@ -1819,12 +1819,15 @@ class Recognizer:
         return self._calibrate(replace(repaired, n_best=_distinct(repaired.n_best)[: options.n_best]))
 
     def _calibrate(self, prediction: Prediction) -> Prediction:
-        """With probabilities of being right; those of `n_best` by the curve of the first, so that their order stays."""
+        """With probabilities of being right. One of `n_best` alone can be: they add up to 1 at most, in their order."""
         if self.calibration is None:
             return prediction
         at = self.calibration.curve(len(prediction.tokens))
-        n_best = tuple(replace(each, confidence=at(each.confidence)) for each in prediction.n_best)
-        return replace(prediction, confidence=at(prediction.confidence), n_best=n_best)
+        n_best = [replace(each, confidence=at(each.confidence)) for each in prediction.n_best]
+        first, rest = at(prediction.confidence), sum(each.confidence for each in n_best[1:])
+        share = min(1.0, (1 - first) / rest) if rest else 1.0
+        n_best[1:] = [replace(each, confidence=share * each.confidence) for each in n_best[1:]]
+        return replace(prediction, confidence=first, n_best=tuple(n_best))
 
     def stream(
         self, picture: np.ndarray, options: Options = Options(), is_wanted: IsWanted = always_wanted

@@ -1913,6 +1913,16 @@ def test_all_readings_of_a_picture_are_calibrated_alike(own_base_dir: Path) -> N
     assert [each.confidence for each in best] == sorted((each.confidence for each in best), reverse=True)
 
 
+def test_of_several_answers_one_at_most_is_right(own_base_dir: Path) -> None:
+    """Each by itself is calibrated to nine in ten; together they can't be: the first keeps its own, others share."""
+    model = calibrate(own_base_dir, slope=0.01, offset=2.2)
+    alone = model.predict([formula()])[0].confidence
+    best = model.predict([formula()], inference.Options(n_best=4)).pop().n_best
+    assert best[0].confidence == pytest.approx(alone, abs=1e-3) and alone > 0.85
+    assert sum(each.confidence for each in best) == pytest.approx(1)
+    assert all(each.confidence > 0 for each in best) and len(best) == 4
+
+
 def calibrate(base: Path, **calibration: float) -> inference.Recognizer:
     path = base / "model" / "model.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "calibration": calibration}))
