@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import multiprocessing
 import os
 import socket
 import subprocess
@@ -18,8 +19,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from itertools import cycle, islice
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,6 +47,7 @@ IDLE_SECONDS = 0.5  # a server that has taken hardly any processor time for so l
 IDLE_SHARE = 0.05  # of one core: a master and idle threads look round now and then
 CROWD = 100  # clients, of whom /ping must notice nothing
 TOOLKIT = ROOT / ".venv-aws-toolkit"
+_barrier: Barrier  # of the processes of `bare_model`
 
 
 class Row(NamedTuple):
@@ -51,27 +55,54 @@ class Row(NamedTuple):
     load: load.Load
     ping: load.Load | None  # asked meanwhile
     processor: float  # milliseconds for an answer, or a picture
+    processes: int
 
 
-def bare_model(model_dir: Path, files: Sequence[Path], batch_size: int, seconds: int) -> Row:
-    """Batches one after the other, from decoded pictures: the model without a server around it."""
-    model = Recognizer.load(model_dir)
+def bare_model(model_dir: Path, files: Sequence[Path], batch_size: int, seconds: int, processes: int) -> Row:
+    """The model without a server around it: batches one after the other, from files that are read already.
+
+    Each process has one of its own and its share of the cores, as in our server; their rates are added up.
+    """
+    context = multiprocessing.get_context("spawn")
+    together = (context.Barrier(processes),)
+    with ProcessPoolExecutor(processes, context, initializer=_begin_together, initargs=together) as pool:
+        asked = (model_dir, files, batch_size, seconds, suggested_threads() // processes)
+        runs = [each.result() for each in [pool.submit(_batches, *asked) for _ in range(processes)]]
+    took = sorted(each for run, _ in runs for each in run)
+    at = [load.percentile(took, percent) for percent in load.PERCENTILES]
+    rate = sum(1000 * batch_size * len(run) / sum(run) for run, _ in runs)
+    processor = sum(spent for _, spent in runs) / (batch_size * len(took))
+    name = f"bare model, batches of {batch_size}, {_count(processes, 'process')}"
+    return Row(name, load.Load(rate, (at[0], at[1], at[2]), 0), None, processor, processes)
+
+
+def _begin_together(barrier: Barrier) -> None:
+    global _barrier
+    _barrier = barrier
+
+
+def _batches(
+    model_dir: Path, files: Sequence[Path], batch_size: int, seconds: int, threads: int
+) -> tuple[list[float], float]:
+    """Milliseconds of each batch, and of the processor in all."""
+    model = Recognizer.load(model_dir, threads=threads)
     pictures = [read_image(path.read_bytes()) for path in islice(cycle(files), batch_size)]
     model.predict(pictures)
+    _barrier.wait()
     took: list[float] = []
     before = time.process_time()
     while sum(took) < 1000 * seconds:
         started = time.perf_counter()
         model.predict(pictures)
         took.append(1000 * (time.perf_counter() - started))
-    processor = 1000 * (time.process_time() - before) / (batch_size * len(took))
-    took.sort()
-    at = [load.percentile(took, percent) for percent in load.PERCENTILES]
-    rate = 1000 * batch_size * len(took) / sum(took)
-    return Row(f"bare model, batches of {batch_size}", load.Load(rate, (at[0], at[1], at[2]), 0), None, processor)
+    return took, 1000 * (time.process_time() - before)
 
 
-def ask(name: str, server: int, port: int, pictures: Sequence[Path], clients: int, seconds: int) -> Row:
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}{'es' if what.endswith('s') else 's'}"
+
+
+def ask(name: str, server: int, port: int, pictures: Sequence[Path], clients: int, seconds: int, processes: int) -> Row:
     """So many clients, each with its next request as soon as it has its answer; /ping is timed meanwhile."""
     url = f"http://127.0.0.1:{port}"
     load.result(load.start(f"{url}/invocations", 2, clients, pictures))  # warm
@@ -81,7 +112,7 @@ def ask(name: str, server: int, port: int, pictures: Sequence[Path], clients: in
     pinging = load.start(f"{url}/ping", seconds, 1, pause=PING_PAUSE)
     asked, pinged = load.result(asking), load.result(pinging)
     answers = asked.rate * (time.monotonic() - started)
-    return Row(name, asked, pinged, 1000 * (processor_seconds(server) - before) / answers)
+    return Row(name, asked, pinged, 1000 * (processor_seconds(server) - before) / answers, processes)
 
 
 def wait_until_idle(server: int) -> None:
@@ -150,10 +181,11 @@ def _answers(port: int, process: subprocess.Popen[bytes]) -> bool:
 
 
 def compare(model_dir: Path, pictures: Sequence[Path], batch_size: int, clients: int, seconds: int) -> list[Row]:
-    rows = [bare_model(model_dir, pictures, batch_size, seconds)]
+    workers = suggested_threads()
+    counts = sorted({1, workers})
+    rows = [bare_model(model_dir, pictures, batch_size, seconds, processes) for processes in counts]
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "model").symlink_to(model_dir.resolve())
-        workers = suggested_threads()
         name, port = "our server", PORTS["our server"]
         settings = {
             "SAGEMAKER_BASE_DIR": folder,
@@ -161,22 +193,23 @@ def compare(model_dir: Path, pictures: Sequence[Path], batch_size: int, clients:
             "SAGEMAKER_TS_BATCH_SIZE": str(batch_size),
             "SERVE_QUEUE_SIZE": str(max(CROWD, clients)),  # nobody is refused: the rates are of answers
         }
-        for processes in sorted({1, workers}):
-            row = f"{name}, {processes} process{'es' if processes > 1 else ''}"
+        for processes in counts:
+            row = f"{name}, {_count(processes, 'process')}"
             settings["SAGEMAKER_MODEL_SERVER_WORKERS"] = str(processes)
             with running([sys.executable, "-m", "container.serve"], port, settings) as server:
-                rows.append(ask(row, server.pid, port, pictures, clients, seconds))
+                rows.append(ask(row, server.pid, port, pictures, clients, seconds, processes))
                 if clients < CROWD:
-                    rows.append(ask(f"{row}, {CROWD} clients", server.pid, port, pictures, CROWD, seconds))
+                    rows.append(ask(f"{row}, {CROWD} clients", server.pid, port, pictures, CROWD, seconds, processes))
         name, port = "one at a time", PORTS["one at a time"]
-        apps = {f"{name}, {workers} sync workers": "functions()"}
+        others = [(name, "functions()", processes) for processes in counts]
         if TOOLKIT.exists():
-            apps = {f"AWS's toolkit, {workers} sync workers": "toolkit()", **apps}
-        for row, app in apps.items():
-            command = [sys.executable, "-m", "gunicorn", "--workers", str(workers), "--timeout", "120"]
+            others.insert(0, ("AWS's toolkit", "toolkit()", workers))
+        for name, app, processes in others:
+            command = [sys.executable, "-m", "gunicorn", "--workers", str(processes), "--timeout", "120"]
             command += ["--bind", f"127.0.0.1:{port}", f"bench.one_at_a_time:{app}"]
             with running(command, port, _usual_settings(Path(folder))) as server:
-                rows.append(ask(row, server.pid, port, pictures, clients, seconds))
+                row = f"{name}, {_count(processes, 'sync worker')}"
+                rows.append(ask(row, server.pid, port, pictures, clients, seconds, processes))
     return rows
 
 
@@ -222,17 +255,18 @@ def _note(model_dir: Path, files: Sequence[Path]) -> str:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """With each rate by that of the first row, the bare model, and of the last, one request at a time."""
+    """With each rate by that of the bare model in as many processes, and of the last row, one request at a time."""
     head = (
-        f"{'':40}{'requests/s':>11}{'of bare':>9}{'of last':>9}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}{'errors':>8}"
+        f"{'':42}{'requests/s':>11}{'of bare':>9}{'of last':>9}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}{'errors':>8}"
         f"{'processor ms':>14}{'/ping p99 ms':>14}"
     )
     lines = [head]
+    bare = {row.processes: row for row in reversed(rows) if row.ping is None}
     for row in rows:
         ping = f"{row.ping.milliseconds[-1]:14.1f}" if row.ping else f"{'':14}"
         times = "".join(f"{value:9.1f}" for value in row.load.milliseconds)
-        ratios = "".join(f"{row.load.rate / other.load.rate:9.2f}" for other in (rows[0], rows[-1]))
-        lines.append(f"{row.name:40}{row.load.rate:11.1f}{ratios}{times}{row.load.errors:8}{row.processor:14.2f}{ping}")
+        ratios = "".join(f"{row.load.rate / other.load.rate:9.2f}" for other in (bare[row.processes], rows[-1]))
+        lines.append(f"{row.name:42}{row.load.rate:11.1f}{ratios}{times}{row.load.errors:8}{row.processor:14.2f}{ping}")
     return "\n".join(lines)
 
 

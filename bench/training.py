@@ -14,32 +14,48 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
+from itertools import cycle, islice
 from pathlib import Path
+from statistics import fmean
 
+import numpy as np
 import torch
 
 import inference
 from bench import input_size, precisions, processes, stages, teacher_forcing
+from recognizer.latex import tokenize
+from recognizer.synth.grammar import LEVELS, generate_formula
 from recognizer.training.heap import keep_freed_memory
 from recognizer.training.precision import Precision
 
 AIM = 350_000  # formulas of 25 tokens an hour, on two cores
 LEAST_GAIN = 5.0
-LENGTHS = (stages.LENGTH, 50, 80)  # tokens; of 32 embedded formulas in random order the longest has 49, of all 80
+LENGTHS = (stages.LENGTH, 50, 80)  # tokens
 
 
 def decoding(quick: bool) -> None:
     torch.set_num_threads(inference.default_threads())
     precision = Precision("auto", torch.device("cpu"), 1.0).name
-    batch, turns = (4, 1) if quick else (8, 5)
+    batch, turns, batches = (4, 1, 1) if quick else (8, 5, 10)
     for length in LENGTHS:
-        as_a_job, all_at_once, one_by_one = teacher_forcing.compare(batch, length, turns)
-        print(
-            f"satrn, {length} tokens in training, batch {batch}: all at once {all_at_once:.1f} pictures a second, one "
-            f"by one {one_by_one:.1f}: {all_at_once / one_by_one:.1f} times; as a job trains, in {precision}, "
-            f"{as_a_job:.1f}: {as_a_job / one_by_one:.1f} times (aim {LEAST_GAIN:.0f})",
-            flush=True,
-        )
+        print(_rates(f"{length} tokens", batch, teacher_forcing.compare(batch, length, turns), precision), flush=True)
+    rng = np.random.default_rng(0)
+    lengths = [len(tokenize(generate_formula(rng, level))) for level in islice(cycle(LEVELS), batches * batch)]
+    rates = teacher_forcing.compare_unlike(batch, lengths)
+    what = f"embedded formulas of {min(lengths)} to {max(lengths)} tokens, {fmean(lengths):.0f} on average"
+    print(_rates(what, batch, rates, precision), flush=True)
+
+
+def _rates(what: str, batch: int, rates: teacher_forcing.Comparison, precision: str) -> str:
+    loops = rates.step_by_step, rates.with_cache
+    by_job, by_fp32 = (
+        " and ".join(f"{rate / loop:.1f}" for loop in loops) for rate in (rates.as_a_job, rates.parallel)
+    )
+    return (
+        f"satrn, {what}, batches of {batch}, pictures a second in training: all at once {rates.parallel:.1f}, as a job "
+        f"trains, in {precision}, {rates.as_a_job:.1f}; one by one {rates.step_by_step:.1f}, with a cache "
+        f"{rates.with_cache:.1f}: a job is {by_job} times as fast (aim {LEAST_GAIN:.0f}), in fp32 {by_fp32} times"
+    )
 
 
 def default_recognizer(quick: bool) -> None:

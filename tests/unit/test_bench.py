@@ -116,15 +116,19 @@ def test_pictures_are_asked_for_in_turn(tiny_server, tmp_path):
     assert 5 <= pinged.rate <= 11 and not pinged.errors
 
 
-def test_the_table_compares_with_the_first_and_the_last_row():
+def test_the_table_compares_with_the_bare_model_in_as_many_processes_and_with_the_last_row():
+    ping = load.Load(1, (1, 2, 4.5), 0)
     rows = [
-        serving.Row("bare", load.Load(40, (1, 2, 3), 0), None, 1.5),
-        serving.Row("ours", load.Load(30, (1, 2, 3), 0), load.Load(1, (1, 2, 4.5), 0), 2.5),
-        serving.Row("usual", load.Load(10, (1, 2, 3), 5), None, 7.5),
+        serving.Row("bare", load.Load(40, (1, 2, 3), 0), None, 1.5, 1),
+        serving.Row("bare-2", load.Load(60, (1, 2, 3), 0), None, 1.5, 2),
+        serving.Row("ours", load.Load(30, (1, 2, 3), 0), ping, 2.5, 1),
+        serving.Row("ours-2", load.Load(45, (1, 2, 3), 0), ping, 2.5, 2),
+        serving.Row("usual", load.Load(15, (1, 2, 3), 5), ping, 7.5, 2),
     ]
-    _, bare, ours, usual = serving.table(rows).splitlines()
-    assert bare.split()[2:4] == ["1.00", "4.00"] and ours.split()[2:4] == ["0.75", "3.00"] and ours.endswith("4.5")
-    assert usual.split()[2:4] == ["0.25", "1.00"] and usual.split()[-1] == "7.50"
+    ratios = {line.split()[0]: line.split()[2:4] for line in serving.table(rows).splitlines()[1:]}
+    assert ratios["bare"] == ["1.00", "2.67"] and ratios["ours"] == ["0.75", "2.00"]
+    assert ratios["bare-2"] == ["1.00", "4.00"] and ratios["ours-2"] == ["0.75", "3.00"]
+    assert ratios["usual"] == ["0.25", "1.00"] and serving.table(rows).endswith("4.5")
 
 
 def test_processor_time_of_a_process_tree():
@@ -159,7 +163,7 @@ def test_what_the_warm_up_leaves_behind_takes_no_place(own_base_dir, tmp_path):
     burn(own_base_dir, 0.3)
     with Server(own_base_dir, {"SERVE_QUEUE_SIZE": "6", "SAGEMAKER_TS_BATCH_SIZE": "1"}) as server:
         pid = server.wait_until_ready().process.pid
-        row = serving.ask("ours", pid, server.port, [tmp_path / "good.png"], 6, 2)
+        row = serving.ask("ours", pid, server.port, [tmp_path / "good.png"], 6, 2, 1)
     assert row.load.rate > 0 and row.load.errors == 0
 
 

@@ -1,4 +1,4 @@
-"""The training benchmark compares two ways to the same gradients, and adds up its stages."""
+"""The training benchmark compares the ways to the same gradients, and adds up its stages."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import torch
 import inference
 from bench import precisions, training
 from bench.stages import Laps
-from bench.teacher_forcing import PAD, parallel, step_by_step
+from bench.teacher_forcing import PAD, parallel, step_by_step, with_cache
 from recognizer.models import build, layers
 from recognizer.training.loss import sequence_loss
 from tests.support.tiny_recognizer import SMALL
 
 
-def test_both_ways_of_teacher_forcing_give_the_same_gradients():
+def test_all_ways_of_teacher_forcing_give_the_same_gradients():
     torch.manual_seed(0)
     model = build("satrn", 20, 6, SMALL["satrn"])
     images, sizes = torch.rand(2, 1, 32, 64), torch.tensor([[32, 64], [32, 40]])
     tokens = torch.randint(1, 20, (2, 6))
     gradients = []
-    for forward in (parallel, step_by_step):
+    for forward in (parallel, step_by_step, with_cache):
         model.zero_grad()
         loss, _ = sequence_loss(forward(model, images, sizes, tokens[:, :-1]), tokens[:, 1:], PAD)
         loss.backward()
         gradients.append([parameter.grad for parameter in model.parameters() if parameter.grad is not None])
-    for one, other in zip(*gradients, strict=True):
-        assert torch.allclose(one, other, rtol=1e-3, atol=1e-5)
+    for one, *others in zip(*gradients, strict=True):
+        assert all(torch.allclose(one, other, rtol=1e-3, atol=1e-5) for other in others)
 
 
 def test_each_lap_is_added_to_its_stage(monkeypatch):
@@ -56,7 +56,11 @@ def test_decoding_is_compared_at_every_length(monkeypatch, capsys):
     monkeypatch.setattr(inference, "default_threads", torch.get_num_threads)  # it sets them, and others run after it
     assert training.main(["--only", "decoding", "--quick", "--give-back"]) == 0
     rate = r"([\d.]+)"
-    line = rf"satrn, (\d) tokens in training, batch 4: all at once {rate} pictures a second, one by one {rate}: {rate}"
+    line = (
+        rf"satrn, (.+), batches of 4, pictures a second in training: all at once {rate}, as a job trains, in \w+, "
+        rf"{rate}; one by one {rate}, with a cache {rate}: a job is {rate} and {rate} times as fast"
+    )
     told = re.findall(line, capsys.readouterr().out)
-    assert [length for length, *_ in told] == ["2", "4"]
-    assert all(float(number) > 0 for row in told for number in row)
+    assert [what for what, *_ in told[:2]] == ["2 tokens", "4 tokens"]
+    assert re.fullmatch(r"embedded formulas of \d+ to \d+ tokens, \d+ on average", told[2][0])
+    assert all(float(number) > 0 for _, *row in told for number in row)
