@@ -123,6 +123,7 @@ NEGATIONS = {
     ">": r"\ngtr",
     **_table(
         r"""in=notin exists=nexists subseteq=nsubseteq supseteq=nsupseteq leq=nleq geq=ngeq |=nparallel sim=nsim
+        leqslant=nleqslant geqslant=ngeqslant
         cong=ncong prec=nprec succ=nsucc preceq=npreceq succeq=nsucceq vdash=nvdash vDash=nvDash
         rightarrow=nrightarrow leftarrow=nleftarrow leftrightarrow=nleftrightarrow
         Rightarrow=nRightarrow Leftarrow=nLeftarrow Leftrightarrow=nLeftrightarrow"""
@@ -246,7 +247,8 @@ INFIX = {r"\over": ("", ""), r"\choose": ("", ""), r"\atop": ("", ""), r"\brack"
 TALL = _commands("frac binom substack stackrel underset overbrace underbrace")
 """Commands higher than a line: only around these do stretching delimiters grow by more than a little."""
 BIG_OPERATORS = _commands(
-    "sum prod coprod int iint iiint iiiint oint bigcup bigcap bigoplus bigotimes bigvee bigwedge bigsqcup biguplus"
+    """sum prod coprod int iint iiint iiiint oint bigcup bigcap bigoplus bigotimes bigodot bigvee bigwedge bigsqcup
+    biguplus"""
 )
 """Symbols that are higher than a line as soon as they have limits."""
 OPERATORS = _commands(

@@ -25,7 +25,12 @@ RELATIONS = r"""= < > \leq \geq \neq \approx \equiv \sim \simeq \cong \propto \l
     \triangleq \circeq \approxeq \trianglerighteq \triangleleft \triangleright \subseteqq \nsupseteq \Subset \lll \ggg
     \nsim \ncong \nparallel \precsim \succsim \lessapprox \gtrapprox \nvdash \nvDash \sqsubset \sqsupset \multimap
     \between \lessdot \gtrdot \vartriangleleft \vartriangleright \lesseqgtr \gtreqless \eqsim \bumpeq \Bumpeq
-    \pitchfork \lneq \gneq \npreceq \nsucceq \lnsim \gnsim \Supset \subsetneqq \supsetneqq \backsim"""
+    \pitchfork \lneq \gneq \npreceq \nsucceq \lnsim \gnsim \Supset \subsetneqq \supsetneqq \backsim \nleqslant
+    \ngeqslant \nleqq \ngeqq \lneqq \gneqq \lvertneqq \gvertneqq \lnapprox \gnapprox \precneqq \succneqq \precnsim
+    \succnsim \precnapprox \succnapprox \precapprox \succapprox \curlyeqprec \curlyeqsucc \eqslantless \eqslantgtr
+    \lesseqqgtr \gtreqqless \eqcirc \doteqdot \risingdotseq \fallingdotseq \backsimeq \nVdash \nVDash \Vvdash
+    \ntriangleleft \ntriangleright \ntrianglelefteq \ntrianglerighteq \nsubseteqq \nsupseteqq \supseteqq
+    \varsubsetneq \varsupsetneq \varsubsetneqq \varsupsetneqq \backepsilon"""
 ARROWS = r"""\rightarrow \leftarrow \Rightarrow \Leftarrow \Leftrightarrow \leftrightarrow \mapsto \longrightarrow
     \longleftarrow \longleftrightarrow \Longrightarrow \Longleftrightarrow \longmapsto \hookrightarrow \hookleftarrow
     \twoheadrightarrow \rightharpoonup \rightharpoondown \rightleftharpoons \rightleftarrows \rightsquigarrow
@@ -34,16 +39,18 @@ ARROWS = r"""\rightarrow \leftarrow \Rightarrow \Leftarrow \Leftrightarrow \left
     \leftrightarrows \leftrightharpoons \leftharpoonup \leftharpoondown \twoheadleftarrow \rightarrowtail \Updownarrow
     \curvearrowright \curvearrowleft \circlearrowright \circlearrowleft \looparrowright \looparrowleft
     \upharpoonright \downharpoonright \upuparrows \leftrightsquigarrow \Lleftarrow \Rrightarrow \dashrightarrow
-    \leftarrowtail \upharpoonleft \downharpoonleft"""
+    \leftarrowtail \upharpoonleft \downharpoonleft \downdownarrows \Lsh \Rsh"""
 BETWEEN = r"""+ - \times \cdot \pm \mp \div * / \circ \bullet \star \oplus \ominus \otimes \odot \cup \cap \uplus
     \wedge \vee \setminus \sqcup \sqcap \dagger \ddagger \amalg \diamond \rtimes \ltimes \wr \boxtimes \boxplus
     \boxminus \boxdot \oslash \circledast \circledcirc \barwedge \curlywedge \curlyvee \Cap \Cup \dotplus \intercal
-    \bigcirc \smallsetminus \circleddash \veebar \divideontimes \leftthreetimes \rightthreetimes"""
+    \bigcirc \smallsetminus \circleddash \veebar \divideontimes \leftthreetimes \rightthreetimes
+    \doublebarwedge"""
 SINGLE = r"""\infty \partial \nabla \emptyset \varnothing \forall \exists \nexists \neg \hbar \ell \Re \Im \aleph \wp
     \angle \top \perp \square \Diamond \bigstar \blacksquare \triangle \sharp \flat \natural \complement
     \checkmark ! ? \% \# \& \$ \S \heartsuit \diamondsuit \clubsuit \spadesuit \measuredangle \sphericalangle \mho \eth
     \beth \gimel \blacktriangle \triangledown \imath \jmath \surd \hslash
-    \digamma \daleth \blacklozenge"""
+    \digamma \daleth \blacklozenge \Finv \Game \circledS \backprime \blacktriangledown \blacktriangleleft
+    \blacktriangleright"""
 OVER = r"""\overline \underline \widehat \widetilde \overrightarrow \overleftarrow \overleftrightarrow \overbrace
     \underbrace"""
 MARKS = r"\tilde \hat \bar \dot \ddot \vec \overline \check \breve \acute \grave \mathring \dddot"

@@ -14,7 +14,8 @@ import pytest
 from recognizer.data.formats import read_dataset
 from recognizer.data.sample import DataError
 from recognizer.latex import normalize, tokenize
-from recognizer.synth import corpus
+from recognizer.latex.synonyms import ARGUMENTS
+from recognizer.synth import corpus, variations
 from recognizer.synth.corpus import Formula, _cut, choose, main, read_formulas, singles
 from recognizer.synth.tex import TYPEFACES, TexStyle, _faulty_pages, misdraws, missing_programs, render_document
 
@@ -149,6 +150,7 @@ SIGNS = r"""\mathscr{X} \alpha \omega \epsilon \varepsilon \rho \varrho \sigma \
 ALPHABETS = (r"\mathbf", r"\mathcal", r"\mathrm", r"\mathsf")
 TOLD_APART = [
     *SIGNS.split(),
+    *(sign for row in variations.SIGNS for sign in row if sign not in ARGUMENTS),
     *(f"{alphabet} {{ {letter} }}" for alphabet in ALPHABETS for letter in "XR"),
     *(f"\\boldsymbol {{ {letter} }}" for letter in (r"\alpha", r"\omega", "x")),
     *(f"\\mathbf {{ {letter} }}" for letter in (r"\Gamma", r"\Omega", "2")),
