@@ -20,6 +20,7 @@ from tests.support.tiny_model import formula_picture
 from tests.support.tiny_recognizer import SMALL
 
 SPEC = inference.PreprocessSpec()
+SMALLEST = {"stem": 8, "width": 32, "blocks": 0, "encoder_layers": 0, "decoder_layers": 1, "heads": 2, "dropout": 0.1}
 LABELS = ("x + y", "a = 2", "x ^ { 2 }", "\\frac { a } { b }", "( x )")
 
 

@@ -12,6 +12,8 @@ import torch
 from inference import PreprocessSpec
 from recognizer.disk import NoRoomError
 from recognizer.training import checkpoint
+from recognizer.training.stop import StopSignal
+from tests.support.tiny_training import SMALLEST, settings, trainer, write_pictures
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -33,10 +35,16 @@ def test_none_is_no_error(tmp_path: Path) -> None:
 
 def test_50_epochs_leave_two_files(tmp_path: Path) -> None:
     """Lesson: 290 MB a snapshot, each epoch a new one, filled the disk."""
-    for epoch in range(50):
-        checkpoint.write(tmp_path, checkpoint.LAST, state(epoch))
-        checkpoint.write(tmp_path, checkpoint.BEST, state(epoch))
-    assert sorted(path.name for path in tmp_path.iterdir()) == [checkpoint.BEST, checkpoint.LAST]
+    data, kept = tmp_path / "data", tmp_path / "checkpoints"
+    data.mkdir()
+    chosen = settings(epochs=50, batch_size=16, sizes=SMALLEST)
+    made = trainer(chosen, write_pictures(data), kept)
+
+    assert made.run(StopSignal())
+
+    last = checkpoint.read(kept, checkpoint.LAST, "fast")
+    assert last is not None and last["progress"]["epoch"] == 50
+    assert sorted(path.name for path in kept.iterdir()) == [checkpoint.BEST, checkpoint.LAST]
 
 
 def test_a_full_disk_leaves_the_previous_one_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

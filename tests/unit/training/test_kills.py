@@ -18,11 +18,10 @@ from recognizer.data.dataset import Batch
 from recognizer.training import checkpoint
 from recognizer.training.stop import StopSignal
 from tests.support.forks import fork_context
-from tests.support.tiny_training import Recorded, settings, trainer, weights, write_pictures
+from tests.support.tiny_training import SMALLEST, Recorded, settings, trainer, weights, write_pictures
 
 KILLS = 20
 EPOCHS = 12  # of five steps: more than all lives together get through
-SIZES = {"stem": 8, "width": 32, "blocks": 0, "encoder_layers": 0, "decoder_layers": 1, "heads": 2, "dropout": 0.1}
 # A kill falls on one of so many calls made by this file, or by what it calls
 PLACES = {"loop.py": 150, "checkpoint.py": 60, "validate.py": 60, "loader.py": 40}
 
@@ -43,7 +42,7 @@ def train(folder: Path, target: Path, watch: Callable[..., Any] | None) -> None:
     """Goes on from the last checkpoint, of which there is one a step, to the end, or until `watch` ends the process."""
     multiprocessing.set_start_method("fork", force=True)  # of loader workers, as in a job
     torch.set_num_threads(1)
-    made = trainer(settings(2, epochs=EPOCHS, sizes=SIZES, checkpoint_minutes=1e-9), folder, target, Written)
+    made = trainer(settings(2, epochs=EPOCHS, sizes=SMALLEST, checkpoint_minutes=1e-9), folder, target, Written)
     assert isinstance(made, Written)
     made.log = target / "rates.txt"
     sys.setprofile(watch)
