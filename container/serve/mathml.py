@@ -61,6 +61,8 @@ _ROWS = frozenset(["mrow", "mtd", "mstyle", "mpadded", "msqrt", "menclose", "mph
 _THIN = "0.167em"
 _BARS = frozenset("|‖")
 _CLOSING = frozenset(")]}!⟩⌋⌉")
+_SIGNS_OF_NUMBERS = frozenset("+−-±∓")
+_VALUES = frozenset("∞∂∇∅′∘")  # signs that a difference can begin with
 
 
 class _Converter(Converter):
@@ -96,6 +98,7 @@ def to_mathml(latex: str) -> str:
         _place_limits(element)
         _stretch_arrow(element)
     for element in list(math.iter()):
+        _close_up_minus(element)
         _space_names(element)
     return ElementTree.tostring(math, encoding="unicode")
 
@@ -221,6 +224,14 @@ def _space_names(row: ElementTree.Element) -> None:
             row.insert(place, ElementTree.Element("mspace", width=_THIN))
     if _kind(row) == "name" and row.tag == "mo":
         row.attrib |= {"lspace": "0em", "rspace": "0em"}  # a browser's own, which are the same before a bracket
+
+
+def _close_up_minus(row: ElementTree.Element) -> None:
+    """A minus behind a bracket, a relation or a comma belongs to what follows; a browser knows that of the first."""
+    for before, sign in pairwise(element for element in row if row.tag in _ROWS and _kind(element) != "space"):
+        is_free = _kind(before) in ("sign", "name") and before.text not in _BARS | _VALUES
+        if sign.tag == "mo" and sign.text in _SIGNS_OF_NUMBERS and is_free:
+            sign.set("form", "prefix")
 
 
 def _kind(element: ElementTree.Element) -> str:

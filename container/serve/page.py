@@ -16,11 +16,18 @@ from container.serve.mathml import to_mathml
 
 FOLDER = Path(__file__).with_suffix("")
 # The types are spelled out: Python's guess depends on the machine's list, and modules of another type aren't run.
-TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+    ".woff2": "font/woff2",
+    ".txt": "text/plain",
+}
 # The page runs its own files, talks to its own server, and can't be framed. data: and blob: are pictures it was given.
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 OPEN = frozenset(["page.index", "page.file"])  # endpoints that need no key: the page must be there to ask for it
 LONGEST_LATEX = 8192  # bytes

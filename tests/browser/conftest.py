@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.browser import Page, start_chromium
-from tests.support.server import Server
+from tests.support.server import ROOT, Server
 
 PAGE = {"SERVE_PAGE": "1"}
 
@@ -29,6 +29,15 @@ def chromium() -> Iterator[object]:
 def page_server(tiny_base_dir: Path) -> Iterator[Server]:
     """The tiny model behind the page."""
     with Server(tiny_base_dir, PAGE) as server:
+        yield server.wait_until_ready()
+
+
+@pytest.fixture(scope="session")
+def shipped_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The weights of this repository behind the page."""
+    base = tmp_path_factory.mktemp("shipped")
+    (base / "model").symlink_to(ROOT / "weights")
+    with Server(base, PAGE) as server:
         yield server.wait_until_ready()
 
 

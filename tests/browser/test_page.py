@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from selenium.webdriver import ActionChains, Keys
 
+from recognizer.latex import normalize, tokenize
 from tests.browser.conftest import PAGE
 from tests.support.browser import Page
 from tests.support.handlers import replace_handler
-from tests.support.server import Server
+from tests.support.server import ROOT, Server
 from tests.support.tiny_model import formula_picture, png
 
 pytestmark = pytest.mark.browser
@@ -673,3 +674,25 @@ def test_no_request_leaves_the_server(page, picture):
     assert [url for url in asked if not url.startswith((page.origin, "blob:", "data:"))] == []
     said = [complaint for complaint in page.complaints() if "/mathml" not in complaint]  # of LaTeX that can't be drawn
     assert said == []
+
+
+def test_formulas_are_drawn_in_the_font_that_comes_with_the_page(page, picture):
+    """Without one for mathematics a browser's integrals and brackets don't grow; few phones have one."""
+    page.give("paste", picture)
+    page.answer()
+    page.wait(lambda: page.script("return [...document.fonts].map((font) => font.status)") == ["loaded"])
+    assert f"{page.origin}/page/stix-two-math.woff2" in page.requests()
+    assert "STIX Two Math" in page.style(page.all("#rendering math")[0], "font-family")
+
+
+PLUS = [[(-15, 0), (0, 0), (15, 0)], [(0, -15), (0, 0), (0, 15)]]
+ONES = [[(at, -28), (at, 0), (at, 28)] for at in (-60, 60)]
+
+
+def test_the_shipped_model_reads_a_real_picture_and_a_drawing(shipped_server, chromium):
+    page = Page(chromium, shipped_server)
+    page.give("paste", (ROOT / "docs" / "real" / "boost-math-08.png").read_bytes())
+    assert tokenize(normalize(page.answer())) == tokenize(normalize(r"E_1(x)=x+\log(x)+c+R(x)"))
+    page.draw(ONES[0], *PLUS, ONES[1])
+    page.at("read-drawing").click()
+    page.wait(lambda: page.at("latex").get_property("value") == "1+1")

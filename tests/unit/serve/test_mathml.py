@@ -153,6 +153,21 @@ def test_bars_have_no_room_around_them_if_they_are_no_relation(latex, spaces):
 
 
 @pytest.mark.parametrize(
+    ("latex", "forms"),
+    [
+        ("(-x)=-a", ["prefix", "prefix"]),
+        (r"\sin-x,-y\to-z", ["prefix"] * 3),
+        (r"a-b+\ldots-c", [None] * 3),
+        (r"f(x)-f'-n!-|z|-\infty-1", [None] * 5),
+        (r"2^{-n}", [None]),  # the first of its row: there the browser knows
+    ],
+)
+def test_a_minus_stands_at_what_it_belongs_to(latex, forms):
+    elements = ElementTree.fromstring(to_mathml(latex)).iter()
+    assert [element.get("form") for element in elements if element.text in ("−", "+")] == forms
+
+
+@pytest.mark.parametrize(
     ("latex", "sides", "columns", "rows"),
     [
         (r"{|cc|c|}\hline A&B&C\\\hline0&0&0\\0&1&1\\\hline", "left right top bottom", "none solid", "solid none"),
