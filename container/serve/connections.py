@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import select
 import socket
 import time
 from enum import Enum, auto
@@ -87,6 +88,12 @@ class Connection(TConn):
         self.received += piece
         self.is_ended = not piece
         return True
+
+    def takes_answer(self) -> bool:
+        """Whether a short answer can be sent without waiting: not to a client that asks on and on and never reads."""
+        poller = select.poll()
+        poller.register(self.sock, select.POLLOUT)
+        return bool(poller.poll(0))
 
     def arrived(self) -> Arrived:
         if self.is_ended:

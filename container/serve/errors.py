@@ -35,6 +35,11 @@ def overloaded(waiting: int) -> ServeError:
     return ServeError(503, "overloaded", f"{waiting} requests are waiting already; try again", retry_after=1)
 
 
+def no_picture_memory(limit_mb: int) -> ServeError:
+    message = f"the pictures of other requests take the {limit_mb} MB that are set aside for them; try again"
+    return ServeError(503, "overloaded", message, retry_after=1)
+
+
 def deadline_exceeded(seconds: float) -> ServeError:
     return ServeError(503, "deadline_exceeded", f"no answer within {seconds:g} s; try again")
 

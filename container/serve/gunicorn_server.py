@@ -1,10 +1,11 @@
 """gunicorn, set up in code for this one application: threads, nothing written to disk, a stop that loses nothing.
 
-Seven things differ from gunicorn 27's threaded worker:
+Eight things differ from gunicorn 27's threaded worker:
   * On SIGTERM it leaves connections that the kernel has accepted but it has not (they would be reset: its issue
     3397). Here those are taken in first, then the port is closed, so that new clients are refused at once.
   * It gives a connection a thread as soon as data is there, or for up to 5 s before. Here it waits until the request is
     there as a whole (connections.py), or its start, if the body is large; of those only so many at a time get a thread.
+  * It answers /ping in one of its threads, of which a hundred may be at work. Here the main loop does.
   * It reads without a time limit. Here a request has to arrive, and be answered, before its deadline.
   * Its main loop waits for up to 2 s for each client to close its side. Here it goes on meanwhile.
   * It stays whatever becomes of the model. Here a worker that can't answer any more makes room for a new one.
@@ -59,6 +60,7 @@ KEEPALIVE_SECONDS = 65  # above the idle time of usual load balancers: they clos
 OTHER_FILES = 100  # a worker opens besides its connections, at most
 SWITCH_SECONDS = 0.0005  # a thread that computes gives way to /ping after this; Python's default is ten times as long
 SPARE_THREADS = 16  # besides those for admitted and arriving requests: for /ping and for saying 503
+PING = b"GET /ping "
 CLOSING = ("503", "408")  # other workers may have room; what is left of a late body is no request
 
 
@@ -243,11 +245,20 @@ class Worker(ThreadWorker):
             self._refuse(connection, errors.head_too_large())
         elif arrived is Arrived.START and len(self.uploads) >= self.app.settings.queue_size:
             self._refuse(connection, errors.overloaded(len(self.uploads)))
+        elif arrived is Arrived.WHOLE and connection.received.startswith(PING) and connection.takes_answer():
+            self._answer_here(connection)
         else:
             if arrived is Arrived.START:
                 self.uploads.add(connection)
                 connection.sock.slowest = time.monotonic() + GRACE_SECONDS
             self.enqueue_req(connection)
+
+    def _answer_here(self, connection: Connection) -> None:
+        """In the main loop, for what is answered at once: a thread would wait for its turn among a hundred others."""
+        answered: Future[bool] = Future()
+        answered.set_result(self.handle(connection))
+        logs.REQUEST.set({})
+        self.method_queue.defer(self.finish_request, connection, answered)
 
     def _refuse(self, connection: Connection, error: errors.ServeError) -> None:
         self._say(connection.sock, error)

@@ -21,6 +21,7 @@ from container.serve.capture import Capture
 from container.serve.errors import ServeError
 from container.serve.handler import Call, Handler, Reply, forget_code, load_handler
 from container.serve.metrics import Metrics
+from container.serve.picture_memory import PictureMemory
 from container.serve.settings import Settings
 from container.serve.streaming import TokenQueue, stream_events
 
@@ -67,6 +68,7 @@ class Shared:
         self.cores = max(1, suggested_threads() // settings.worker_count)
         # A crowd that comes at once decodes a few at a time: a hundred threads at it kept /ping waiting for seconds.
         self.decoding = threading.BoundedSemaphore(self.cores)
+        self.picture_memory = PictureMemory()
 
     @contextmanager
     def slot(self) -> Iterator[None]:
@@ -169,7 +171,7 @@ class Service:
             deadline: of time.monotonic().
 
         Raises:
-            ServeError: 503 `deadline_exceeded`, 499 `client_gone`, 400 `too_nested`.
+            ServeError: 503 `deadline_exceeded` or `overloaded`, 499 `client_gone`, 400 `too_nested`.
             Exception: what the handler's functions raise.
         """
         if not self._loaded_handler().joins_requests:
@@ -177,7 +179,7 @@ class Service:
             _raise_if_all_failed(self._wait([future], deadline))
             result: Reply = future.result()
             return result
-        sent = self._send(lambda handler: handler.decode(call), deadline, is_wanted)
+        sent = self._send(lambda handler: handler.decode(call), deadline, is_wanted, needs_room=True)
         answered = self._receive(sent, logs.REQUEST.get()["request_id"])
         _raise_if_all_failed(answered.failures)
         return self._encode(answered, call.accept)
@@ -237,7 +239,7 @@ class Service:
         if not handler.can_stream:
             raise ServeError(406, "not_acceptable", "this model's own inference.py has no stream_fn; ask for JSON")
         with self._is_arriving(), self._metrics.time("decode_image"):
-            request = self._decode(lambda: handler.decode(call), deadline)
+            request = self._decode(lambda: handler.decode(call), deadline, needs_room=True)
         if request.form != "one":
             raise ServeError(406, "not_acceptable", "text/event-stream answers one picture; ask for JSON for several")
         tokens = TokenQueue()
@@ -331,7 +333,9 @@ class Service:
             for window in records.windows(body, self._settings.batch_size):
                 if self._settings.is_batch:
                     deadline = time.monotonic() + self._settings.request_timeout
-                sent.append(self._send(partial(Handler.decode_records, call=call, records=window), deadline, is_wanted))
+                decode = partial(Handler.decode_records, call=call, records=window)
+                # A request that has begun isn't broken off: it holds two windows at most.
+                sent.append(self._send(decode, deadline, is_wanted, needs_room=not sent and not number))
                 if len(sent) > 1:
                     yield self._receive(sent.popleft(), f"{request_id}-{number}")
                     number += 1
@@ -340,10 +344,12 @@ class Service:
             for waiting in sent:
                 _cancel(waiting.futures)
 
-    def _send(self, decode: Callable[[Handler], Any], deadline: float, is_wanted: Callable[[], bool]) -> Sent:
+    def _send(
+        self, decode: Callable[[Handler], Any], deadline: float, is_wanted: Callable[[], bool], needs_room: bool
+    ) -> Sent:
         handler = self._loaded_handler()
         with self._is_arriving(), self._metrics.time("decode_image"):
-            request = self._decode(partial(decode, handler), deadline)
+            request = self._decode(partial(decode, handler), deadline, needs_room)
         return Sent(request, self._submit(handler.items(request), deadline, is_wanted), deadline)
 
     def _receive(self, sent: Sent, name: str) -> Answered:
@@ -383,11 +389,15 @@ class Service:
             return errors.deadline_exceeded(self._settings.request_timeout)
         return errors.client_gone() if isinstance(error, CancelledError) else error  # by the batcher: nobody wants it
 
-    def _decode(self, decode: Callable[[], Any], deadline: float) -> Any:
+    def _decode(self, decode: Callable[[], Any], deadline: float, needs_room: bool) -> Any:
         if not self._shared.decoding.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise errors.deadline_exceeded(self._settings.request_timeout)
         try:
-            return decode()
+            if needs_room:
+                self._shared.picture_memory.check_room()
+            request = decode()
+            self._shared.picture_memory.hold(request.pictures)
+            return request
         except RecursionError:  # Python's e-mail parser on a form's damaged header; a parser of the user's on deep JSON
             raise errors.too_nested() from None
         finally:

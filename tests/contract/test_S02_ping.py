@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import statistics
 import sys
 import threading
 import time
+from contextlib import closing
 
 import pytest
 
@@ -114,6 +116,22 @@ def test_S02_tells_and_recovers_when_the_models_process_dies(own_base_dir):
         server.wait_until_ready()
         assert server.workers() != [worker]
         assert server.invoke(PICTURE).status == 200
+
+
+def test_S02_of_two_processes_one_dies_and_the_other_goes_on(own_base_dir):
+    """As by default on two cores: whoever the new one has accepted meanwhile is told to come again, and nobody else."""
+    with Server(slow_down_loading(own_base_dir, 1), {"SAGEMAKER_MODEL_SERVER_WORKERS": "2"}) as server:
+        server.wait_until_ready()
+        server.wait_for_log('"ready"', times=2)
+        killed, other = server.workers()
+        os.kill(killed, signal.SIGKILL)
+        server.wait_for_log("Perhaps out of memory?")
+        replies = [server.invoke(PICTURE) for _ in range(20)]
+        assert {(reply.status, reply.code) for reply in replies if reply.status != 200} <= {(503, "not_ready")}
+        assert 200 in {reply.status for reply in replies}
+        server.wait_for_log('"ready"', times=3)
+        assert {server.invoke(PICTURE).status for _ in range(20)} == {200}
+        assert other in server.workers() and killed not in server.workers() and len(server.workers()) == 2
 
 
 def test_S02_a_process_that_cant_answer_any_more_is_replaced(own_base_dir):
@@ -228,6 +246,20 @@ def test_S02_ping_does_not_queue_behind_inference(own_base_dir):
     assert statistics.median(pings) < 0.02, pings
     assert statistics.quantiles(pings, n=100)[94] < 0.05, sorted(pings)[-20:]
     assert max(pings) < 2
+
+
+def test_S02_pings_in_one_breath_are_all_answered(tiny_server):
+    """The main loop answers them: neither one inside the other, nor waiting for a client that doesn't read."""
+    count = 3000
+    with closing(socket.create_connection(("127.0.0.1", tiny_server.port), timeout=30)) as client:
+        client.sendall(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n" * count)
+        assert tiny_server.ping().status == 200  # nothing is read of the others yet
+        received = b""
+        while received.count(b"HTTP/1.1 200 ") < count:
+            piece = client.recv(2**16)
+            assert piece, received[-500:]
+            received += piece
+    assert tiny_server.ping().status == 200
 
 
 def timed_ping(server):

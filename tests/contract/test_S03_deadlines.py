@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import os
 import re
 import socket
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import numpy as np
 
 from container.resources import suggested_threads
 from container.serve.settings import Settings
@@ -50,6 +56,38 @@ def test_S03_full_queue_is_refused_at_once(own_base_dir):
         assert (refused.status, refused.code, refused.headers["Retry-After"]) == (503, "overloaded", "1")
         assert {reply.result().status for reply in inside} == {200}
         assert server.invoke(PICTURE).status == 200
+
+
+def test_S03_pictures_that_are_large_when_decoded_find_no_room_beyond_a_bound(own_base_dir):
+    """A list of fifty blank pictures, half a megabyte, is 384 MB when it is decoded; and sixty-four may wait."""
+    slow_down(own_base_dir, 1)
+    blank = base64.b64encode(png(np.full((1600, 1600, 3), 255, np.uint8))).decode()
+    body = json.dumps({"images": [blank] * 50}).encode()
+    with on_cores(1), Server(own_base_dir) as server, ThreadPoolExecutor(4) as pool:  # one of them decodes at a time
+        server.wait_until_ready()
+        replies = list(pool.map(lambda _: server.invoke(body, "application/json"), range(4)))
+        refused = [reply for reply in replies if reply.status != 200]
+
+        assert len(body) < 2**20
+        assert 0 < len(refused) < len(replies)
+        assert {(reply.status, reply.code, reply.headers["Retry-After"]) for reply in refused} == {
+            (503, "overloaded", "1")
+        }
+        assert "the pictures of other requests take the 512 MB" in refused[0].json()["error"]["message"]
+        assert server.peak_memory() < (512 + 384 + 300) * 2**20  # the one that is decoded then, and the process itself
+        server.wait_until_idle()
+        assert server.invoke(body, "application/json").status == 200
+
+
+@contextmanager
+def on_cores(count):
+    """What is started meanwhile has so many cores."""
+    ours = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(ours)[:count])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, ours)
 
 
 SLOW_INPUT = """

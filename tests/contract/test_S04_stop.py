@@ -40,10 +40,11 @@ def stream_fn(request, model):
 """
 
 
-def test_S04_sigterm_under_load_loses_nothing(own_base_dir):
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_S04_sigterm_under_load_loses_nothing(own_base_dir, processes):
     """Every connection that was established gets its answer; a later one is refused, never cut."""
     slow_down(own_base_dir, 0.1)
-    with Server(own_base_dir) as server:
+    with Server(own_base_dir, {"SAGEMAKER_MODEL_SERVER_WORKERS": processes}) as server:
         server.wait_until_ready()
         outcomes: list[int | str] = []
         stopped = threading.Event()

@@ -12,7 +12,6 @@ import json
 import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -131,13 +130,6 @@ def large_record(picture: bytes, size: int = bodies.IN_MEMORY // LARGE) -> bytes
     return json.dumps({"image": base64.b64encode(picture.ljust(size, b"\0")).decode()}).encode() + b"\n"
 
 
-def peak(server: Server) -> int:
-    """Bytes: the most memory that the worker has had."""
-    (pid,) = server.workers()
-    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM")]
-    return int(line.split()[1]) * 1024
-
-
 def answer_rows(body: bytes) -> list[dict]:
     return [json.loads(line) for line in body.splitlines()]
 
@@ -158,10 +150,10 @@ def test_S09_memory_does_not_grow_with_the_body(tiny_base_dir, chunked):
     with Server(tiny_base_dir, BATCH) as server:
         server.wait_until_ready()
         expected = answer_rows(server.invoke(b"".join(lines), "application/jsonlines").body)
-        before = peak(server)
+        before = server.peak_memory()
         pieces = [body[start : start + MB] for start in range(0, len(body), MB)]
         reply = server.invoke(pieces if chunked else body, "application/jsonlines")
-        assert peak(server) - before < 30 * MB
+        assert server.peak_memory() - before < 30 * MB
     assert reply.headers["Transfer-Encoding"] == "chunked"
     assert answer_rows(reply.body) == expected * 120
 

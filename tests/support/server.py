@@ -132,13 +132,13 @@ class Server:
             assert time.monotonic() < deadline, last.decode()
             time.sleep(0.03)
 
-    def wait_for_log(self, text: str) -> str:
-        """The first line of the log that holds the text."""
+    def wait_for_log(self, text: str, times: int = 1) -> str:
+        """The first line of the log that holds the text, or the second, ..."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            for line in list(self._lines):
-                if text in line:
-                    return line
+            found = [line for line in list(self._lines) if text in line]
+            if len(found) >= times:
+                return found[times - 1]
             time.sleep(0.03)
         raise AssertionError(f"the log never said {text!r}:\n{''.join(self._lines)}")
 
@@ -149,6 +149,12 @@ class Server:
         """Process ids of gunicorn's workers."""
         pid = self.process.pid
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def peak_memory(self) -> int:
+        """Bytes: the most memory that the only worker has had."""
+        (pid,) = self.workers()
+        (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM")]
+        return int(line.split()[1]) * 1024
 
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
