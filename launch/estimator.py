@@ -41,10 +41,12 @@ def make_session(local: bool, serving_port: int = 8080) -> Any:
 
 def make_estimator(job: Job, session: Any, source_dir: str | None = str(CODE)) -> Any:
     """The Estimator of a job. `source_dir=None` runs the code that is baked into the image."""
+    from sagemaker.debugger import TensorBoardOutputConfig
     from sagemaker.estimator import Estimator
 
     code = {"entry_point": ENTRY_POINT, "source_dir": source_dir} if source_dir else {}
-    hyperparameters = dict(job.hyperparameters)
+    curves = TensorBoardOutputConfig(job.tensorboard, jobs.TENSORBOARD) if job.tensorboard else None
+    hyperparameters = job.given_hyperparameters
     if job.is_distributed:  # T16; what `distribution=` of the PyTorch estimator does, which this one does not know
         hyperparameters["sagemaker_torch_distributed_enabled"] = "true"
     return Estimator(
@@ -58,6 +60,7 @@ def make_estimator(job: Job, session: Any, source_dir: str | None = str(CODE)) -
         use_spot_instances=job.spot,
         max_wait=job.max_wait_seconds,
         checkpoint_s3_uri=job.checkpoints,
+        tensorboard_output_config=curves,
         output_path=jobs.as_address(job.output) if job.output else None,
         hyperparameters=hyperparameters,
         metric_definitions=metric_definitions(),

@@ -19,6 +19,7 @@ CODE = Path(__file__).resolve().parents[1] / "code"
 ENTRY_POINT = "train.py"
 LOCAL = "local"
 LOCAL_ROLE = "arn:aws:iam::000000000000:role/local"  # local mode asks for one and never uses it
+TENSORBOARD = "/opt/ml/output/tensorboard"  # in the container
 LOCAL_REGION = "us-east-1"  # likewise
 SDK_DEFAULTS = Path(__file__).resolve().with_name("sdk-defaults.yaml")
 HOURS = 24.0  # SDK v2's own default; v3's is one hour, after which a longer job would be ended
@@ -82,7 +83,7 @@ class Job:
     """A training job. `data`, `validation` and `model` are s3:// addresses; in local mode folders as well.
 
     `checkpoints` is where SageMaker keeps /opt/ml/checkpoints: a `spot` job that was interrupted, or a later job with
-    the same address, goes on from there (T12).
+    the same address, goes on from there (T12). `tensorboard` is where it keeps the curves while the job runs.
     """
 
     image: str
@@ -94,6 +95,7 @@ class Job:
     model: str | None = None
     output: str | None = None
     checkpoints: str | None = None
+    tensorboard: str | None = None
     spot: bool = False
     max_hours: float = HOURS
     hyperparameters: tuple[tuple[str, str], ...] = ()
@@ -102,18 +104,27 @@ class Job:
     volume_gb: int = VOLUME_GB
 
     def __post_init__(self) -> None:
-        places = {"output": self.output, "checkpoints": self.checkpoints}
+        places = {"output": self.output, "checkpoints": self.checkpoints, "tensorboard": self.tensorboard}
         check_place(self.instance_type, self.role, **{name: place for name, place in places.items() if place})
         if self.instance_count < 1 or self.max_hours <= 0 or self.volume_gb < 1:
             raise LaunchError("--instance-count, --max-hours and --volume-gb: expected a number above 0")
-        if self.is_local and (self.spot or self.checkpoints):
-            raise LaunchError("--spot and --checkpoints: expected an instance type of AWS; a local job has neither")
+        if self.is_local and (self.spot or self.checkpoints or self.tensorboard):
+            raise LaunchError(
+                "--spot, --checkpoints and --tensorboard: expected an instance type of AWS; a local job has none "
+                "(--hp tensorboard=true writes curves into output/tensorboard)"
+            )
         if self.spot and not self.checkpoints:
             raise LaunchError("--spot: --checkpoints is missing, without which an interrupted job begins anew")
         for channel, address in self.channels.items():
             if not address.startswith("s3://") and not (self.is_local and Path(address).is_dir()):
                 where = "an s3:// address or a folder" if self.is_local else "an s3:// address"
                 raise LaunchError(f"data for channel {channel!r}: expected {where}, got {address!r}")
+
+    @property
+    def given_hyperparameters(self) -> dict[str, str]:
+        """With those that other options of the job need."""
+        needed = {"tensorboard": "true"} if self.tensorboard else {}
+        return {**needed, **dict(self.hyperparameters)}
 
     @property
     def is_local(self) -> bool:
@@ -160,6 +171,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-hours", type=float, default=HOURS, help="AWS ends the job then (default: %(default)g)")
     parser.add_argument("--volume-gb", type=int, default=VOLUME_GB, help="disk of an instance (default: %(default)s)")
     parser.add_argument("--checkpoints", help="s3://...; a job goes on from the checkpoints that it finds there")
+    parser.add_argument("--tensorboard", help="s3://... for curves, copied there while the job runs")
     parser.add_argument("--spot", action="store_true", help="spot instances; needs --checkpoints")
 
 
@@ -185,6 +197,7 @@ def job_from(options: argparse.Namespace) -> Job:
         model=options.model,
         output=options.output,
         checkpoints=options.checkpoints,
+        tensorboard=options.tensorboard,
         spot=options.spot,
         max_hours=options.max_hours,
         hyperparameters=tuple(hyperparameters.items()),

@@ -27,13 +27,19 @@ def make_trainer(job: Job, source_dir: str | None = str(CODE)) -> Any:
 
     In local mode the working files and artifacts/ (the model, unpacked) go into the folder `job.output`.
     """
-    from sagemaker.core.shapes import CheckpointConfig, MetricDefinition, OutputDataConfig, StoppingCondition
+    from sagemaker.core.shapes import (
+        CheckpointConfig,
+        MetricDefinition,
+        OutputDataConfig,
+        StoppingCondition,
+        TensorBoardOutputConfig,
+    )
     from sagemaker.train import ModelTrainer
     from sagemaker.train.configs import Compute, SourceCode
     from sagemaker.train.distributed import Torchrun
     from sagemaker.train.model_trainer import Mode
 
-    hyperparameters: dict[str, Any] = dict(job.hyperparameters)
+    hyperparameters: dict[str, Any] = {**job.given_hyperparameters}
     options: dict[str, Any] = {}
     if source_dir:
         options["source_code"] = SourceCode(source_dir=source_dir, entry_script=ENTRY_POINT)
@@ -66,6 +72,9 @@ def make_trainer(job: Job, source_dir: str | None = str(CODE)) -> Any:
         base_job_name="formula-recognizer",
         **options,
     )
+    if job.tensorboard:
+        curves = TensorBoardOutputConfig(s3_output_path=job.tensorboard, local_path=jobs.TENSORBOARD)
+        trainer = trainer.with_tensorboard_output_config(curves)
     definitions = [MetricDefinition(name=each["Name"], regex=each["Regex"]) for each in metric_definitions()]
     return trainer.with_metric_definitions(definitions)
 

@@ -116,12 +116,13 @@ def test_T18_serves_without_network(serve_image, base_dir, tiny_server):
 
 def test_S4_sigterm_to_the_container_loses_nothing(serve_image, own_base_dir):
     slow_down(own_base_dir, 0.5)
-    with ContainerServer(serve_image, own_base_dir) as server, ThreadPoolExecutor(4) as pool:
+    options = ["--env", "SAGEMAKER_TS_BATCH_SIZE=2"]
+    with ContainerServer(serve_image, own_base_dir, *options) as server, ThreadPoolExecutor(24) as pool:
         server.wait_until_ready()
-        replies = [pool.submit(server.invoke, PICTURE) for _ in range(4)]
-        time.sleep(0.3)
+        replies = [pool.submit(server.invoke, PICTURE) for _ in range(24)]
+        time.sleep(0.5)
         server.terminate()
-        assert [reply.result().status for reply in replies] == [200] * 4
+        assert [reply.result().status for reply in replies] == [200] * 24
         assert server.finish(30)[0] == 0
 
 
@@ -153,6 +154,33 @@ def test_S2_a_dead_model_process_is_told_and_replaced(serve_image, own_base_dir)
         server.wait_for(503)
         server.wait_for(200)
         assert server.invoke(PICTURE).status == 200
+
+
+def test_S2_S3_a_stuck_model_is_told_and_a_full_queue_refused_at_once(serve_image, own_base_dir):
+    slow_down(own_base_dir, 3)
+    settings = ["SAGEMAKER_MODEL_SERVER_WORKERS=1", "SAGEMAKER_MODEL_SERVER_TIMEOUT=1", "SERVE_QUEUE_SIZE=2"]
+    options = [option for setting in settings for option in ("--env", setting)]
+    with ContainerServer(serve_image, own_base_dir, *options) as server, ThreadPoolExecutor(2) as pool:
+        server.wait_until_ready()
+        inside = [pool.submit(server.invoke, PICTURE) for _ in range(2)]
+        time.sleep(0.4)
+        started = time.monotonic()
+        refused = server.invoke(PICTURE)
+        assert server.ping().status == 200
+        assert time.monotonic() - started < 0.5
+        assert (refused.status, refused.code, refused.headers["Retry-After"]) == (503, "overloaded", "1")
+        assert {reply.result().code for reply in inside} == {"deadline_exceeded"}
+        server.wait_for(503)
+        assert server.wait_until_ready().ping().status == 200
+
+
+def test_S14_workers_and_log_level(serve_image, base_dir):
+    options = ["--env", "SAGEMAKER_MODEL_SERVER_WORKERS=3", "--env", "SAGEMAKER_CONTAINER_LOG_LEVEL=40"]
+    with ContainerServer(serve_image, base_dir, *options, "--name", "s14") as server:
+        server.wait_until_ready()
+        assert server.invoke(PICTURE).status == 200
+        assert docker("exec", "s14", "python3", "-c", COUNT_WORKERS).out.strip() == "3"
+        assert server.log() == []
 
 
 def test_S6_S7_headers_and_limits(serve_image, base_dir):

@@ -103,6 +103,8 @@ ON_AWS = ("--instance-type", "ml.g5.xlarge", "--role", "arn:aws:iam::00000000000
         ((*ON_AWS, "--spot", "--checkpoints", "build/c"), "--checkpoints.*s3://.*'build/c'"),
         ((*ON_AWS, "--output", "build/out"), "--output.*s3://.*'build/out'"),
         (("--checkpoints", "s3://bucket/c"), "local"),
+        (("--tensorboard", "s3://bucket/b"), "--hp tensorboard=true"),
+        ((*ON_AWS, "--tensorboard", "build/b"), "--tensorboard.*s3://.*'build/b'"),
         (("--instance-count", "0"), "--instance-count"),
     ],
 )
@@ -145,6 +147,15 @@ def test_sdk_v3_jobs_may_run_for_as_long_as_they_are_told_to(sdk_v3):
     model_trainer.train(jobs.job_from(options(*ON_AWS)))
     [condition] = sdk_v3["core.shapes"].StoppingCondition.call_args_list
     assert condition.kwargs == {"max_runtime_in_seconds": 24 * 3600}
+
+
+def test_T10_sdk_v3_copies_curves_away_and_the_job_writes_them(sdk_v3):
+    model_trainer.train(jobs.job_from(options(*ON_AWS, "--tensorboard", "s3://b/curves")))
+    [curves] = sdk_v3["core.shapes"].TensorBoardOutputConfig.call_args_list
+    assert curves.kwargs == {"s3_output_path": "s3://b/curves", "local_path": "/opt/ml/output/tensorboard"}
+    trainer = sdk_v3["train"].ModelTrainer
+    assert trainer.call_args.kwargs["hyperparameters"]["tensorboard"] == "true"
+    assert trainer.return_value.with_tensorboard_output_config.called
 
 
 def test_settings_of_a_server_are_pairs():
