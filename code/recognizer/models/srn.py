@@ -25,6 +25,7 @@ from recognizer.models.layers import (
     EncoderLayer,
     additive_mask,
     adopt_head,
+    bridge,
     grid_positions,
     sinusoid,
     size_mask,
@@ -36,7 +37,8 @@ class SrnSizes(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     stem: int = Field(32, ge=8, description="channels of the first convolution")
-    width: int = Field(256, ge=32, description="width of the transformer layers")
+    width: int = Field(256, ge=32, description="of the encoder's layers")
+    decoder_width: int | None = Field(None, ge=32, description="of all that follows the encoder; else `width`")
     encoder_layers: int = Field(2, ge=0, description="transformer layers over the picture")
     semantic_layers: int = Field(2, ge=1, description="transformer layers over the guesses, for each direction")
     heads: int = Field(8, ge=1, description="attention heads of every layer")
@@ -46,6 +48,8 @@ class SrnSizes(BaseModel):
     def _heads_divide_width(self) -> SrnSizes:
         if self.width % self.heads or self.width % 4:
             raise ValueError(f"width {self.width} must be a multiple of heads ({self.heads}) and of 4")
+        if (self.decoder_width or 0) % (2 * self.heads):
+            raise ValueError(f"decoder_width {self.decoder_width} must be a multiple of twice the heads ({self.heads})")
         return self
 
 
@@ -107,13 +111,14 @@ class SrnRecognizer(ConvRecognizer):
 
     def __init__(self, vocabulary: int, max_tokens: int, sizes: SrnSizes) -> None:
         super().__init__()
-        dim = sizes.width
-        self.conv = CellEncoder(sizes.stem, dim)
-        self.norm = nn.LayerNorm(dim)
+        self.conv = CellEncoder(sizes.stem, sizes.width)
+        self.norm = nn.LayerNorm(sizes.width)
         self.layers = nn.ModuleList(
-            EncoderLayer(dim, sizes.heads, 2 * dim, sizes.dropout) for _ in range(sizes.encoder_layers)
+            EncoderLayer(sizes.width, sizes.heads, 2 * sizes.width, sizes.dropout) for _ in range(sizes.encoder_layers)
         )
-        self.memory_norm = nn.LayerNorm(dim)
+        self.memory_norm = nn.LayerNorm(sizes.width)
+        dim = sizes.decoder_width or sizes.width
+        self.bridge = bridge(sizes.width, dim)
         self.visual = VisualAttention(dim, max_tokens)
         self.embedding = nn.Embedding(vocabulary, dim)
         self.semantic = SemanticReasoning(dim, sizes.semantic_layers, sizes.heads, sizes.dropout, max_tokens)
@@ -134,7 +139,7 @@ class SrnRecognizer(ConvRecognizer):
         mask = additive_mask(size_mask(sizes, height, width, self.stride).flatten(1), x.dtype)  # (B, N)
         for layer in self.layers:
             x = layer(x, mask[:, None, None])
-        return {"memory_logits": self._read(self.visual(self.memory_norm(x), mask))}
+        return {"memory_logits": self._read(self.visual(self.bridge(self.memory_norm(x)), mask))}
 
     def _read(self, seen: Tensor) -> Tensor:
         """Visual features of each position (B, T, D) -> logits (B, T, V) of what was seen and understood."""

@@ -287,8 +287,10 @@ def test_one_file_adds_a_recognizer(tmp_path: Path) -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", ["attention", "fast", "satrn"])
-def test_encoder_and_decoder_have_widths_of_their_own(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "decoder"), [("attention", "decoder"), ("fast", "decoder"), ("satrn", "decoder"), ("srn", "semantic")]
+)
+def test_encoder_and_decoder_have_widths_of_their_own(name: str, decoder: str) -> None:
     like, slim = (build(name, VOCABULARY, MAX_TOKENS, {**SMALL[name], "decoder_width": d}).eval() for d in (48, 32))
     assert {key: value.shape for key, value in like.state_dict().items()} == {
         key: value.shape for key, value in random_model(name).state_dict().items()
@@ -297,7 +299,7 @@ def test_encoder_and_decoder_have_widths_of_their_own(name: str) -> None:
     def count(model: FormulaRecognizer, part: str) -> int:
         return sum(parameter.numel() for parameter in model.get_submodule(part).parameters())
 
-    assert count(slim, "decoder") < 0.7 * count(like, "decoder") and count(slim, "conv") == count(like, "conv")
+    assert count(slim, decoder) < 0.7 * count(like, decoder) and count(slim, "conv") == count(like, "conv")
     images, sizes = pictures((48, 160), (33, 90))
     memory, ids = slim.encode(images, sizes), tokens(2)
     torch.testing.assert_close(step_by_step(slim, memory, ids), slim.decode(memory, ids), atol=1e-5, rtol=0)
