@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from datetime import timedelta
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -38,31 +39,49 @@ def train(values: Hyperparameters, ranks: Ranks, folder: Path, target: Path, ste
     torch.save({**seen, "seconds": made.progress.seconds}, target / f"rank-{ranks.rank}.pt")
 
 
+class KilledAfter(StopAfter):
+    """In the place of a stop: SIGKILL."""
+
+    def __bool__(self) -> bool:
+        if super().__bool__():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return False
+
+
 def train_as_rank(
-    variables: dict[str, str], values: Hyperparameters, folder: Path, target: Path, steps: int | None
+    variables: dict[str, str], values: Hyperparameters, folder: Path, target: Path, steps: int | None, dies: bool
 ) -> None:
     os.environ.update(variables)
     torch.set_num_threads(1)
     with join() as ranks:
-        train(values, ranks, folder, target, steps)
+        if dies and steps and ranks.rank:
+            trainer(values, folder, target / "checkpoints", Recorded, ranks).run(KilledAfter(steps))
+        train(values, ranks, folder, target, None if dies else steps)
 
 
 def in_ranks(
     count: int, values: Hyperparameters, folder: Path, target: Path, steps: int | None = None
 ) -> list[dict[str, Any]]:
-    """Runs the training in so many processes, as torchrun would start them."""
+    """Runs the training in so many processes to its end, or for some steps."""
+    assert end_of_ranks(count, values, folder, target, steps) == [0] * count
+    return [torch.load(target / f"rank-{rank}.pt", weights_only=True) for rank in range(count)]
+
+
+def end_of_ranks(
+    count: int, values: Hyperparameters, folder: Path, target: Path, steps: int | None = None, dies: bool = False
+) -> list[int | None]:
+    """Exit codes of so many processes, as torchrun would start them; if one `dies`, it is the last, after the steps."""
     meeting = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=60))
     shared = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(meeting.port)}
     shared["TORCHELASTIC_USE_AGENT_STORE"] = "True"  # they meet here, as at torchrun's agent
     processes: list[ForkServerProcess] = []
     for rank in range(count):
         own = {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}
-        processes.append(fork_context().Process(target=train_as_rank, args=(own, values, folder, target, steps)))
+        processes.append(fork_context().Process(target=train_as_rank, args=(own, values, folder, target, steps, dies)))
         processes[-1].start()
     for process in processes:
         process.join(300)
-    assert [process.exitcode for process in processes] == [0] * count
-    return [torch.load(target / f"rank-{rank}.pt", weights_only=True) for rank in range(count)]
+    return [process.exitcode for process in processes]
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +131,21 @@ def test_two_processes_stopped_within_an_epoch_go_on_as_two_or_as_one(folder: Pa
     alone = torch.load(one / "rank-0.pt", weights_only=True)
     assert alone["losses"] == pytest.approx(undisturbed[0]["losses"][6:], rel=1e-5)
     assert same(alone["model"], undisturbed[0]["model"]) and same(alone["average"], undisturbed[0]["average"])
+
+
+def test_two_processes_of_which_one_is_killed_go_on_to_the_same_bits(folder: Path, tmp_path: Path) -> None:
+    whole, two = tmp_path / "whole", tmp_path / "two"
+    whole.mkdir()
+    two.mkdir()
+    values = chosen(checkpoint_minutes=1e-9)  # one a step
+    undisturbed = in_ranks(2, values, folder, whole)
+    other, killed = end_of_ranks(2, values, folder, two, steps=6, dies=True)
+    assert killed == -signal.SIGKILL and other
+    for resumed, never_killed in zip(in_ranks(2, values, folder, two), undisturbed, strict=True):
+        assert 0 < len(resumed["rates"]) < len(never_killed["rates"])
+        assert resumed["rates"] == never_killed["rates"][-len(resumed["rates"]) :]
+        for kind in ("model", "average"):
+            assert all(torch.equal(value, never_killed[kind][name]) for name, value in resumed[kind].items())
 
 
 def test_ranks_end_together_and_stay_alike_when_the_clock_decides(folder: Path, tmp_path: Path) -> None:
