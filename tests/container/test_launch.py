@@ -25,10 +25,10 @@ def asked_of_aws(*options: str) -> dict[str, Any]:
 
 
 def test_sdk_v2_asks_aws_for_the_job_that_was_meant():
-    places = ("--data", "s3://b/t", "--model", "s3://b/m", "--output", "s3://b/o", "--checkpoints", "s3://b/c")
-    places += ("--tensorboard", "s3://b/curves")
-    more = ("--spot", "--max-hours", "2", "--volume-gb", "50", "--instance-count", "2", "--input-mode", "FastFile")
-    job = asked_of_aws("fit", *places, *more, "--hp", "epochs=3", "--no-wait")["create_training_job"]
+    data = ("--data", "s3://b/t", "--model", "s3://b/m", "--input-mode", "FastFile")
+    places = ("--output", "s3://b/o", "--checkpoints", "s3://b/c", "--tensorboard", "s3://b/curves")
+    more = ("--spot", "--max-hours", "2", "--volume-gb", "50", "--instance-count", "2")
+    job = asked_of_aws("fit", *data, *places, *more, "--hp", "epochs=3", "--no-wait")["create_training_job"]
     assert job["EnableManagedSpotTraining"] is True
     assert job["StoppingCondition"] == {"MaxRuntimeInSeconds": 7200, "MaxWaitTimeInSeconds": 7200 + 24 * 3600}
     assert job["CheckpointConfig"]["S3Uri"] == "s3://b/c" and job["OutputDataConfig"]["S3OutputPath"] == "s3://b/o"
