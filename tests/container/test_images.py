@@ -65,7 +65,7 @@ def test_T17_what_ModelTrainer_calls_is_there(train_image):
 
 
 @USERS
-def test_T8_T18_installing_the_requirements_is_a_no_op_without_network(train_image, user):
+def test_T8_T18_L9_installing_the_requirements_is_a_no_op_without_network(train_image, user):
     command = ["python3", "-m", "pip", "install", "-r", "/opt/program/code/requirements.txt"]
     done = run(train_image, *command, options=[*AS_IN_THE_CLOUD, *user], timeout=60)
     assert done.code == 0, done
@@ -81,7 +81,7 @@ def test_layers_can_be_compiled(train_image, user):
     assert (done.code, done.out.strip()) == (0, "(4, 2)"), done
 
 
-def test_pip_check(train_image):
+def test_L9_pip_check(train_image):
     done = run(train_image, "python3", "-m", "pip", "check", options=OFFLINE)
     assert (done.code, done.out.strip()) == (0, "No broken requirements found."), done
 
@@ -134,7 +134,7 @@ print(wrong)
 
 
 @USERS
-def test_doctor(image, user):
+def test_L9_doctor(image, user):
     done = run(image, "python3", "-m", "container.doctor", options=[*AS_IN_THE_CLOUD, *user])
     assert done.code == 0, done
 

@@ -63,7 +63,7 @@ def test_T13_no_carriage_returns_off_a_terminal(trained):
     assert "\r" not in finished.out + finished.err
 
 
-def test_what_was_trained_is_served(trained):
+def test_L14_what_was_trained_is_served(trained):
     """The model directory goes from image to server as it is; its golden samples reproduce there."""
     job, _ = trained
     golden = json.loads((job.base / "model/golden/golden.json").read_text())

@@ -111,7 +111,7 @@ def test_T18_the_job_ran_without_network_and_credentials(finished):
 
 
 @pytest.mark.slow
-def test_T10_the_same_job_again_gives_the_same_bits(finished, tmp_path):
+def test_T10_L8_the_same_job_again_gives_the_same_bits(finished, tmp_path):
     """One seed fixes the split, the order, augmentation, dropout and the first weights."""
     job, _result, _before = finished
     again = TrainingJob(tmp_path / "job")

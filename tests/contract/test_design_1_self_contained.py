@@ -22,7 +22,7 @@ runpy.run_module("container.serve", run_name="__main__", alter_sys=True)
 """
 
 
-def test_design_1_serves_with_the_training_side_blocked(tiny_base_dir, tiny_server):
+def test_design_1_L10_serves_with_the_training_side_blocked(tiny_base_dir, tiny_server):
     picture = png(formula_picture())
     command = [sys.executable, "-c", RUN_WITHOUT.format(blocked=BLOCKED, also="")]
     with Server(tiny_base_dir, command=command) as server:

@@ -61,7 +61,7 @@ def test_an_empty_value_means_the_default() -> None:
         (["3"], r"argument '3': expected --name value"),
     ],
 )
-def test_a_mistake_is_refused_by_name(arguments: list[str], message: str) -> None:
+def test_O6_a_mistake_is_refused_by_name(arguments: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         settings(*arguments)
 

@@ -128,7 +128,7 @@ def test_weights_can_be_trained_on(exported: tuple[Trained, Path]) -> None:
     trained.model.load_state_dict(weights)
 
 
-def test_it_loads_where_torch_is_absent(exported: tuple[Trained, Path]) -> None:
+def test_L12_it_loads_where_torch_is_absent(exported: tuple[Trained, Path]) -> None:
     """Lesson: a model saved on a newer torch didn't load on an older one."""
     program = (
         "import sys; sys.modules.update(dict.fromkeys(['torch', 'recognizer', 'albumentations', 'scipy']));"
@@ -145,7 +145,7 @@ def test_it_loads_where_torch_is_absent(exported: tuple[Trained, Path]) -> None:
 
 
 @pytest.mark.parametrize("key, value", [("mean", 0.3), ("std", 0.5), ("resample", "linear"), ("scale", 0.5)])
-def test_changed_preprocessing_is_refused_and_the_sample_named(
+def test_L1_L11_changed_preprocessing_is_refused_and_the_sample_named(
     exported: tuple[Trained, Path], tmp_path: Path, key: str, value: object
 ) -> None:
     model = Path(shutil.copytree(exported[1], tmp_path / "model"))
@@ -156,7 +156,9 @@ def test_changed_preprocessing_is_refused_and_the_sample_named(
         inference.model_fn(str(model))
 
 
-def test_swapped_colour_channels_are_refused(exported: tuple[Trained, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_L11_swapped_colour_channels_are_refused(
+    exported: tuple[Trained, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     read = inference.read_image
     monkeypatch.setattr(inference, "read_image", lambda data: np.ascontiguousarray(read(data)[:, :, ::-1]))
     with pytest.raises(inference.ModelError, match=r"golden sample \d\d\.png: the prepared input differs"):

@@ -711,7 +711,7 @@ def test_the_frame_of_a_table_and_of_a_sign_is_seen() -> None:
 
 
 @pytest.mark.parametrize("scale", [1, 3, 6])
-def test_characters_arrive_at_one_size_whatever_the_resolution(scale: int) -> None:
+def test_L2_characters_arrive_at_one_size_whatever_the_resolution(scale: int) -> None:
     reference, seen = ink_of(formula(2)), ink_of(formula(scale))
     assert np.allclose(reference.shape, seen.shape, rtol=0.12)
     assert likeness(reference, seen) > 0.9
@@ -1092,7 +1092,7 @@ def decode(*scripts: list[int], max_tokens: int = 200) -> list[list[int]]:
     return [list(hypotheses[0].ids) for hypotheses in search.run()]
 
 
-def test_no_step_is_taken_after_the_last_end() -> None:
+def test_O5_no_step_is_taken_after_the_last_end() -> None:
     """Nor is a row read any more that has ended, whatever the limit of tokens."""
     lengths: list[int] = []
     scripts = ([3, EOS], [4, 5, 6, EOS], [EOS])
@@ -1769,7 +1769,7 @@ def test_the_command_line_goes_on_after_a_bad_file(
         ({"preprocess": {"size": 3}}, r"unknown keys \['size'\]"),
     ],
 )
-def test_a_model_that_can_not_be_used_says_why(own_base_dir: Path, change: dict[str, object], message: str) -> None:
+def test_L12_a_model_that_can_not_be_used_says_why(own_base_dir: Path, change: dict[str, object], message: str) -> None:
     path = own_base_dir / "model" / "model.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(inference.ModelError, match=message):

@@ -22,6 +22,7 @@ def test_the_proofs_of_a_lesson_exist(number: str) -> None:
     assert PROOFS[number]
     for proof in PROOFS[number]:
         file, _, name = proof.partition("::")
+        assert f"_{number}_" in name
         assert re.search(rf"^(async )?def {name}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), name
 
 

@@ -61,7 +61,7 @@ def test_every_picture_of_a_folder_gets_the_servers_answer(
         assert rows[name] == {**expected, "confidence": pytest.approx(expected["confidence"], abs=1e-4)}
 
 
-def test_a_manifest_keeps_its_order_and_its_mistakes(tiny_base_dir, folder, tmp_path, capsys):
+def test_L15_a_manifest_keeps_its_order_and_its_mistakes(tiny_base_dir, folder, tmp_path, capsys):
     lines = [
         "more/01.png",
         '{"image": "00.PNG", "id": 7}',
@@ -144,7 +144,7 @@ def test_a_file_that_is_too_large_is_not_read(tiny_base_dir, folder, tmp_path):
     assert rows_of(tmp_path / "answers.jsonl")[0]["error"]["code"] == "payload_too_large"
 
 
-def test_goes_on_after_a_kill(own_base_dir, folder, tmp_path):
+def test_L15_goes_on_after_a_kill(own_base_dir, folder, tmp_path):
     out = tmp_path / "answers.jsonl"
     slow_down(own_base_dir, 0.5)
     command = [sys.executable, "-m", "container.predict", str(own_base_dir / "model"), str(folder), "--out", str(out)]

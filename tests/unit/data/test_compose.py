@@ -78,7 +78,7 @@ FORMULAS = [sample("a + b"), sample("x = 1 2"), sample("n + 1"), sample("u v w",
 @ALL
 @settings(max_examples=10)
 @given(seed=st.integers(0, 10**6), longest=st.integers(20, 150))
-def test_labels_parse_render_and_are_their_own_normal_form(kind: Kind, seed: int, longest: int) -> None:
+def test_L4_labels_parse_render_and_are_their_own_normal_form(kind: Kind, seed: int, longest: int) -> None:
     rng = np.random.default_rng(seed)
     formulas = [tokenize(generate_formula(rng, LEVELS[int(level)])) for level in rng.integers(len(LEVELS), size=12)]
     members = [sample(" ".join(tokens), str(number)) for number, tokens in enumerate(formulas)]
@@ -206,7 +206,7 @@ def test_a_denominator_is_no_neighbour() -> None:
     assert max(np.flatnonzero((gray < 128).any(axis=1))) - gray.shape[0] / 2 > glyph
 
 
-def test_lines_of_a_page_hold_several_formulas() -> None:
+def test_L4_lines_of_a_page_hold_several_formulas() -> None:
     pages = composed_samples("pages", FORMULAS, 20, 0, 120, PictureCache(0))
     lines = [line for page in pages if isinstance(page.picture, ComposedPicture) for line in page.picture.lines]
     assert {1, 2, 3} == {len(line.parts) for line in lines}
@@ -238,7 +238,7 @@ def job(folder: Path, **more: object) -> Hyperparameters:
     return Hyperparameters.model_validate({**values, **more})
 
 
-def test_sources_never_cross_the_split_and_the_vocabulary_holds_the_labels(tmp_path: Path) -> None:
+def test_L4_sources_never_cross_the_split_and_the_vocabulary_holds_the_labels(tmp_path: Path) -> None:
     data = prepare(job(tmp_path), write_tiny_dataset(tmp_path / "data"), None, SPEC, None, Ranks())
     composed = [one for one in data.training.dataset.samples if isinstance(one.picture, ComposedPicture)]
     assert len(composed) == 24
@@ -281,7 +281,7 @@ def test_labels_that_are_too_long_together_are_told(tmp_path: Path) -> None:
         )
 
 
-def test_both_gap_widths_decode_to_their_labels_after_overfitting() -> None:
+def test_L3_both_gap_widths_decode_to_their_labels_after_overfitting() -> None:
     parts = tuple(FORMULAS[:2])
     labels = [(*parts[0].tokens, *([CONTROL_SPACE] * wide), *parts[1].tokens) for wide in (False, True)]
     pictures = [ComposedPicture((Line(parts, (wide,)),), PictureCache(0), 3).load() for wide in (False, True)]

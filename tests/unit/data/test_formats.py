@@ -35,7 +35,7 @@ def test_competition_format(competition):
     assert dataset.vocabulary is not None and "\\frac" in dataset.vocabulary.tokens
 
 
-def test_trailing_newline_of_tokens_is_no_token(competition):
+def test_O7_trailing_newline_of_tokens_is_no_token(competition):
     vocabulary = read_dataset(competition).vocabulary
     assert vocabulary is not None and "" not in vocabulary.tokens
 

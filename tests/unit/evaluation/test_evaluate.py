@@ -85,7 +85,7 @@ def test_the_speed_is_a_plain_number(model, data, tmp_path, monkeypatch, seconds
     assert told in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_accuracy_is_told_by_size(model, data, tmp_path):
+def test_L2_accuracy_is_told_by_size(model, data, tmp_path):
     """One picture is four times as large as the others."""
     large = np.kron(inference.read_image((data / "0.png").read_bytes()), np.ones((4, 4, 1), np.uint8))
     cv2.imwrite(str(data / "0.png"), large)

@@ -47,7 +47,7 @@ def test_by_hand():
 
 
 @given(results_of)
-def test_definitions(results):
+def test_O8_definitions(results):
     metrics = compute_metrics(results)
     edits = [plain_distance(r.reference, r.prediction) for r in results]
     assert metrics.wer == pytest.approx(sum(edits) / sum(len(r.reference) for r in results))
@@ -57,7 +57,7 @@ def test_definitions(results):
 
 
 @given(results_of, st.integers(1, 5))
-def test_batches_do_not_matter(results, parts):
+def test_O4_batches_do_not_matter(results, parts):
     """The rate over all is the mean of the parts' rates only if weighted by their samples."""
     pieces = [compute_metrics(piece) for i in range(parts) if (piece := results[i::parts])]
     total = compute_metrics(results)

@@ -72,7 +72,7 @@ def test_a_formula_counts_with_everything_that_it_has():
     assert slices["root"].exprate == 0.5
 
 
-def test_two_lines_are_a_slice_of_their_own():
+def test_L4_two_lines_are_a_slice_of_their_own():
     def lines(count):
         return [r"\begin{matrix}", "a", *([r"\\", "a"] * (count - 1)), r"\end{matrix}"]
 

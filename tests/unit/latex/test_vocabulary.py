@@ -27,7 +27,7 @@ def test_ids_follow_the_special_tokens() -> None:
     assert SMALL.encode(["x", "+", "x"]) == [3, 4, 3]
 
 
-def test_decoding_stops_at_the_end_and_drops_padding() -> None:
+def test_O2_decoding_stops_at_the_end_and_drops_padding() -> None:
     assert SMALL.decode([1, 3, 0, 4, 2, 3, 3]) == ["x", "+"]
     with pytest.raises(IndexError, match="id 99 is outside"):
         SMALL.decode([99])

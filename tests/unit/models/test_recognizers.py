@@ -67,7 +67,7 @@ def step_by_step(model: FormulaRecognizer, memory: dict[str, torch.Tensor], ids:
 
 
 @torch.no_grad()
-def test_teacher_forced_equals_step_by_step(model: FormulaRecognizer) -> None:
+def test_O1_teacher_forced_equals_step_by_step(model: FormulaRecognizer) -> None:
     images, sizes = pictures((48, 160), (33, 90))
     memory = model.encode(images, sizes)
     ids = tokens(2)
@@ -90,7 +90,7 @@ def test_a_token_that_is_not_given_is_the_likeliest_of_the_step_before(model: Fo
 
 @torch.no_grad()
 @pytest.mark.parametrize("training", [False, True], ids=["served", "trained"])
-def test_padding_and_batch_mates_change_nothing(model: FormulaRecognizer, training: bool) -> None:
+def test_L2_padding_and_batch_mates_change_nothing(model: FormulaRecognizer, training: bool) -> None:
     """In training too: a batch norm's running statistics would hide there that the average of the weights has none."""
     model.train(training)
     ids = tokens(3)
@@ -108,7 +108,7 @@ def test_later_tokens_do_not_change_earlier_logits(model: FormulaRecognizer) -> 
 
 
 @pytest.mark.parametrize("name", RECOGNIZERS)
-def test_an_image_without_a_batch_and_one_pixel_are_enough(name: str) -> None:
+def test_O3_an_image_without_a_batch_and_one_pixel_are_enough(name: str) -> None:
     model = build(name, VOCABULARY, MAX_TOKENS, SMALL[name]).eval()
     images, sizes = pictures((1, 1), canvas=(16, 32))
     assert torch.isfinite(model(images, sizes, tokens(1))).all()
@@ -117,7 +117,7 @@ def test_an_image_without_a_batch_and_one_pixel_are_enough(name: str) -> None:
 @pytest.mark.parametrize("size", [(1, 1), (0, 0)], ids=["one pixel", "nothing"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("name", RECOGNIZERS)
-def test_under_autocast_a_row_of_padding_stays_finite(name: str, dtype: torch.dtype, size: tuple[int, int]) -> None:
+def test_L6_under_autocast_a_row_of_padding_stays_finite(name: str, dtype: torch.dtype, size: tuple[int, int]) -> None:
     """A batch mate of one pixel, or of none, in a wide canvas: its memory is masked (mixed precision gave NaN)."""
     torch.manual_seed(5)
     model = build(name, VOCABULARY, MAX_TOKENS, SMALL[name]).train()
@@ -144,7 +144,7 @@ class _Softmaxes(TorchFunctionMode):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-def test_under_autocast_softmax_and_loss_are_in_fp32(model: FormulaRecognizer, dtype: torch.dtype) -> None:
+def test_L6_under_autocast_softmax_and_loss_are_in_fp32(model: FormulaRecognizer, dtype: torch.dtype) -> None:
     images, sizes = pictures((48, 160), (33, 90))
     ids = tokens(2)
     with _Softmaxes() as softmaxes, torch.autocast("cpu", dtype):
@@ -160,7 +160,7 @@ def labels_of_unlike_lengths() -> tuple[torch.Tensor, list[list[int]]]:
 
 
 @pytest.mark.parametrize("variant", sorted(VARIANTS))
-def test_overfits_8_samples_of_unlike_lengths(variant: str) -> None:
+def test_L5_overfits_8_samples_of_unlike_lengths(variant: str) -> None:
     """Accuracy 1.0 on 8 samples as a server reads them, token by token to their end (SRN once learnt the padding)."""
     images, sizes = pictures(*[(24 + row, 60 + 8 * row) for row in range(8)])
     labels, inner = labels_of_unlike_lengths()
@@ -210,7 +210,7 @@ def test_what_earlier_tokens_looked_at_can_be_lowered_for_the_next() -> None:
 
 
 @pytest.mark.parametrize("name", RECOGNIZERS)
-def test_renumbered_tokens_change_nothing(name: str) -> None:
+def test_L5_renumbered_tokens_change_nothing(name: str) -> None:
     """All ids, the special ones too: with the weights renumbered alike, loss and gradients are the same."""
     images, sizes = pictures(*[(24 + row, 60 + 8 * row) for row in range(8)])
     labels, _ = labels_of_unlike_lengths()

@@ -33,7 +33,7 @@ def test_none_is_no_error(tmp_path: Path) -> None:
     assert checkpoint.read(tmp_path, checkpoint.LAST, "fast") is None
 
 
-def test_50_epochs_leave_two_files(tmp_path: Path) -> None:
+def test_L13_50_epochs_leave_two_files(tmp_path: Path) -> None:
     """Lesson: 290 MB a snapshot, each epoch a new one, filled the disk."""
     data, kept = tmp_path / "data", tmp_path / "checkpoints"
     data.mkdir()
@@ -47,7 +47,7 @@ def test_50_epochs_leave_two_files(tmp_path: Path) -> None:
     assert sorted(path.name for path in kept.iterdir()) == [checkpoint.BEST, checkpoint.LAST]
 
 
-def test_a_full_disk_leaves_the_previous_one_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_L13_a_full_disk_leaves_the_previous_one_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint.write(tmp_path, checkpoint.LAST, state(1))
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10, 10, 100))
     with pytest.raises(NoRoomError, match="larger volume"):
@@ -56,7 +56,9 @@ def test_a_full_disk_leaves_the_previous_one_whole(tmp_path: Path, monkeypatch: 
     assert read is not None and read["model"]["weight"][0] == 1
 
 
-def test_a_kill_during_a_write_leaves_the_previous_one_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_L13_a_kill_during_a_write_leaves_the_previous_one_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     checkpoint.write(tmp_path, checkpoint.LAST, state(1))
 
     def killed(descriptor: int) -> None:

@@ -84,7 +84,7 @@ def rates(target: Path) -> dict[int, set[str]]:
 
 
 @pytest.mark.slow
-def test_twenty_kills_change_no_bit(tmp_path: Path) -> None:
+def test_L7_twenty_kills_change_no_bit(tmp_path: Path) -> None:
     folder, calm, killed = (tmp_path / name for name in ("data", "calm", "killed"))
     for each in (folder, calm, killed):
         each.mkdir()

@@ -171,7 +171,7 @@ def _in_batches(samples: Batch, sizes: list[int]) -> Iterator[Batch]:
         start += size
 
 
-def test_a_validation_is_the_same_in_any_batches_and_drops_none(folder: Path, tmp_path: Path) -> None:
+def test_O4_a_validation_is_the_same_in_any_batches_and_drops_none(folder: Path, tmp_path: Path) -> None:
     made = trainer(settings(epochs=2, batch_size=7), folder, tmp_path)
     assert made.run(StopSignal())
     whole = next(iter(made.training.epoch(0, 0)))
@@ -184,7 +184,7 @@ def test_a_validation_is_the_same_in_any_batches_and_drops_none(folder: Path, tm
     assert once.loss == pytest.approx(thrice.loss, rel=1e-5) and once.metrics == thrice.metrics
 
 
-def test_training_validation_and_serving_see_the_same_tensor(folder: Path, tmp_path: Path) -> None:
+def test_L1_training_validation_and_serving_see_the_same_tensor(folder: Path, tmp_path: Path) -> None:
     """Lesson: only the training pictures were halved. Here `scale` and the canvases are one specification for all."""
     spec = dataclasses.replace(SPEC, scale=0.5)
     chosen = settings(augment=False)

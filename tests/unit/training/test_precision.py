@@ -31,7 +31,7 @@ def no_skip() -> str:
 
 
 @pytest.mark.parametrize("name", ["fp32", "bf16", "fp16"])
-def test_an_injected_inf_skips_one_step(name: str) -> None:
+def test_L6_an_injected_inf_skips_one_step(name: str) -> None:
     model, optimizer, precision = setup(name)
     before = model.weight.clone()
     assert not precision.step(model(torch.ones(1, 4)).sum() * torch.inf, model, optimizer, str)
@@ -48,7 +48,7 @@ def test_many_in_a_row_stop_with_the_remedy() -> None:
 
 
 @pytest.mark.parametrize("name", ["fp32", "fp16"])
-def test_the_gradient_is_clipped_after_it_was_unscaled(name: str) -> None:
+def test_L6_the_gradient_is_clipped_after_it_was_unscaled(name: str) -> None:
     """Clipped while scaled (by 65,536), a gradient would be cut to next to nothing."""
     model, optimizer, precision = setup(name)
     before = model.weight.clone()

@@ -88,7 +88,7 @@ def test_what_cannot_be_read_in_a_row_is_said(folder: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_resuming_in_half_precision_changes_no_bit(folder: Path, tmp_path: Path, precision: str) -> None:
+def test_L7_resuming_in_half_precision_changes_no_bit(folder: Path, tmp_path: Path, precision: str) -> None:
     """With fp16 the scaler goes on where it was: it has grown since the start."""
     chosen = settings(precision=precision)
     whole = trainer(chosen, folder, tmp_path / "whole")
@@ -128,7 +128,7 @@ def test_a_run_may_go_on_in_another_precision(folder: Path, tmp_path: Path, befo
 
 
 @pytest.mark.parametrize("schedule", get_args(Schedule))
-def test_the_curve_of_a_resumed_run_has_no_step(folder: Path, tmp_path: Path, schedule: str) -> None:
+def test_L7_the_curve_of_a_resumed_run_has_no_step(folder: Path, tmp_path: Path, schedule: str) -> None:
     """Stopped within the fourth epoch, when `plateau` has already cut the rate.
 
     Lesson: the schedule restarted at step 0 after resuming.
@@ -145,7 +145,7 @@ def test_the_curve_of_a_resumed_run_has_no_step(folder: Path, tmp_path: Path, sc
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_the_same_seed_gives_the_same_bits_with_any_number_of_workers(
+def test_L8_the_same_seed_gives_the_same_bits_with_any_number_of_workers(
     folder: Path, tmp_path: Path, uninterrupted: Trainer, workers: int
 ) -> None:
     """Also with `deterministic`, which on a CPU leaves torch's algorithms as they are."""
