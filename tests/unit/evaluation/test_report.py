@@ -61,6 +61,7 @@ def test_a_blank_that_was_confused_is_seen(tmp_path):
 def test_says_how_samples_weigh(tmp_path):
     html = " ".join(report_of(tmp_path, [Result("one", ("a",), ("a",))]).split())
     assert "1 sample; " in html and "In WER and BLEU a sample weighs as much as it is long" in html
+    assert "Competition WER: mean over samples of edits / tokens of the longer of label and answer" in html
 
 
 def test_without_slices_there_is_no_heading_for_them(tmp_path):
