@@ -22,7 +22,8 @@ class PictureMemory:
     """Of all requests of a process: a picture counts for as long as anything refers to it."""
 
     def __init__(self) -> None:
-        self._lock, self._held = threading.Lock(), 0
+        self._held = 0
+        self._lock = threading.RLock()  # a picture may go while another is being counted, in the same thread
 
     @property
     def held_bytes(self) -> int:
