@@ -25,10 +25,6 @@ class PictureMemory:
         self._held = 0
         self._lock = threading.RLock()  # a picture may go while another is being counted, in the same thread
 
-    @property
-    def held_bytes(self) -> int:
-        return self._held
-
     def check_room(self) -> None:
         """Raises: ServeError: 503 `overloaded`."""
         if self._held >= LIMIT_MB * 2**20:
