@@ -1789,17 +1789,23 @@ class Recognizer:
         return found
 
     def _read_again(self, read: Read, options: Options, is_wanted: IsWanted) -> dict[int, Prediction]:
-        """Reads pictures again whose first reading isn't sure, at several sizes; the likeliest of all sizes vote."""
-        inputs = {
-            place: self.prepare_views(_turned(rgb, first.turned), (1.0, *ZOOMS[: options.views - 1]))
-            for place, (rgb, first) in read.items()
-            if options.views > 1 and _is_unsure(first) and is_wanted(place)
-        }
+        """Reads pictures again whose first reading isn't sure, at several sizes; the likeliest of all sizes vote.
+
+        On a CPU one picture after the other: its views and their beams fill a batch, and those of several pictures,
+        which are wide and long in other ways, take a fifth longer together.
+        """
+        unsure = [place for place, (_, first) in read.items() if options.views > 1 and _is_unsure(first)]
         several = replace(options, n_best=max(options.beam, options.n_best, VOTES))
-        return {
-            place: replace(_likeliest_of_all(views, options), turned=read[place][1].turned)
-            for place, views in self._recognize_all(inputs, several, is_wanted, MARGIN).items()
-        }
+        found = {}
+        for places in [[place] for place in unsure] if self._on_cpu else [unsure]:
+            inputs = {
+                place: self.prepare_views(_turned(rgb, first.turned), (1.0, *ZOOMS[: options.views - 1]))
+                for place, (rgb, first) in ((place, read[place]) for place in places)
+                if is_wanted(place)
+            }
+            for place, views in self._recognize_all(inputs, several, is_wanted, MARGIN).items():
+                found[place] = replace(_likeliest_of_all(views, options), turned=read[place][1].turned)
+        return found
 
     def _recognize_all(
         self,
