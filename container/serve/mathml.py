@@ -62,7 +62,7 @@ _THIN = "0.167em"
 _BARS = frozenset("|‖")
 _CLOSING = frozenset(")]}!⟩⌋⌉")
 _SIGNS_OF_NUMBERS = frozenset("+−-±∓")
-_VALUES = frozenset("∞∂∇∅′∘")  # signs that a difference can begin with
+_VALUES = frozenset("∞∂∇∅′∘")  # signs behind which a minus is a difference
 
 
 class _Converter(Converter):
@@ -228,16 +228,24 @@ def _space_names(row: ElementTree.Element) -> None:
 
 def _close_up_minus(row: ElementTree.Element) -> None:
     """A minus behind a bracket, a relation or a comma belongs to what follows; a browser knows that of the first."""
-    for before, sign in pairwise(element for element in row if row.tag in _ROWS and _kind(element) != "space"):
-        is_free = _kind(before) in ("sign", "name") and before.text not in _BARS | _VALUES
+    if row.tag not in _ROWS:
+        return
+    for before, sign in pairwise(element for element in row if _kind(element) != "space"):
+        is_free = _kind(before) in ("sign", "name") and _base(before).text not in _BARS | _VALUES
         if sign.tag == "mo" and sign.text in _SIGNS_OF_NUMBERS and is_free:
             sign.set("form", "prefix")
 
 
-def _kind(element: ElementTree.Element) -> str:
-    """What spaces before and after an element depend on: "name", "space", "closing", "sign" or "plain"."""
+def _base(element: ElementTree.Element) -> ElementTree.Element:
+    """What the scripts are on, if there are any."""
     while element.tag in _SCRIPTED and len(element):
         element = element[0]
+    return element
+
+
+def _kind(element: ElementTree.Element) -> str:
+    """What spaces before and after an element depend on: "name", "space", "closing", "sign" or "plain"."""
+    element = _base(element)
     text = element.text or ""
     if element.tag == "mspace" or text.isspace():
         return "space"

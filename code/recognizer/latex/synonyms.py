@@ -123,8 +123,8 @@ NEGATIONS = {
     ">": r"\ngtr",
     **_table(
         r"""in=notin exists=nexists subseteq=nsubseteq supseteq=nsupseteq leq=nleq geq=ngeq |=nparallel sim=nsim
-        leqslant=nleqslant geqslant=ngeqslant
-        cong=ncong prec=nprec succ=nsucc preceq=npreceq succeq=nsucceq vdash=nvdash vDash=nvDash
+        leqslant=nleqslant geqslant=ngeqslant cong=ncong prec=nprec succ=nsucc preceq=npreceq succeq=nsucceq
+        vdash=nvdash vDash=nvDash
         rightarrow=nrightarrow leftarrow=nleftarrow leftrightarrow=nleftrightarrow
         Rightarrow=nRightarrow Leftarrow=nLeftarrow Leftrightarrow=nLeftrightarrow"""
     ),

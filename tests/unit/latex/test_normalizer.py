@@ -161,6 +161,7 @@ SAME = [
     (r"A \oplus B \Longrightarrow \neg C", ["A⊕B⟹¬C", r"A\oplus B\implies\lnot C"]),
     (r"\left\lfloor \frac { a } { b } \right\rfloor", [r"⌊\frac ab⌋", r"\left⌊\frac ab\right⌋"]),
     (r"( x + 1 ) \in \mathbb { R } ^ { n }", ["（x＋１）∈ℝⁿ", r"(x+1)\in\mathbb R^n"]),
+    (r"a \nleqslant b \ngeqslant c", [r"a\not\leqslant b\not\geqslant c"]),
     (r"a \nless b \nleq c", [r"a\not<b\not\leq c", r"a\nless b\not\le c", "a≮b≰c"]),
     (r"a \nrightarrow b \nparallel c", [r"a\not\to b\not\parallel c", r"a\nrightarrow b\not\Vert c"]),
     (r"a \not \equiv b \not \subset c", [r"a\not\equiv b\not\subset c", "a≢b⊄c"]),

@@ -159,6 +159,7 @@ def test_bars_have_no_room_around_them_if_they_are_no_relation(latex, spaces):
         (r"\sin-x,-y\to-z", ["prefix"] * 3),
         (r"a-b+\ldots-c", [None] * 3),
         (r"f(x)-f'-n!-|z|-\infty-1", [None] * 5),
+        (r"|x|^2-1+\infty_{n}-2", [None] * 3),  # of what has scripts, what they are on counts
         (r"2^{-n}", [None]),  # the first of its row: there the browser knows
     ],
 )

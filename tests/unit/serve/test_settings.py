@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
-from pathlib import Path
 
 import pytest
 
 import container.serve.__main__ as serve
 from container.serve.settings import Settings, SettingsError, misspelt
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.support.server import ROOT
 
 
 def test_reads_the_contracts_variables():
