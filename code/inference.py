@@ -1549,8 +1549,8 @@ class Prediction:
     turned: int = 0  # degrees clockwise, 90 or 270, by which the picture was turned to be read
 
     def to_dict(self) -> dict[str, Any]:
-        row = {**asdict(self), "tokens": list(self.tokens), "confidence": round(self.confidence, 6)}
-        del row["token_confidences"], row["n_best"]
+        row: dict[str, Any] = {name: getattr(self, name) for name in ROW_FIELDS}
+        row |= {"tokens": list(self.tokens), "confidence": round(self.confidence, 6)}
         if self.token_confidences is not None:
             pairs = zip(self.tokens, self.token_confidences, strict=True)
             row["tokens"] = [{"token": token, "confidence": _rounded(value)} for token, value in pairs]
@@ -1559,13 +1559,16 @@ class Prediction:
         return row
 
 
+ROW_FIELDS = [field.name for field in fields(Prediction) if field.name not in ("token_confidences", "n_best")]
+
+
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 6)
 
 
 LEAST_CONFIDENCE = 1e-300  # a probability below has no logarithm
 BATCH_PIXELS = 320_000  # of prepared inputs in a batch: two of the largest, for which the encoder takes 0.4 GB
-MOST_FILLING = 2  # times the inputs' own pixels, in a batch that is encoded together
+MOST_FILLING = 2  # times the inputs' own pixels, in a batch
 Prepared = Any  # what `prepare` makes of a picture: (h, w) float32, in an ensemble one for each member
 
 # When a picture is tried as one that lies on its side; set on embedded pictures with the shipped weights.
@@ -1893,15 +1896,20 @@ class Recognizer:
         return [answer for answer in answers if answer is not None]
 
     def _batches(self, inputs: Sequence[Prepared]) -> Iterator[list[int]]:
-        """Places of inputs that go through the networks together; of like size where they are encoded together."""
+        """Places of inputs that go through the networks together, of like size, as what is smaller is filled up.
+
+        On a GPU that is the picture, to a canvas that holds all. On a CPU, where each is encoded by itself, it is what
+        the encoder saw, which grows with the picture's area.
+        """
+        shapes = [self._shape(image) for image in inputs]
+        sizes = [height * width if self._on_cpu else (width, height) for height, width in shapes]
         rows: list[int] = []
         tallest = own = 0
-        for place in sorted(range(len(inputs)), key=lambda i: self._shape(inputs[i])[::-1]):
-            height, width = self._shape(inputs[place])
+        for place in sorted(range(len(inputs)), key=sizes.__getitem__):
+            height, width = shapes[place]
             tallest, own = max(tallest, height), own + height * width
-            filled = (len(rows) + 1) * tallest * width
-            is_waste = not self._on_cpu and filled > MOST_FILLING * own
-            if rows and (len(rows) == self.batch_size or filled > BATCH_PIXELS or is_waste):
+            filled = (len(rows) + 1) * (height if self._on_cpu else tallest) * width
+            if rows and (len(rows) == self.batch_size or filled > min(BATCH_PIXELS, MOST_FILLING * own)):
                 yield rows
                 rows, tallest, own = [], height, height * width
             rows.append(place)

@@ -1,6 +1,6 @@
 """gunicorn, set up in code for this one application: threads, nothing written to disk, a stop that loses nothing.
 
-Eight things differ from gunicorn 27's threaded worker:
+Nine things differ from gunicorn 27's threaded worker:
   * On SIGTERM it leaves connections that the kernel has accepted but it has not (they would be reset: its issue
     3397). Here those are taken in first, then the port is closed, so that new clients are refused at once.
   * It gives a connection a thread as soon as data is there, or for up to 5 s before. Here it waits until the request is
@@ -10,6 +10,8 @@ Eight things differ from gunicorn 27's threaded worker:
   * Its main loop waits for up to 2 s for each client to close its side. Here it goes on meanwhile.
   * It stays whatever becomes of the model. Here a worker that can't answer any more makes room for a new one.
   * It promises to keep a connection that it then closes, as a body was refused unread. Here it says that it closes.
+  * Whichever worker is awake first takes a connection, so one may have 23 of 32. Here one that has more than another
+    leaves it a moment for it.
   * It refuses what is no request in HTML. Here as all else, in JSON with a code.
 """
 
@@ -47,6 +49,7 @@ from container.serve.app import create_app
 from container.serve.connections import GRACE_SECONDS, Arrived, Connection
 from container.serve.metrics import Metrics, forget_worker, share_folder
 from container.serve.multi_model import MultiModel
+from container.serve.readiness import OpenConnections
 from container.serve.settings import Settings
 from container.serve.single_model import SingleModel
 
@@ -54,7 +57,8 @@ BROKEN_SECONDS = 1  # for what is inside a worker that can't answer
 STOP_SECONDS = 27  # SageMaker kills 30 s after SIGTERM (S4)
 GIVE_UP_SECONDS = 23  # by then, whatever is still inside gets its 503
 LAST_SECONDS = GIVE_UP_SECONDS + 1  # by then, whatever is still arriving gets its 408
-KEPT_SECONDS = 5  # a connection among several workers: one that had accepted most would keep them, others be idle
+KEPT_SECONDS = 5  # a connection among several workers: the busiest ones may all be at one, and others be idle
+LEFT_SECONDS = 0.002  # a new connection to workers that have fewer
 LEAVE_SECONDS = 2  # for a client to close its side; closed before, the connection would be reset and lose the answer
 KEEPALIVE_SECONDS = 65  # above the idle time of usual load balancers: they close first, so no request is lost
 OTHER_FILES = 100  # a worker opens besides its connections, at most
@@ -75,6 +79,7 @@ class Server(BaseApplication):
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.models = MultiModel(settings) if settings.multi_model else SingleModel(settings)
+        self.open_connections = OpenConnections(settings.worker_count)
         self.metrics_folder = share_folder(memory_dir())
         super().__init__()
 
@@ -91,7 +96,8 @@ class Server(BaseApplication):
             "keepalive": KEEPALIVE_SECONDS,
             "worker_tmp_dir": memory_dir(),
             "worker_exit": lambda server, worker: worker.leave(),
-            "child_exit": lambda server, worker: forget_worker(worker.pid),
+            "pre_fork": lambda server, worker: worker.take_place(),
+            "child_exit": lambda server, worker: worker.forget(),
             "on_exit": lambda server: shutil.rmtree(self.metrics_folder, ignore_errors=True),
             "control_socket_disable": True,  # it would be written to the home directory
             "logger_class": logs.GunicornLogger,
@@ -155,8 +161,19 @@ class Worker(ThreadWorker):
         self.uploads: set[Connection] = set()  # of those with a thread: it has to read the body
         self.last = math.inf  # time.monotonic() by which requests have to be there; known when it stops
 
+    def take_place(self) -> None:
+        """Before the fork, in the parent."""
+        self.place = self.app.open_connections.take_place()
+
+    def forget(self) -> None:
+        """In the parent, once this worker has died."""
+        self.app.open_connections.free(self.place)
+        forget_worker(self.pid)
+
     def accept(self, listener: Any) -> bool:
         """Takes one connection in, if there is one."""
+        if self.alive and self._kept() > self.app.open_connections.least():
+            time.sleep(LEFT_SECONDS)
         try:
             client, address = listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
@@ -164,6 +181,10 @@ class Worker(ThreadWorker):
         self.nr_conns += 1
         self._await_request(Connection(self.cfg, client, address, listener.getsockname()))
         return True
+
+    def _kept(self) -> int:
+        """Connections on which a request may come, or is being answered."""
+        return self.nr_conns - len(self.leaving_conns)
 
     def handle(self, conn: Connection) -> Any:
         logs.REQUEST.set({})  # this thread's request before had ids
@@ -308,6 +329,7 @@ class Worker(ThreadWorker):
     def notify(self) -> None:
         """gunicorn's main loop calls this at least once a second."""
         super().notify()
+        self.app.open_connections.set(self.place, self._kept())
         problem = self.app.models.ping_problem()  # the metric `formula_model_ready` follows
         if self.alive and self.app.models.needs_new_process():
             log.critical("this worker makes room for a new one: %s", problem)

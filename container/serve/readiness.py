@@ -1,4 +1,7 @@
-"""What workers leave for each other to know: which have loaded the model (S2), and what a dead one had loaded (S11)."""
+"""What workers leave for each other to know.
+
+Which have loaded the model (S2), what a dead one had loaded (S11), how many connections each has.
+"""
 
 from __future__ import annotations
 
@@ -45,3 +48,35 @@ class LoadedModels:
 
     def set(self, number: int) -> None:
         self._number[0] = number
+
+
+class OpenConnections:
+    """How many connections each worker has, in memory made before the fork.
+
+    The server gives each worker a place for its number, and takes it back when the worker has died.
+    """
+
+    NOBODY = 2**32 - 1
+
+    def __init__(self, places: int) -> None:
+        self._numbers = memoryview(mmap.mmap(-1, places * array("L").itemsize)).cast("L")
+        self._free = list(range(places))
+        for place in self._free:
+            self._numbers[place] = self.NOBODY
+
+    def take_place(self) -> int | None:
+        """A place for a worker to come; None, if somebody has added workers by a signal: then it isn't counted."""
+        return self._free.pop(0) if self._free else None
+
+    def free(self, place: int | None) -> None:
+        if place is not None:
+            self._numbers[place] = self.NOBODY
+            self._free.append(place)
+
+    def set(self, place: int | None, number: int) -> None:
+        if place is not None:
+            self._numbers[place] = number
+
+    def least(self) -> int:
+        """Of all workers; NOBODY if there is none."""
+        return min(self._numbers)

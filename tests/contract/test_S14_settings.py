@@ -63,6 +63,34 @@ def test_S14_workers_come_to_share_lasting_connections(own_base_dir):
             assert time.monotonic() < deadline, share
 
 
+def open_one(server: Server) -> tuple[HTTPConnection, int]:
+    """A connection that lasts, and the worker that has it."""
+    connection = server.connect()
+    connection.request("POST", "/invocations", b"")
+    return connection, int(connection.getresponse().read())
+
+
+def test_S14_workers_share_connections_as_they_come(own_base_dir):
+    """Whoever was awake first took them: 23 of 32 were at one worker, whose clients waited twice as long."""
+    replace_handler(
+        own_base_dir,
+        "import os\n"
+        "def model_fn(model_dir): ...\n"
+        "def transform_fn(model, body, content_type, accept): return str(os.getpid())\n",
+    )
+    with Server(own_base_dir, {"SAGEMAKER_MODEL_SERVER_WORKERS": "2"}) as server, ThreadPoolExecutor(32) as pool:
+        workers = server.wait_until_ready().workers()
+        connections = [*pool.map(open_one, [server] * 32)]
+        assert 12 <= [pid for _, pid in connections].count(workers[0]) <= 20
+        for worker in tuple(workers):
+            os.kill(worker, signal.SIGKILL)
+            server.wait_for_log('"ready"', times=len(workers) + 1)
+            (heir,) = {*server.workers()} - {*workers}
+            workers.append(heir)
+            connections += [open_one(server) for _ in range(8)]  # the other has kept its own
+            assert [pid for _, pid in connections].count(heir) >= 7
+
+
 def test_S14_by_default_a_worker_for_each_core(tiny_base_dir):
     with Server(tiny_base_dir, {"SAGEMAKER_MODEL_SERVER_WORKERS": ""}) as server:
         server.wait_until_ready()
