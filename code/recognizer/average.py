@@ -57,7 +57,7 @@ def average(models: Mapping[Path, float], out: Path) -> None:
         **{key: stored[key] for key in SHARED},
         "vocabulary": vocabulary.to_dict(),
         "version": version_of(first.recognizer, out / WEIGHTS),
-        "provenance": {**stored.get("provenance", {}), "mean_of": described},
+        "provenance": {"mean_of": described},
     }
     (out / DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")
 

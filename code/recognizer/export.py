@@ -104,7 +104,7 @@ def export(trained: Trained, pictures: Sequence[np.ndarray], target: Path) -> in
         _write_description(trained, folder)
         write_code(folder)
         _verify(trained, pictures[0], folder)
-        write_golden(folder, _golden_pictures(pictures))
+        write_golden(folder, golden_pictures(pictures))
         for precision in inference.NETWORKS:
             inference.Recognizer.load(folder, precision=precision).check_golden()
         (target / DESCRIPTION).unlink(missing_ok=True)
@@ -334,7 +334,7 @@ def _compare(what: str, expected: Tensor, seen: np.ndarray, fault: str = "ONNX d
         raise ExportError(f"{what}: {fault} by {difference:.2e} (shape {seen.shape})")
 
 
-def _golden_pictures(pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
+def golden_pictures(pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
     """The pictures as they are, and two on which wrong colours or a wrong resize filter would show."""
     first = pictures[0]
     paper = first.astype(np.float32) / 255
@@ -344,8 +344,10 @@ def _golden_pictures(pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def write_golden(folder: Path, pictures: Sequence[np.ndarray]) -> None:
-    """Writes RGB pictures, what the networks see of them, and the answers of the model in this folder."""
+    """Writes RGB pictures, what the networks see of them, and the answers of the model in this folder, which may have
+    some already."""
     golden = folder / "golden"
+    shutil.rmtree(golden, ignore_errors=True)
     golden.mkdir()
     recognizer, *others = (
         inference.Recognizer.load(folder, precision=precision)

@@ -3,7 +3,7 @@
 A job's model directory holds pictures of its training data as golden samples, a calibration by its own validation
 samples, and the job's paths. A released one is made of it in four steps:
 
-1. golden samples of embedded pictures instead
+1. golden samples of embedded pictures instead, which it reads right
 2. half the size (`recognizer.pack`)
 3. a calibration fitted on labelled sets, read as a request's pictures are by default
 4. in `model.json`, how the networks of each precision read the sets that are measured
@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError
 
 import inference
@@ -31,13 +32,17 @@ from recognizer.data.sample import DataError, Sample
 from recognizer.evaluation.calibration import calibration_error, fit_calibration, reliability
 from recognizer.evaluation.metrics import Result, compute_metrics
 from recognizer.evaluation.recognize import recognize
-from recognizer.export import HISTORY, ExportError, Trained, amend, export
+from recognizer.export import HISTORY, ExportError, Trained, amend, export, golden_pictures, write_golden
+from recognizer.latex import tokenize
 from recognizer.model_dir import DESCRIPTION, read_model, refuse_existing
 from recognizer.models import build
 from recognizer.pack import pack
 from recognizer.snapshot import embedded_pictures
+from recognizer.synth.grammar import LEVELS, generate_formula
+from recognizer.synth.style import random_style, render_any
 
 TOLD = ("samples", "exprate", "within_1", "within_2", "wer")  # of a measured set
+CANDIDATES, SURE = 20, 0.9  # formulas of a level to choose a golden sample from; the network's probability of one
 PATHS = ("init", "teacher")  # hyperparameters that name folders of whoever trained; provenance has their versions
 
 
@@ -70,6 +75,8 @@ def release(source: Path, target: Path, sets: Sets) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix=".release-", dir=target.parent) as name:
         whole, packed = Path(name) / "whole", Path(name) / "packed"
         export(trained, embedded_pictures(), whole)
+        if pictures := surely_read(inference.Recognizer.load(whole, threads=1)):
+            write_golden(whole, golden_pictures(pictures))
         if (source / HISTORY).is_file():
             shutil.copyfile(source / HISTORY, whole / HISTORY)
         pack(whole, packed)
@@ -100,9 +107,26 @@ def _trained(source: Path, calibrated_on: list[str]) -> Trained:
 
 
 def _without_paths(provenance: dict[str, Any]) -> dict[str, Any]:
-    hyperparameters = provenance.get("hyperparameters", {})
+    if not (hyperparameters := provenance.get("hyperparameters")):
+        return provenance
     kept = {name: value for name, value in hyperparameters.items() if name not in PATHS}
     return {**provenance, "hyperparameters": kept}
+
+
+def surely_read(model: inference.Recognizer) -> list[np.ndarray]:
+    """Of each level the longest of some embedded formulas that the model reads exactly and surely, if there is one.
+
+    Golden samples say no more than that a model answers as it did; whoever looks at them takes them for right.
+    """
+    rng = np.random.default_rng(0)
+    longest: dict[int, tuple[int, np.ndarray]] = {}
+    for level in LEVELS * CANDIDATES:
+        tokens = tokenize(generate_formula(rng, level))
+        picture = render_any(" ".join(tokens), random_style(rng))[0]
+        (answer,) = model.predict([picture], inference.Options(views=1, turn="off"))
+        if list(answer.tokens) == tokens and answer.confidence > SURE and len(tokens) > longest.get(level, (0,))[0]:
+            longest[level] = len(tokens), picture
+    return [picture for _, (_, picture) in sorted(longest.items())]
 
 
 class _Reader:

@@ -11,7 +11,7 @@ Nine things differ from gunicorn 27's threaded worker:
   * It stays whatever becomes of the model. Here a worker that can't answer any more makes room for a new one.
   * It promises to keep a connection that it then closes, as a body was refused unread. Here it says that it closes.
   * Whichever worker is awake first takes a connection, so one may have 23 of 32. Here one that has more than another
-    leaves it a moment for it.
+    leaves it a moment for it, as one does that can't answer at the time.
   * It refuses what is no request in HTML. Here as all else, in JSON with a code.
 """
 
@@ -79,7 +79,7 @@ class Server(BaseApplication):
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.models = MultiModel(settings) if settings.multi_model else SingleModel(settings)
-        self.open_connections = OpenConnections(settings.worker_count)
+        self.open_connections = OpenConnections(2 * settings.worker_count)  # at a reload there are twice as many
         self.metrics_folder = share_folder(memory_dir())
         super().__init__()
 
@@ -182,9 +182,10 @@ class Worker(ThreadWorker):
         self._await_request(Connection(self.cfg, client, address, listener.getsockname()))
         return True
 
-    def _kept(self) -> int:
-        """Connections on which a request may come, or is being answered."""
-        return self.nr_conns - len(self.leaving_conns)
+    def _kept(self) -> float:
+        """Connections on which a request may come, or is being answered; while none can be, it should get no other."""
+        can_answer = self.alive and self.app.models.can_answer()
+        return self.nr_conns - len(self.leaving_conns) if can_answer else OpenConnections.NOBODY
 
     def handle(self, conn: Connection) -> Any:
         logs.REQUEST.set({})  # this thread's request before had ids
@@ -329,7 +330,7 @@ class Worker(ThreadWorker):
     def notify(self) -> None:
         """gunicorn's main loop calls this at least once a second."""
         super().notify()
-        self.app.open_connections.set(self.place, self._kept())
+        self.app.open_connections.tell(self.place, self._kept())
         problem = self.app.models.ping_problem()  # the metric `formula_model_ready` follows
         if self.alive and self.app.models.needs_new_process():
             log.critical("this worker makes room for a new one: %s", problem)

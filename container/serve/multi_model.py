@@ -88,6 +88,10 @@ class MultiModel:
         self._metrics.model_ready.set(error is None)
         return error
 
+    def can_answer(self) -> bool:
+        """It is the only process: there is none that connections could be left to."""
+        return True
+
     def needs_new_process(self) -> bool:
         """Never: it would come without the models that SageMaker takes for loaded."""
         return False

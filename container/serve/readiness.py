@@ -6,11 +6,15 @@ Which have loaded the model (S2), what a dead one had loaded (S11), how many con
 from __future__ import annotations
 
 import fcntl
+import math
 import mmap
 import os
 import termios
+import time
 from array import array
 from contextlib import suppress
+
+SILENT_SECONDS = 2  # a worker that hasn't told its number for so long is stopped, or held up by a library
 
 
 class LoadedWorkers:
@@ -56,27 +60,30 @@ class OpenConnections:
     The server gives each worker a place for its number, and takes it back when the worker has died.
     """
 
-    NOBODY = 2**32 - 1
+    NOBODY = math.inf  # in the place of one that should get no connection
 
     def __init__(self, places: int) -> None:
-        self._numbers = memoryview(mmap.mmap(-1, places * array("L").itemsize)).cast("L")
+        self._rows = memoryview(mmap.mmap(-1, 2 * places * array("d").itemsize)).cast("d")  # a number, and when
         self._free = list(range(places))
-        for place in self._free:
-            self._numbers[place] = self.NOBODY
 
     def take_place(self) -> int | None:
-        """A place for a worker to come; None, if somebody has added workers by a signal: then it isn't counted."""
+        """For a worker to come; None, if signals have brought more workers than there are places: it isn't counted."""
         return self._free.pop(0) if self._free else None
 
     def free(self, place: int | None) -> None:
         if place is not None:
-            self._numbers[place] = self.NOBODY
+            self.tell(place, self.NOBODY)
             self._free.append(place)
 
-    def set(self, place: int | None, number: int) -> None:
+    def tell(self, place: int | None, number: float) -> None:
+        """A worker tells its number; once a second at least, or it is taken for one that is stopped."""
         if place is not None:
-            self._numbers[place] = number
+            self._rows[2 * place], self._rows[2 * place + 1] = number, time.monotonic()
 
-    def least(self) -> int:
-        """Of all workers; NOBODY if there is none."""
-        return min(self._numbers)
+    def least(self) -> float:
+        """Of all workers; NOBODY if there is none that can take one."""
+        oldest = time.monotonic() - SILENT_SECONDS
+        numbers, moments = self._rows[::2], self._rows[1::2]
+        return min(
+            (number for number, told in zip(numbers, moments, strict=True) if told > oldest), default=self.NOBODY
+        )

@@ -41,6 +41,10 @@ class SingleModel:
             problem = "another worker is still loading the model"
         return errors.not_ready(problem) if problem else None
 
+    def can_answer(self) -> bool:
+        """Whether this process can, whatever becomes of the others."""
+        return self._service.problem() is None
+
     def needs_new_process(self) -> bool:
         """Whether this process should give way to another. Not before all have served: the first must say why not."""
         return self._loaded.are_all() and self._service.is_broken()

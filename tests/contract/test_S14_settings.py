@@ -87,8 +87,8 @@ def test_S14_workers_share_connections_as_they_come(own_base_dir):
             server.wait_for_log('"ready"', times=len(workers) + 1)
             (heir,) = {*server.workers()} - {*workers}
             workers.append(heir)
-            connections += [open_one(server) for _ in range(8)]  # the other has kept its own
-            assert [pid for _, pid in connections].count(heir) >= 7
+            connections += [open_one(server) for _ in range(16)]  # the other has kept its own
+            assert [pid for _, pid in connections].count(heir) >= 9, "not all: it tells its number once a second"
 
 
 def test_S14_by_default_a_worker_for_each_core(tiny_base_dir):
