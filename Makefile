@@ -131,7 +131,8 @@ serve-local: ## Serve what train-local made, or else the shipped model, on PORT,
 	else \
 	  $(MAKE) --no-print-directory $(READY) && \
 	  mkdir -p "$(SERVED)" && ln -sfn "$(call absolute,$(MODEL))" "$(SERVED)/model" && \
-	  SAGEMAKER_BASE_DIR="$(call absolute,$(SERVED))" SAGEMAKER_BIND_TO_PORT=$(PORT) SERVE_PAGE=$${SERVE_PAGE:-1} \
+	  SAGEMAKER_BASE_DIR="$(call absolute,$(SERVED))" SAGEMAKER_BIND_TO_PORT=$(PORT) \
+	  SERVE_HOST=$${SERVE_HOST:-127.0.0.1} SERVE_PAGE=$${SERVE_PAGE:-1} \
 	  PYTHONPATH=.:code exec $(RUN) -m container.serve; \
 	fi
 

@@ -2506,7 +2506,8 @@ def _plain(row: Prediction | RequestError) -> str:
 def _csv(answer: Answer) -> str:
     text = io.StringIO()
     table = csv.writer(text)
-    table.writerow(["latex", "confidence", "truncated", "repaired", "blank", "error"])
+    if os.environ.get("SAGEMAKER_BATCH") != "true":  # which puts answers behind each other, line by line as it asked
+        table.writerow(["latex", "confidence", "truncated", "repaired", "blank", "error"])
     for row in answer.rows:
         if isinstance(row, RequestError):
             table.writerow(["", "", "", "", "", row.code])

@@ -110,12 +110,14 @@ def _invoke(settings: Settings, admission: AbstractContextManager[Service]) -> R
         source, length = bodies.decoded(
             request.environ["wsgi.input"], request.content_length or 0, request.headers.get("Content-Encoding", "")
         )
-        is_small = bodies.read_into(body, source, length, settings.max_payload_mb) <= bodies.IN_MEMORY
+        size = bodies.read_into(body, source, length, settings.max_payload_mb)
+        is_small = size <= bodies.IN_MEMORY
         admitted.enter_context(service.room())
         call, (is_wanted, deadline) = _call(settings), _waiting()
         if service.takes_records(call.content_type):
             parts = service.answer_records(call, body, is_wanted, deadline, at_once=is_small)
             return _answer_records(parts, is_small, admitted)
+        admitted.enter_context(service.body_room(size))
         call = call._replace(body=body.read())
         body.close()  # it would be in memory twice
         if wants_events(call.accept):
@@ -198,6 +200,7 @@ def _end(counted: Metrics, response: Response) -> Response:
         "status": response.status_code,
         "bytes_in": request.content_length,
         "bytes_out": response.content_length,
+        "client": request.remote_addr,
     }
     record = partial(_record, counted, route, fields, g.started, g.get("error_code"))
     if response.is_streamed:

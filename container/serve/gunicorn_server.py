@@ -84,9 +84,10 @@ class Server(BaseApplication):
         super().__init__()
 
     def load_config(self) -> None:
+        host = self.settings.host
         threads = 2 * self.settings.queue_size + SPARE_THREADS  # for requests that are there, and for large ones
         options = {
-            "bind": f"0.0.0.0:{self.settings.port}",
+            "bind": f"{f'[{host}]' if ':' in host else host}:{self.settings.port}",
             "workers": self.settings.worker_count,
             "worker_class": Worker,
             "threads": threads,
@@ -335,6 +336,11 @@ class Worker(ThreadWorker):
         if self.alive and self.app.models.needs_new_process():
             log.critical("this worker makes room for a new one: %s", problem)
             self.alive = False
+
+    def is_parent_alive(self) -> bool:
+        """Whether the server is there; without it the main loop ends, and that is a stop as after SIGTERM."""
+        self.alive = self.alive and bool(super().is_parent_alive())
+        return self.alive
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """gunicorn's main loop turns accepting off when it leaves: there the stop begins."""

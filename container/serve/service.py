@@ -163,6 +163,10 @@ class Service:
         """Room for an admitted request whose body is there. Raises: ServeError: 503 `overloaded`."""
         return self._shared.slot()
 
+    def body_room(self, size: int) -> AbstractContextManager[None]:
+        """Room for a body that is read as a whole. Raises: ServeError: 503 `overloaded`."""
+        return self._shared.picture_memory.body(size)
+
     def answer(self, call: Call, is_wanted: Callable[[], bool], deadline: float) -> Reply:
         """Answers an admitted request.
 

@@ -72,6 +72,7 @@ class Settings(BaseModel):
     program: str = Field("inference.py", alias="SAGEMAKER_PROGRAM")  # the handler's file in the model's code/
     # where the SDK put the handler of a Model that was given an entry_point
     submit_directory: str = Field("", alias="SAGEMAKER_SUBMIT_DIRECTORY")
+    host: str = Field("0.0.0.0", alias="SERVE_HOST")  # an address of the machine; a container needs all
     port: int = Field(8080, ge=1, le=65535, alias="SAGEMAKER_BIND_TO_PORT")
     workers: int | None = Field(None, ge=1, le=64, alias="SAGEMAKER_MODEL_SERVER_WORKERS")  # each holds a model
     request_timeout: float = Field(55, gt=0, le=3600, alias="SAGEMAKER_MODEL_SERVER_TIMEOUT")  # seconds

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -76,6 +77,24 @@ def test_S04_sigterm_under_load_loses_nothing(own_base_dir, processes):
     assert status == 0, log
     assert len(outcomes) > 24
     assert set(outcomes) == {200}
+
+
+def test_S04_a_server_that_is_killed_leaves_no_process_behind(own_base_dir):
+    """Where something else is process 1: its workers answer what they have, take nothing new, and end."""
+    slow_down(own_base_dir, 2)
+    with Server(own_base_dir) as server, ThreadPoolExecutor(1) as pool:
+        (worker,) = server.wait_until_ready().workers()
+        reply = pool.submit(server.invoke, PICTURE)
+        server.wait_for_metric("formula_items_waiting 0.0")
+        server.wait_for_metric("formula_requests_admitted 1.0")
+        server.process.kill()
+        assert reply.result().status == 200
+        with pytest.raises(ConnectionRefusedError):
+            server.ping()
+        deadline = time.monotonic() + 10
+        while Path(f"/proc/{worker}").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 def test_S04_answers_what_only_the_kernel_has_accepted(tiny_base_dir):

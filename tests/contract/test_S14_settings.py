@@ -36,6 +36,17 @@ def test_S14_workers(tiny_base_dir):
         assert server.invoke(PICTURES[0]).status == 200
 
 
+def test_S14_address(tiny_base_dir):
+    """All of the machine's by default, as a container needs; one, for a server that is nobody else's."""
+    with Server(tiny_base_dir, {"SERVE_HOST": "127.0.0.2"}) as server:
+        server.wait_for_log(f"Listening at: http://127.0.0.2:{server.port} ")
+        with pytest.raises(ConnectionRefusedError):
+            server.ping()
+        connection = HTTPConnection("127.0.0.2", server.port, timeout=60)
+        connection.request("GET", "/execution-parameters")
+        assert connection.getresponse().status == 200
+
+
 def test_S14_workers_come_to_share_lasting_connections(own_base_dir):
     """All are opened while one worker can't accept; each ends after a few seconds, and the next one is anybody's."""
     replace_handler(

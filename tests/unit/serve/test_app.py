@@ -70,6 +70,7 @@ def test_log_is_json_lines(tiny_server):
     (line,) = [line for line in tiny_server.log() if line.get("request_id") == reply.headers["X-Request-Id"]]
     assert line["path"] == "/invocations"
     assert (line["status"], line["bytes_in"], line["bytes_out"]) == (200, len(PICTURE), len(reply.body))
+    assert line["client"] == "127.0.0.1"
     assert line["milliseconds"] > 0
 
 
