@@ -12,7 +12,7 @@ import json
 import math
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from recognizer.config import ConfigError
 from recognizer.export import version_of
-from recognizer.latex import Vocabulary
+from recognizer.latex import Vocabulary, VocabularyError
 from recognizer.model_dir import DESCRIPTION, WEIGHTS, Start, read_model, refuse_existing, save_weights
 from recognizer.models import build
 from recognizer.training.warmstart import take_over, token_axes
@@ -29,7 +29,7 @@ SHARED = ("format_version", "recognizer", "preprocess", "limits")  # of model.js
 COVERAGE = ".coverage."  # in the names of its weights
 
 
-def average(models: Mapping[Path, float], out: Path) -> None:
+def average(models: Mapping[Path, float], out: Path, without: Collection[str] = ()) -> None:
     """Writes the weighted mean of models of one recognizer and sizes, with the tokens of all of them.
 
     A token, or a coverage, that only some of the models have is their mean alone. Ids are those of the first model, and
@@ -37,15 +37,20 @@ def average(models: Mapping[Path, float], out: Path) -> None:
 
     Args:
         models: model directories, and how much each counts.
+        without: tokens that are left out, such as ones that a few wrong labels brought.
 
     Raises:
         FileExistsError: out is there already.
-        ConfigError: a model can't be read, or isn't like the first.
+        ConfigError: a model can't be read, or isn't like the first; none has a token that is to be left out.
     """
     refuse_existing(out)
     starts = {path: read_model(path, "average") for path in models}
     first = next(iter(starts.values()))
-    vocabulary = first.vocabulary.extended(token for start in starts.values() for token in start.vocabulary.tokens)
+    whole = first.vocabulary.extended(token for start in starts.values() for token in start.vocabulary.tokens)
+    try:
+        vocabulary = whole.without(without)
+    except VocabularyError as error:
+        raise ConfigError(f"average: {error}") from error
     placed = [_placed(start, first, vocabulary, path) for path, start in starts.items()]
     shares = torch.tensor(list(models.values()), dtype=torch.float64)
     weights = {name: _mean(torch.stack([each[name] for each in placed]), shares) for name in placed[0]}
@@ -109,11 +114,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m recognizer.average", description=__doc__)
     parser.add_argument("models", nargs="+", type=_share, metavar="MODEL=SHARE", help="a model directory, its weight")
     parser.add_argument("--out", type=Path, required=True, help="folder to write; must not exist")
+    parser.add_argument("--without", nargs="+", default=[], metavar="TOKEN", help="tokens to leave out")
     options = parser.parse_args(arguments)
     if twice := [path for path, count in Counter(path for path, _ in options.models).items() if count > 1]:
         parser.error(f"{twice[0]} is given twice")
     try:
-        average(dict(options.models), options.out)
+        average(dict(options.models), options.out, options.without)
     except (ConfigError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

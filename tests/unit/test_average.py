@@ -52,6 +52,18 @@ def test_it_has_a_version_of_its_own_and_nothing_that_was_measured_of_the_first(
     assert not measured.keys() & half.keys()
 
 
+def test_tokens_that_nobody_wants_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = write_model(tmp_path / "a", ["x", "\\o", "y"], 1), write_model(tmp_path / "b", ["x", "y"], 2)
+    mean = [f"{first}=0.5", f"{second}=0.5", "--out", str(tmp_path / "mean"), "--without"]
+    assert main([*mean, "\\oo"]) == 1 and r"token '\\oo' can't be left out" in capsys.readouterr().err
+    assert main([*mean, "<eos>"]) == 1 and not (tmp_path / "mean").exists()
+    assert main([*mean, "\\o"]) == 0
+    one, two, both = (read_model(folder) for folder in (first, second, tmp_path / "mean"))
+    assert "\\o" in one.vocabulary and {*both.vocabulary.tokens} == {*two.vocabulary.tokens}
+    y = [start.weights["decoder.output.weight"][start.vocabulary.encode(["y"])[0]] for start in (one, two, both)]
+    torch.testing.assert_close(y[2], (y[0] + y[1]) / 2)
+
+
 def test_a_coverage_that_only_one_model_has_is_its_own(tmp_path: Path) -> None:
     first = write_model(tmp_path / "a", ["x"], 1, "fast with coverage")
     second = shutil.copytree(first, tmp_path / "b")

@@ -119,6 +119,14 @@ class Vocabulary:
             [*self.tokens, *dict.fromkeys(t for t in tokens if t not in own)], self.pad, self.bos, self.eos
         )
 
+    def without(self, tokens: Iterable[str]) -> Vocabulary:
+        """Without these tokens, so that ids behind them move up. Raises `VocabularyError` for one that isn't there."""
+        gone = {*tokens}
+        if strange := gone - {*self.tokens} | gone & {*SPECIALS}:
+            raise VocabularyError(f"vocabulary: token {min(strange)!r} can't be left out: it is none, or a special one")
+        kept = [token for token in self.tokens if token not in gone]
+        return Vocabulary(kept, *(kept.index(self.tokens[place]) for place in (self.pad, self.bos, self.eos)))
+
     def __len__(self) -> int:
         return len(self.tokens)
 
