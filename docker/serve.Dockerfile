@@ -42,7 +42,7 @@ COPY --chmod=0755 docker/bin/serve /opt/program/bin/serve
 COPY container /opt/program/container
 COPY code/inference.py /opt/program/code/
 # without the weights for training on
-COPY weights/MODEL_CARD.md weights/model.json weights/*.onnx /opt/program/weights/
+COPY weights/MODEL_CARD.md weights/LICENSE.txt weights/model.json weights/*.onnx /opt/program/weights/
 COPY weights/golden /opt/program/weights/golden
 # Byte code now: neither an ordinary user nor a read-only root could write it later.
 RUN python3 -m compileall -q /opt/program/container /opt/program/code

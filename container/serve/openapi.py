@@ -6,7 +6,6 @@ of inference.py, and tests/contract holds a running server, and the codes in the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Literal
 
@@ -41,7 +40,7 @@ OPTIONS = {  # of inference.py, which has their defaults and bounds
     "turn": "auto also tries a picture that seems to lie on its side, by its shape or a poor answer",
     "views": "sizes at which a picture is read whose first reading isn't sure",
 }
-IN_BODY = {"boolean": ["boolean", "integer", "string"], "integer": ["integer", "string"]}  # 1, "1" and "true" will do
+TRUE_OR_FALSE = (True, False, 1, 0, "true", "false", "1", "0")  # in a body
 
 
 class Token(BaseModel):
@@ -88,7 +87,9 @@ class Predictions(BaseModel):
 
 
 class Picture(BaseModel):
-    image: str = Field(description="a picture file as base64, or as a data URL", examples=[DOT])
+    image: str = Field(
+        description="a picture file as base64, or as a data URL", examples=[DOT], json_schema_extra={"format": "byte"}
+    )
 
 
 class Pictures(BaseModel):
@@ -161,7 +162,8 @@ def document(settings: Settings) -> dict[str, Any]:
     """The document of a server with these settings."""
     _, schemas = models_json_schema([(model, "serialization") for model in MODELS], ref_template=REF)
     for name in ("Picture", "Pictures", "Instances"):  # options stand beside pictures
-        schemas["$defs"][name]["properties"].update(_options(IN_BODY))
+        schemas["$defs"][name]["properties"].update(_options(in_body=True))
+        schemas["$defs"][name]["additionalProperties"] = False
     paths: dict[str, Any] = {
         "/ping": {"get": {**_get("Whether every request will be answered", {"description": "Yes."}), "security": []}},
         **(_multi_model_paths(settings) if settings.multi_model else _single_model_paths(settings)),
@@ -278,18 +280,20 @@ def _page_paths() -> dict[str, Any]:
     }
 
 
-def _options(types: Mapping[str, Any] = {}) -> dict[str, dict[str, Any]]:
-    """The schema of each option that inference.py knows; `types` tells what else than its own type will do."""
+def _options(in_body: bool) -> dict[str, dict[str, Any]]:
+    """The schema of each option that inference.py knows; in a body numbers and truth may be texts too."""
     inference, schemas = builtin(), {}
     for option in fields(inference.Options):
         allowed: dict[str, Any]
         if option.name in inference.LIMITS:
-            allowed = {"type": "integer", "minimum": 1, "maximum": inference.LIMITS[option.name]}
+            numbers = range(1, inference.LIMITS[option.name] + 1)
+            allowed = {"type": "integer", "minimum": numbers[0], "maximum": numbers[-1]}
+            if in_body:
+                allowed = {"enum": [*numbers, *map(str, numbers)]}
         elif option.name in inference.CHOICES:
             allowed = {"type": "string", "enum": list(inference.CHOICES[option.name])}
         else:
-            allowed = {"type": "boolean"}
-        allowed["type"] = types.get(allowed["type"], allowed["type"])
+            allowed = {"enum": list(TRUE_OR_FALSE)} if in_body else {"type": "boolean"}
         schemas[option.name] = {**allowed, "default": option.default, "description": OPTIONS[option.name]}
     return schemas
 
@@ -308,8 +312,9 @@ def _invocations(settings: Settings) -> dict[str, Any]:
     # No type: whatever a line is, it gets a row.
     bodies["application/jsonlines"] = {"schema": {"description": f'{{"image": BASE64}} on each line. {LINES}'}}
     bodies["text/csv"] = {"schema": {"description": f"A column of base64, no header. {LINES}"}}
-    fields = {"image": {"type": "string", "format": "binary"}, **_options(IN_BODY)}
-    bodies["multipart/form-data"] = {"schema": {"type": "object", "required": ["image"], "properties": fields}}
+    fields = {"image": {"type": "string", "format": "binary"}, **_options(in_body=True)}
+    form = {"type": "object", "required": ["image"], "properties": fields, "additionalProperties": False}
+    bodies["multipart/form-data"] = {"schema": form}
     answers = {
         "application/json": {"schema": {"anyOf": [_ref("Prediction"), _ref("Predictions")]}},
         **{kind: {"schema": {"type": "string"}} for kind in ("application/jsonlines", "text/csv", "text/plain")},
@@ -318,7 +323,7 @@ def _invocations(settings: Settings) -> dict[str, Any]:
     return {
         "summary": "Recognize one picture or many",
         "description": "Options may also stand in X-Amzn-SageMaker-Custom-Attributes: beam=4,n_best=3",
-        "parameters": [_parameter(name, "query", schema) for name, schema in _options().items()],
+        "parameters": [_parameter(name, "query", schema) for name, schema in _options(in_body=False).items()],
         "requestBody": {"required": True, "content": bodies},
         "responses": {
             "200": {"description": "As `Accept` asks.", "content": answers},

@@ -27,17 +27,20 @@ AS_THEY_ARE = "none"  # of the ways to compose
 LARGEST_SCALE = 2.0  # small pictures are enlarged
 
 
-def contact_sheet(entries: Sequence[tuple[np.ndarray, str]], columns: int = 3) -> np.ndarray:
+def contact_sheet(
+    entries: Sequence[tuple[np.ndarray, str]], columns: int = 3, height: int = PICTURE_HEIGHT
+) -> np.ndarray:
     """A grid of pictures, shrunk where too large, enlarged where small, each over its label.
 
     Args:
         entries: pictures (H, W, 3) uint8 with their labels.
         columns: pictures in a row.
+        height: pixels that a picture has at most; pages need more than formulas.
 
     Returns:
         (H, W, 3) uint8.
     """
-    cells = [_cell(picture, label) for picture, label in entries]
+    cells = [_cell(picture, label, height) for picture, label in entries]
     return np.concatenate([_row(cells[at : at + columns], columns) for at in range(0, len(cells), columns)])
 
 
@@ -49,9 +52,9 @@ def _row(cells: Sequence[np.ndarray], columns: int) -> np.ndarray:
     return np.concatenate([*padded, blank], axis=1)
 
 
-def _cell(picture: np.ndarray, label: str) -> np.ndarray:
+def _cell(picture: np.ndarray, label: str, most: int) -> np.ndarray:
     height, width = picture.shape[:2]
-    scale = min(LARGEST_SCALE, (CELL_WIDTH - 12) / width, PICTURE_HEIGHT / height)
+    scale = min(LARGEST_SCALE, (CELL_WIDTH - 12) / width, most / height)
     shown = inference.resize(picture, scale, cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     lines = [line[at : at + LABEL_WIDTH] for line in label.splitlines() for at in range(0, len(line), LABEL_WIDTH)]
     if len(lines) > LABEL_LINES:
@@ -73,6 +76,9 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first picture")
     parser.add_argument("--count", type=int, default=24)
     parser.add_argument("--columns", type=int, default=3)
+    parser.add_argument(
+        "--height", type=int, default=PICTURE_HEIGHT, help="of a picture, at most (default %(default)s)"
+    )
     parser.add_argument("--data", type=Path, help="labelled folder to compose pictures from")
     ways = (*KINDS, AS_THEY_ARE)
     parser.add_argument("--composed", nargs="+", choices=ways, default=KINDS, help="how (default: all but none)")
@@ -84,7 +90,7 @@ def main() -> int:
     except (DataError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    sheet = contact_sheet(entries, options.columns)
+    sheet = contact_sheet(entries, options.columns, options.height)
     _, data = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 9])
     options.out.write_bytes(data.tobytes())
     return 0
