@@ -1797,7 +1797,7 @@ class Recognizer:
         On a CPU one picture after the other: its views and their beams fill a batch, and those of several pictures,
         which are wide and long in other ways, take a fifth longer together.
         """
-        unsure = [place for place, (_, first) in read.items() if options.views > 1 and _is_unsure(first)]
+        unsure = [place for place, (_, first) in read.items() if options.views > 1 and is_unsure(first)]
         several = replace(options, n_best=max(options.beam, options.n_best, VOTES))
         found = {}
         for places in [[place] for place in unsure] if self._on_cpu else [unsure]:
@@ -2111,7 +2111,7 @@ def _turned(rgb: np.ndarray, degrees: int) -> np.ndarray:
     return np.rot90(rgb, -degrees // 90)
 
 
-def _is_unsure(reading: Prediction) -> bool:
+def is_unsure(reading: Prediction) -> bool:
     """Probabilities fall with the length, and how often readings are right doesn't fall as fast: less than by token."""
     return reading.confidence < UNSURE ** math.sqrt(len(reading.tokens) + 1)  # and the end
 

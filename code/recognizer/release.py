@@ -42,7 +42,7 @@ from recognizer.synth.grammar import LEVELS, generate_formula
 from recognizer.synth.style import random_style, render_any
 
 TOLD = ("samples", "exprate", "within_1", "within_2", "wer")  # of a measured set
-CANDIDATES, SURE = 20, 0.9  # formulas of a level to choose a golden sample from; the network's probability of one
+CANDIDATES = 20  # formulas of a level to choose a golden sample from
 PATHS = ("init", "teacher")  # hyperparameters that name folders of whoever trained; provenance has their versions
 
 
@@ -114,7 +114,7 @@ def _without_paths(provenance: dict[str, Any]) -> dict[str, Any]:
 
 
 def surely_read(model: inference.Recognizer) -> list[np.ndarray]:
-    """Of each level the longest of some embedded formulas that the model reads exactly and surely, if there is one.
+    """Of each level the longest of some embedded formulas that a model, not calibrated yet, reads exactly and surely.
 
     Golden samples say no more than that a model answers as it did; whoever looks at them takes them for right.
     """
@@ -124,7 +124,8 @@ def surely_read(model: inference.Recognizer) -> list[np.ndarray]:
         tokens = tokenize(generate_formula(rng, level))
         picture = render_any(" ".join(tokens), random_style(rng))[0]
         (answer,) = model.predict([picture], inference.Options(views=1, turn="off"))
-        if list(answer.tokens) == tokens and answer.confidence > SURE and len(tokens) > longest.get(level, (0,))[0]:
+        is_right = list(answer.tokens) == tokens and not inference.is_unsure(answer)
+        if is_right and len(tokens) > longest.get(level, (0,))[0]:
             longest[level] = len(tokens), picture
     return [picture for _, (_, picture) in sorted(longest.items())]
 
