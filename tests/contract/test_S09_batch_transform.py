@@ -122,12 +122,14 @@ def test_S09_a_record_that_breaks_the_model_spoils_no_other(own_base_dir):
 
 MB = 1024 * 1024
 BATCH = {"SAGEMAKER_BATCH": "true", "SAGEMAKER_MAX_PAYLOAD_IN_MB": "100"}
+JSON_LINES = "application/jsonlines"
 LARGE = len(BASE64) * 8  # records of a body that is answered in parts
 
 
-def large_record(picture: bytes, size: int = bodies.IN_MEMORY // LARGE) -> bytes:
+def large_record(picture: bytes, size: int = bodies.IN_MEMORY // LARGE, content_type: str = JSON_LINES) -> bytes:
     """A line of more than `size` bytes: bytes after its end don't change a picture."""
-    return json.dumps({"image": base64.b64encode(picture.ljust(size, b"\0")).decode()}).encode() + b"\n"
+    text = base64.b64encode(picture.ljust(size, b"\0")).decode()
+    return f"{json.dumps({'image': text}) if content_type == JSON_LINES else text}\n".encode()
 
 
 def answer_rows(body: bytes) -> list[dict]:
@@ -141,18 +143,18 @@ def batch_server(tiny_base_dir):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("chunked", [False, True])
-def test_S09_memory_does_not_grow_with_the_body(tiny_base_dir, chunked):
+@pytest.mark.parametrize(("content_type", "chunked"), [(JSON_LINES, False), (JSON_LINES, True), ("text/csv", True)])
+def test_S09_memory_does_not_grow_with_the_body(tiny_base_dir, content_type, chunked):
     """What batch transform may send at most, and 30 MB more for it, of which the picture at work is a part."""
-    lines = [large_record(picture, 129_000) for picture in PICTURES]
+    lines = [large_record(picture, 129_000, content_type) for picture in PICTURES]
     body = b"".join(lines) * 120
     assert 98 * MB < len(body) <= 100 * MB
     with Server(tiny_base_dir, BATCH) as server:
         server.wait_until_ready()
-        expected = answer_rows(server.invoke(b"".join(lines), "application/jsonlines").body)
+        expected = answer_rows(server.invoke(b"".join(lines), content_type).body)
         before = server.peak_memory()
         pieces = [body[start : start + MB] for start in range(0, len(body), MB)]
-        reply = server.invoke(pieces if chunked else body, "application/jsonlines")
+        reply = server.invoke(pieces if chunked else body, content_type)
         assert server.peak_memory() - before < 30 * MB
     assert reply.headers["Transfer-Encoding"] == "chunked"
     assert answer_rows(reply.body) == expected * 120
