@@ -84,10 +84,10 @@ class Server(BaseApplication):
         super().__init__()
 
     def load_config(self) -> None:
-        host = self.settings.host
+        host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host  # IPv6's in brackets
         threads = 2 * self.settings.queue_size + SPARE_THREADS  # for requests that are there, and for large ones
         options = {
-            "bind": f"{f'[{host}]' if ':' in host else host}:{self.settings.port}",
+            "bind": f"{host}:{self.settings.port}",
             "workers": self.settings.worker_count,
             "worker_class": Worker,
             "threads": threads,
