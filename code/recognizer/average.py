@@ -33,7 +33,7 @@ def average(models: Mapping[Path, float], out: Path, without: Collection[str] = 
     """Writes the weighted mean of models of one recognizer and sizes, with the tokens of all of them.
 
     A token, or a coverage, that only some of the models have is their mean alone. Ids are those of the first model, and
-    tokens that it lacks come behind.
+    tokens that it lacks come behind. Models may lack layers of the first, and count as if these added nothing there.
 
     Args:
         models: model directories, and how much each counts.
@@ -68,7 +68,10 @@ def average(models: Mapping[Path, float], out: Path, without: Collection[str] = 
 
 
 def _placed(start: Start, first: Start, vocabulary: Vocabulary, path: Path) -> dict[str, Tensor]:
-    """A model's weights in the first's shapes, a row for each token: NaN for tokens, or a coverage, that it lacks."""
+    """A model's weights in the first's shapes, a row for each token: NaN for tokens, or a coverage, that it lacks.
+
+    So are the weights of a layer that it lacks, apart from the last ones, which are zero.
+    """
     asked = (first.recognizer, len(vocabulary), first.max_tokens, first.sizes)
     network = build(*asked)
     with torch.no_grad():
@@ -76,9 +79,13 @@ def _placed(start: Start, first: Start, vocabulary: Vocabulary, path: Path) -> d
             weight.fill_(torch.nan)
     is_alike = _kind(start) == _kind(first)
     taken = take_over(start, network, vocabulary, token_axes(network, *asked)) if is_alike else None
-    if not taken or taken.dropped or any(COVERAGE not in name for name in taken.new):
+    if not taken or taken.dropped or not all(_may_lack(name, taken.deeper) for name in taken.new):
         raise ConfigError(f"average: {path} isn't like the first model: {_differences(start, first)}")
     return network.state_dict()
+
+
+def _may_lack(weight: str, deeper: Sequence[str]) -> bool:
+    return COVERAGE in weight or any(weight.startswith(f"{layer}.") for layer in deeper)
 
 
 def _kind(start: Start) -> dict[str, object]:

@@ -81,6 +81,20 @@ def test_a_coverage_that_only_one_model_has_is_its_own(tmp_path: Path) -> None:
         torch.testing.assert_close(weight, weights[name] if "coverage" in name else 2 * weights[name])
 
 
+def test_a_layer_that_only_the_first_has_counts_as_adding_nothing_in_the_others(tmp_path: Path) -> None:
+    deep = read_model(write_model(tmp_path / "a", ["x"], 1, "fast with coverage"))
+    plain = write_model(tmp_path / "b", ["x"], 2)
+    description = json.loads((plain / "model.json").read_text())
+    description["recognizer"]["sizes"]["coverage"] = True
+    (plain / "model.json").write_text(json.dumps(description))
+    assert main([f"{tmp_path / 'a'}=0.5", f"{plain}=0.5", "--out", str(tmp_path / "mean")]) == 0
+    mean = read_model(tmp_path / "mean").weights
+    last = "decoder.layers.2"  # `plain` has two
+    for added in ("self_attention.out", "memory_attention.out", "mlp.3"):
+        torch.testing.assert_close(mean[f"{last}.{added}.weight"], deep.weights[f"{last}.{added}.weight"] / 2)
+    torch.testing.assert_close(mean[f"{last}.mlp.0.weight"], deep.weights[f"{last}.mlp.0.weight"])
+
+
 def test_what_cannot_be_averaged_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, other = write_model(tmp_path / "a", ["x"], 1), write_model(tmp_path / "b", ["x"], 2, "satrn")
     assert main([f"{first}=1", f"{other}=1", "--out", str(tmp_path / "mean")]) == 1

@@ -47,6 +47,13 @@ def grid_positions(height: int, width: int, dim: int, device: torch.device) -> T
     return torch.cat([rows, columns], dim=2).reshape(height * width, dim)
 
 
+def zero(layer: nn.Linear | nn.Conv2d) -> None:
+    """Makes a layer's answer 0, whatever it is given; it learns nevertheless."""
+    nn.init.zeros_(layer.weight)
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+
+
 class ScaledConv(nn.Conv2d):
     """3x3 convolution with standardised weights (arXiv:2101.08692): normalisation that never looks at the data.
 
@@ -69,7 +76,15 @@ class ScaledConv(nn.Conv2d):
         return self._conv_forward(x, weight, self.bias)
 
 
-class ResidualConv(nn.Module):
+class Residual(nn.Module):
+    """A layer that adds something to its input, and can be made to add nothing: how a trained network is deepened."""
+
+    def pass_through(self) -> None:
+        """Makes it the identity, from which it learns as from any other beginning (arXiv:2003.04887)."""
+        raise NotImplementedError
+
+
+class ResidualConv(Residual):
     """x + strength * conv(relu(x)): at first nearly the identity, so that depth doesn't slow learning.
 
     The input must be zero outside of the picture, and so is the output.
@@ -83,6 +98,9 @@ class ResidualConv(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x (B, C, H, W), mask (B, 1, H, W) -> (B, C, H, W)."""
         return (x + self.strength * self.conv(F.relu(x))) * mask
+
+    def pass_through(self) -> None:
+        nn.init.zeros_(self.strength)
 
 
 def _is_half_on_cpu(x: Tensor) -> bool:
@@ -171,6 +189,9 @@ class Attention(nn.Module):
         y = (values * weights[:-1]).sum(dim=0) + value * weights[-1]
         return self.out(y.reshape(x.shape)), own
 
+    def add_nothing(self) -> None:
+        zero(self.out)
+
     def pass_values(self) -> None:
         """Makes the attended values come out as they went in."""
         dim = self.out.in_features
@@ -225,8 +246,13 @@ class FeedForward(nn.Sequential):
     def __init__(self, dim: int, hidden: int, dropout: float) -> None:
         super().__init__(nn.Linear(dim, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, dim))
 
+    def add_nothing(self) -> None:
+        last = self[-1]
+        assert isinstance(last, nn.Linear)
+        zero(last)
 
-class EncoderLayer(nn.Module):
+
+class EncoderLayer(Residual):
     """Pre-norm self-attention and MLP."""
 
     def __init__(self, dim: int, heads: int, hidden: int, dropout: float) -> None:
@@ -240,6 +266,10 @@ class EncoderLayer(nn.Module):
         y = self.attention_norm(x)
         x = x + self.dropout(self.attention.attend(y, *self.attention.keys_values(y), mask))
         return x + self.dropout(self.mlp(self.mlp_norm(x)))
+
+    def pass_through(self) -> None:
+        self.attention.add_nothing()
+        self.mlp.add_nothing()
 
 
 class Coverage(nn.Module):
@@ -256,9 +286,7 @@ class Coverage(nn.Module):
         self.mix = nn.Conv2d(heads, COVERAGE_CHANNELS, 1, bias=False)  # 1x1: each place by itself
         self.hidden = nn.Conv2d(2 * COVERAGE_CHANNELS, COVERAGE_HIDDEN, 1)
         self.out = nn.Conv2d(COVERAGE_HIDDEN, heads, 1)
-        nn.init.zeros_(self.out.weight)
-        assert self.out.bias is not None
-        nn.init.zeros_(self.out.bias)
+        zero(self.out)
 
     def reads(self, weights: Tensor) -> Tensor:
         """weights (B, heads, T, N) -> what is remembered of them, (B, C, T, N)."""
@@ -297,7 +325,7 @@ def _stacked(convs: Iterable[nn.Conv2d]) -> tuple[Tensor, Tensor]:
     return torch.stack(weights), torch.stack(biases)[..., None]
 
 
-class DecoderLayer(nn.Module):
+class DecoderLayer(Residual):
     """Pre-norm self-attention over the tokens so far, attention over the memory, MLP.
 
     Attributes:
@@ -338,6 +366,11 @@ class DecoderLayer(nn.Module):
         attended, weights = self.memory_attention.step_memory(self.memory_norm(x), keys, values, mask)
         x = x + attended
         return x + self.mlp(self.mlp_norm(x)), own, weights
+
+    def pass_through(self) -> None:
+        self.self_attention.add_nothing()
+        self.memory_attention.add_nothing()
+        self.mlp.add_nothing()
 
 
 class TransformerDecoder(nn.Module):

@@ -15,7 +15,16 @@ from torch import Tensor, nn
 from recognizer.models.base import Memory
 from recognizer.models.common import TransformerRecognizer, TransformerSizes
 from recognizer.models.conv import ConvEncoder
-from recognizer.models.layers import Attention, TransformerDecoder, additive_mask, bridge, sinusoid, size_mask
+from recognizer.models.layers import (
+    Attention,
+    Residual,
+    TransformerDecoder,
+    additive_mask,
+    bridge,
+    sinusoid,
+    size_mask,
+    zero,
+)
 
 
 class SatrnSizes(TransformerSizes):
@@ -65,8 +74,11 @@ class LocalFeedForward(nn.Module):
         y = self.local(y.permute(0, 3, 1, 2)).relu()  # (B, hidden, h, w)
         return self.reduce(y.permute(0, 2, 3, 1))
 
+    def add_nothing(self) -> None:
+        zero(self.reduce)
 
-class SatrnLayer(nn.Module):
+
+class SatrnLayer(Residual):
     """Pre-norm self-attention over the grid, and the feed-forward layer with a view of the neighbours."""
 
     def __init__(self, dim: int, heads: int, hidden: int, dropout: float) -> None:
@@ -81,6 +93,10 @@ class SatrnLayer(nn.Module):
         y = self.attention.attend(y, *self.attention.keys_values(y), attention_mask)
         x = x + self.dropout(y.reshape(x.shape))
         return x + self.dropout(self.local(self.local_norm(x), mask))
+
+    def pass_through(self) -> None:
+        self.attention.add_nothing()
+        self.local.add_nothing()
 
 
 class SatrnRecognizer(TransformerRecognizer):

@@ -19,6 +19,7 @@ from recognizer.config import ConfigError, Hyperparameters
 from recognizer.latex import Vocabulary
 from recognizer.model_dir import DESCRIPTION, Start, read_model
 from recognizer.models import FormulaRecognizer, build
+from recognizer.models.layers import Residual
 
 NAMES_SHOWN = 10
 
@@ -32,11 +33,12 @@ SHIPPED = (Path(__file__).resolve().parents[3] / "weights", Path("/opt/program/w
 class TakenOver:
     """Names of weights, and tokens: what the start and the new network share, and what only one of them has.
 
-    A weight of another shape is both: new here, and dropped there.
+    A weight of another shape is both: new here, and dropped there. `deeper` are the layers that the start lacks.
     """
 
     kept: tuple[str, ...]
     new: tuple[str, ...]
+    deeper: tuple[str, ...]
     dropped: tuple[str, ...]
     kept_tokens: tuple[str, ...]
     new_tokens: tuple[str, ...]
@@ -45,6 +47,7 @@ class TakenOver:
     def __str__(self) -> str:
         return (
             f"  weights: {len(self.kept)} kept; new: {_some(self.new)}; dropped: {_some(self.dropped)}\n"
+            f"  layers that add nothing to begin with: {_some(self.deeper)}\n"
             f"  tokens: {len(self.kept_tokens)} kept; new: {_some(self.new_tokens)}; "
             f"dropped: {_some(self.dropped_tokens)}"
         )
@@ -110,6 +113,8 @@ def token_axes(
 def take_over(start: Start, model: FormulaRecognizer, vocabulary: Vocabulary, axes: dict[str, int]) -> TakenOver:
     """Copies into the model what has the same name and, apart from the number of tokens, the same shape.
 
+    A layer more than the start has adds nothing at first, so that a deeper network begins by reading as the start does.
+
     Raises:
         ConfigError: nothing fits.
     """
@@ -128,14 +133,26 @@ def take_over(start: Start, model: FormulaRecognizer, vocabulary: Vocabulary, ax
         kept.append(name)
     if not kept:
         raise ConfigError(f"init: no weight of {start.version} fits; its sizes are {start.sizes}")
+    new = tuple(name for name in state if name not in kept)
     return TakenOver(
         kept=tuple(kept),
-        new=tuple(name for name in state if name not in kept),
+        new=new,
+        deeper=_deepened(start, model),
         dropped=tuple(name for name in start.weights if name not in kept),
         kept_tokens=tuple(shared),
         new_tokens=tuple(token for token in vocabulary.tokens if token not in start.vocabulary),
         dropped_tokens=tuple(token for token in start.vocabulary.tokens if token not in vocabulary),
     )
+
+
+def _deepened(start: Start, model: FormulaRecognizer) -> tuple[str, ...]:
+    """Names of the layers that the start has no weight of, once they have been made to add nothing."""
+    names = []
+    for name, layer in model.named_modules():
+        if isinstance(layer, Residual) and not any(weight.startswith(f"{name}.") for weight in start.weights):
+            layer.pass_through()
+            names.append(name)
+    return tuple(names)
 
 
 def _fits(source: Tensor, target: Tensor, axis: int | None) -> bool:

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 import inference
 from recognizer.config import ConfigError, Hyperparameters
 from recognizer.latex import Vocabulary
+from recognizer.model_dir import read_model
 from recognizer.models import REGISTRY, FormulaRecognizer, build
 from recognizer.training import checkpoint, job, warmstart
 from recognizer.training.loop import Trainer
@@ -89,9 +90,39 @@ def test_what_does_not_fit_is_left_new_and_told(tmp_path: Path) -> None:
     _, taken = begin(write_model(tmp_path), decoder_layers=3)
     assert taken.kept and not taken.dropped
     assert all(name.startswith("decoder.layers.2.") for name in taken.new)
+    assert taken.deeper == ("decoder.layers.2",)
     _, taken = begin(tmp_path, stem=16)
     assert "conv.downs.0.weight" in set(taken.new) & set(taken.dropped), "its shape is another"
     assert "decoder.embedding.weight" in taken.kept
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [
+        ("fast", {"encoder_layers": 2}),
+        ("fast", {"blocks": 2}),
+        ("fast", {"decoder_layers": 3}),
+        ("fast with coverage", {"decoder_layers": 4, "encoder_layers": 3}),
+        ("satrn", {"encoder_layers": 3}),
+    ],
+)
+def test_a_deeper_network_begins_by_reading_as_its_start_does_and_learns(
+    tmp_path: Path, name: str, sizes: dict[str, int]
+) -> None:
+    start = read_model(write_start(tmp_path, name, OLD, 1))
+    images, picture_sizes = torch.rand(2, 1, 48, 96), torch.tensor([[48, 96], [40, 50]])
+    logits = []
+    for changed in ({}, sizes):
+        network = start.recognizer, len(OLD), 20, start.sizes | changed
+        model = build(*network).eval()
+        taken = take_over(start, model, OLD, token_axes(model, *network))
+        logits.append(model(images, picture_sizes, torch.tensor([[1, 4, 5]] * 2)))
+    torch.testing.assert_close(*logits)
+    logits[1].square().sum().backward()
+    for layer in taken.deeper:
+        gradients = [weight.grad for weight in model.get_submodule(layer).parameters()]
+        assert any(each is not None and each.any() for each in gradients), f"{layer} learns nothing"
+    assert len(taken.deeper) >= 1
 
 
 def test_looking_for_the_axes_leaves_the_random_numbers_alone() -> None:
