@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from recognizer.data.sample import DataError
 from recognizer.evaluation.answers import SHOWN, write_answers
 from recognizer.evaluation.attention import read_attention
 from recognizer.evaluation.calibration import calibration_error, reliability
-from recognizer.evaluation.metrics import Result, compute_metrics
+from recognizer.evaluation.metrics import Metrics, Result, compute_metrics
 from recognizer.evaluation.recognize import Recognized, recognize
 from recognizer.evaluation.report import write_report
 from recognizer.evaluation.slices import metrics_by_slice
@@ -76,7 +76,8 @@ def _evaluate(model: Path, options: argparse.Namespace) -> None:
     options.out.mkdir(parents=True, exist_ok=True)  # what can't be written is told before all are read
     recognized = recognize(recognizer, samples, reading, options.on_bad_sample, show_progress=True)
     skipped = [*dataset.skipped, *recognized.skipped]
-    _write_results(options.out, recognized, skipped)
+    by_slice = metrics_by_slice(recognized.results)
+    _write_results(options.out, recognized, skipped, by_slice)
     facts = {
         "model": f"{options.model.resolve().name}, version {recognizer.version}",
         "data": f"{options.data.resolve().name}: {len(recognized.results)} samples measured, {len(skipped)} left out",
@@ -94,18 +95,22 @@ def _evaluate(model: Path, options: argparse.Namespace) -> None:
         print(f"left out: {reason}")
     if len(skipped) > LEFT_OUT_SHOWN:
         print(f"left out: {len(skipped) - LEFT_OUT_SHOWN} more, listed in {options.out / 'metrics.json'}")
+    for kind, slices in by_slice.items():
+        rates = ", ".join(f"{value} {each.exprate:.1%} of {each.samples}" for value, each in slices.items())
+        print(f"exactly right by {kind}: {rates}")
     print(compute_metrics(recognized.results).lines("evaluation:"))
     print(f"report: {options.out / 'report.html'}")
 
 
-def _write_results(out: Path, recognized: Recognized, skipped: list[str]) -> None:
+def _write_results(
+    out: Path, recognized: Recognized, skipped: list[str], by_slice: Mapping[str, Mapping[str, Metrics]]
+) -> None:
     results, bins = recognized.results, reliability(recognized.results)
     summary: dict[str, Any] = {
         "metrics": compute_metrics(results).to_dict(),
         "seconds_per_picture": recognized.seconds_per_picture,
         "slices": {
-            kind: {value: metrics.to_dict() for value, metrics in slices.items()}
-            for kind, slices in metrics_by_slice(results).items()
+            kind: {value: metrics.to_dict() for value, metrics in slices.items()} for kind, slices in by_slice.items()
         },
         "calibration": {"error": calibration_error(bins), "bins": [asdict(each) for each in bins]},
         "skipped": skipped,

@@ -11,6 +11,7 @@ from recognizer.evaluation.metrics import Metrics, Result, compute_metrics
 from recognizer.latex.lines import count_lines
 
 LENGTH_BOUNDS = (5, 12, 25, 50)  # reference tokens
+SHORT_BOUNDS = (25,)  # reference tokens: short formulas in one row, and long ones
 HEIGHT_BOUNDS = (32, 64, 128, 256, 512)  # pixels of the picture's height
 WIDTH_BOUNDS = (64, 128, 256, 512, 1024)  # pixels
 
@@ -30,13 +31,14 @@ CONTENTS: dict[str, frozenset[str]] = {
 def metrics_by_slice(results: Sequence[Result]) -> dict[str, dict[str, Metrics]]:
     """Return {"source": {"printed": ..., "handwritten": ...}, "length": {"1-5": ...}, ...}.
 
-    Slices are those that the results name, the reference's length, its lines ("1", "2", "3-5", "6+") and its contents;
-    a formula with a fraction and a root counts in both. Kinds with one value only are left out: they say what the whole
-    says.
+    Slices are those that the results name, the reference's length (also in two, "short and long"), its lines ("1",
+    "2", "3-5", "6+") and its contents; a formula with a fraction and a root counts in both. Kinds with one value only
+    are left out: they say what the whole says.
     """
     kinds = dict.fromkeys(kind for result in results for kind in result.slices)
     by_kind = {kind: _slice(results, [[result.slices.get(kind, "unknown")] for result in results]) for kind in kinds}
     by_kind["length"] = _slice(results, [[bucket(len(result.reference), LENGTH_BOUNDS)] for result in results])
+    by_kind["short and long"] = _slice(results, [[bucket(len(result.reference), SHORT_BOUNDS)] for result in results])
     by_kind["lines"] = _slice(results, [[_lines(result.reference)] for result in results])
     by_kind["contents"] = _slice(results, [contents(result.reference) for result in results])
     return {kind: slices for kind, slices in by_kind.items() if len(slices) > 1}

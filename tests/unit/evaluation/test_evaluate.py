@@ -71,7 +71,9 @@ def test_measures_and_reports(model, data, tmp_path, capsys):
     assert "calibration_error" not in summary["metrics"], "it has a place of its own"
     rows = [json.loads(line) for line in (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()]
     assert [row["edits"] for row in rows] == [0, 0, 0, 1, 1]
-    assert "evaluation:exprate=0.600000;" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "evaluation:exprate=0.600000;" in told
+    assert "exactly right by source: handwritten 50.0% of 2, printed 66.7% of 3\n" in told
     assert "3.png" in (tmp_path / "out" / "report.html").read_text()
     sheet = cv2.imread(str(tmp_path / "out" / "answers.png"))
     assert sheet is not None and sheet.shape[1] == 3 * CELL_WIDTH, "three pictures in a row, the answers below them"

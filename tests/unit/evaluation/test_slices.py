@@ -24,6 +24,12 @@ def test_slices():
     assert sum(metrics.samples for metrics in slices["length"].values()) == 3
 
 
+def test_short_formulas_are_a_slice_of_their_own():
+    results = [result("a" * count, "a" if count == 1 else "b") for count in (1, 12, 25, 26, 80)]
+    slices = metrics_by_slice(results)["short and long"]
+    assert {name: (each.samples, each.exprate) for name, each in slices.items()} == {"1-25": (3, 1 / 3), "26+": (2, 0)}
+
+
 def test_levels_are_slices_in_their_order():
     results = [
         *(result("a", said, level="5") for said in "ab"),
