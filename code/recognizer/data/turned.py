@@ -13,7 +13,10 @@ import numpy as np
 
 from recognizer.data.measure import PictureCache
 from recognizer.data.sample import Sample
+from recognizer.latex.synonyms import ARGUMENTS
 
+STRUCTURE = frozenset("{}^_")
+TURNS_INTO_ANOTHER = frozenset(["-", "=", "|", r"\|", "N", "Z", "<", ">", r"\wedge", r"\vee", r"\subset", r"\supset"])
 CLOCKWISE, COUNTERCLOCKWISE = -1, 1  # quarter turns, as numpy counts them
 
 
@@ -37,9 +40,9 @@ class TurnedPicture:
 def turned_samples(samples: Sequence[Sample], count: int, seed: int, cache: PictureCache) -> list[Sample]:
     """`count` of the samples, or all if they are fewer, with their pictures on one side or the other.
 
-    A label of one token is left out: a turned `-` is a `|`, and an `N` a `Z`.
+    A label is left out whose symbols are one, or all such as turn into others: a turned `-` is a `|`, an `N` a `Z`.
     """
-    usable = [sample for sample in samples if len(sample.tokens) > 1]
+    usable = [sample for sample in samples if _can_be_told(sample.tokens)]
     rng = np.random.default_rng((seed, 5))
     turned = []
     for number, index in enumerate(rng.permutation(len(usable))[:count]):
@@ -48,3 +51,8 @@ def turned_samples(samples: Sequence[Sample], count: int, seed: int, cache: Pict
         picture = TurnedPicture(upright, quarters, cache)
         turned.append(replace(upright, name=name, picture=picture, dataset="turned"))
     return turned
+
+
+def _can_be_told(tokens: Sequence[str]) -> bool:
+    symbols = [token for token in tokens if token not in STRUCTURE and token not in ARGUMENTS]
+    return len(symbols) > 1 and not TURNS_INTO_ANOTHER.issuperset(symbols)

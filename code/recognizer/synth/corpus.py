@@ -43,6 +43,8 @@ CUT_SHARE, MOST_CUT = 0.04, 0.05  # of the pictures; of an em: programs that cro
 LEGIBLE_DPI = 110  # below, a blurred photograph can't be read any more
 _NOT_ALONE = frozenset(["{", "}", "^", "_", "&", "\\\\", "\\quad", "\\qquad", "\\ "])
 _CUT_AWAY = frozenset([*ACCENTS, "\\underline", "\\widehat", "\\widetilde", "\\underbrace", "\\overbrace"])
+FEWEST_BOLD = 6  # tokens of a formula that is all bold
+_OWN_WEIGHT = frozenset(["\\mathbf", "\\boldsymbol", "\\mathrm"])  # in bold type the last looks like the first
 COMMON = ("computer-modern", "latin-modern", "times", "newtx", "palatino", "stix2")  # half of all pictures
 
 
@@ -62,7 +64,8 @@ class _Document:
     style: TexStyle
     formulas: tuple[tuple[int, Formula], ...]
     seed: int
-    degraded: bool
+    degraded: bool  # looks photographed or scanned
+    cut: bool  # some pictures lack their edge
 
 
 def read_formulas(path: Path, max_tokens: int = MAX_TOKENS, min_tokens: int = 1) -> Iterator[Formula]:
@@ -136,12 +139,17 @@ def excerpts(formulas: Sequence[Formula], count: int, seed: int) -> list[Formula
     return _made("excerpts", lambda: " ".join(excerpt(one_of(formulas, rng).tokens, rng)), count, MAX_TOKENS)
 
 
-def varied(formulas: Sequence[Formula], count: int, seed: int) -> list[Formula]:
-    """So many of the formulas, drawn at random, with a part of their symbols changed at random."""
+def varied(formulas: Sequence[Formula], count: int, seed: int, max_tokens: int = MAX_TOKENS) -> list[Formula]:
+    """So many of the formulas, drawn at random, with a part of their symbols changed at random.
+
+    Raises:
+        DataError: hardly any of them stays so short.
+    """
+    if not count:
+        return []
     rng = np.random.default_rng((seed, 2))
     words = words_of(formula.tokens for formula in formulas)
-    chosen = (formulas[index].tokens for index in rng.integers(len(formulas), size=count))
-    return _labelled("varied", (vary(tokens, words, rng) for tokens in chosen))
+    return _made("varied", lambda: " ".join(vary(one_of(formulas, rng).tokens, words, rng)), count, max_tokens)
 
 
 def quantities(count: int, seed: int) -> list[Formula]:
@@ -251,7 +259,7 @@ def write_corpus(
 
     Args:
         dpi: lowest and highest resolution of a 10-point print; each document has one between them.
-        clean: no photographs, no scans.
+        clean: no photographs, no scans, nothing cut off.
         per_document: formulas in a row that have one typeface and resolution, and are all photographed or none.
         typefaces: names of TYPEFACES, each as often as another; if empty all, common ones more often.
 
@@ -289,7 +297,8 @@ def _documents(
         rng = np.random.default_rng((seed, start))
         style = _random_style(rng, dpi, typefaces)
         degraded = bool(not clean and style.dpi >= LEGIBLE_DPI and rng.random() < DEGRADED_SHARE)
-        documents.append(_Document(style, tuple(numbered[start : start + per_document]), seed, degraded))
+        its = tuple(numbered[start : start + per_document])
+        documents.append(_Document(style, its, seed, degraded, cut=not (clean or degraded)))
     return documents
 
 
@@ -312,10 +321,10 @@ def _draw(images: Path, document: _Document) -> list[Row]:
     rows = []
     for (number, formula), ink in zip(document.formulas, pictures, strict=True):
         style = document.style
-        if ink is None or misdraws(style.typeface, formula.tokens) or (style.bold and _chooses_bold(formula)):
+        if ink is None or misdraws(style.typeface, formula.tokens) or (style.bold and _needs_light(formula.tokens)):
             continue
         rng = np.random.default_rng((document.seed, 1, number))
-        if not document.degraded and rng.random() < CUT_SHARE and _CUT_AWAY.isdisjoint(formula.tokens):
+        if document.cut and rng.random() < CUT_SHARE and _CUT_AWAY.isdisjoint(formula.tokens):
             ink = _cut(ink, document.style.dpi, rng)
         picture = _with_margins(ink, document.style.dpi, rng, least=LEAST_PAPER if document.degraded else 0)
         picture = degrade(picture, rng) if document.degraded else picture
@@ -324,9 +333,9 @@ def _draw(images: Path, document: _Document) -> list[Row]:
     return rows
 
 
-def _chooses_bold(formula: Formula) -> bool:
-    """In a bold document, what is bold by itself can't be told from its surroundings."""
-    return any(token in ("\\mathbf", "\\boldsymbol") for token in formula.tokens)
+def _needs_light(tokens: Sequence[str]) -> bool:
+    """Whether the label means light type: bold `x` is `\\boldsymbol{x}`, and only a longer formula may be all bold."""
+    return len(tokens) < FEWEST_BOLD or not _OWN_WEIGHT.isdisjoint(tokens)
 
 
 def _cut(ink: np.ndarray, dpi: int, rng: np.random.Generator) -> np.ndarray:
@@ -406,7 +415,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--constructs", type=int, default=0, help="double integrals, braces and their like, to add")
     parser.add_argument("--quantities", type=int, default=0, help="quantities with units, to add")
     parser.add_argument("--dpi", nargs=2, type=int, default=DPI, metavar=("LOW", "HIGH"), help="default %(default)s")
-    parser.add_argument("--clean", action="store_true", help="no photographs and scans")
+    parser.add_argument("--clean", action="store_true", help="no photographs and scans, nothing cut off")
     parser.add_argument(
         "--per-document", type=int, default=PER_DOCUMENT, help="formulas in one typeface and resolution (%(default)s)"
     )
@@ -417,7 +426,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         formulas = chosen(options, options.count)
-        changed = varied(formulas, options.varied, options.seed)
+        changed = varied(formulas, options.varied, options.seed, options.max_tokens)
         added = [
             *options.singles * singles([*formulas, *changed]),
             *excerpts(formulas, options.excerpts, options.seed),

@@ -40,6 +40,9 @@ def _albumentations() -> ModuleType:
 CLEAN_SHARE = 0.33
 LIGHT_ON_DARK_SHARE = 0.04
 
+INK = 160  # of 255: what is darker
+FEWEST_PIECES, LONGEST_PIECE = 4, 1.5  # of a neighbouring line; in heights of a symbol
+
 HIGHLIGHTERS = ((255, 245, 90), (255, 240, 60), (150, 245, 130), (255, 160, 200), (140, 220, 255), (255, 200, 110))
 RULING_COLOURS = ((150, 180, 225), (170, 200, 235), (190, 190, 190), (225, 165, 170), (150, 205, 190))
 
@@ -93,15 +96,27 @@ def _with_neighbours(rgb: np.ndarray, size: float, rng: np.random.Generator) -> 
     strip = max(2, min(round(size * rng.uniform(0.25, 0.6)), height // 3))
     # The line's own middle, shifted sideways and mirrored half of the time, stands in for another formula.
     centre = height // 2
+    middle = rgb[centre - strip // 2 : centre - strip // 2 + strip]
+    if not _is_of_letters(middle, size):
+        return rgb
     slices = []
     for _ in range(2):
-        middle = np.roll(rgb[centre - strip // 2 : centre - strip // 2 + strip], int(rng.integers(width)), axis=1)
-        slices.append(middle[:, ::-1] if rng.random() < 0.5 else middle)
+        shifted = np.roll(middle, int(rng.integers(width)), axis=1)
+        slices.append(shifted[:, ::-1] if rng.random() < 0.5 else shifted)
     white = np.full((gap, width, 3), 255, np.uint8)
     share = rng.random()
     above = [slices[0], white] if share < 0.66 else []
     below = [white, slices[1]] if share > 0.33 else []
     return np.concatenate([*above, rgb, *below])
+
+
+def _is_of_letters(strip: np.ndarray, size: float) -> bool:
+    """(H, W, 3): several pieces, none long. A bar, or the only sign's middle, would belong to the formula: `=` or `-`
+    with another bar is `\\equiv` or `=`, a fraction below one is overlined."""
+    ink = strip.min(axis=(0, 2)) < INK  # (W,)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], ink, [False]])))
+    lengths = edges[1::2] - edges[::2]
+    return len(lengths) >= FEWEST_PIECES and bool(lengths.max() <= LONGEST_PIECE * size)
 
 
 def _viewed(rgb: np.ndarray, angle: float, rng: np.random.Generator) -> np.ndarray:

@@ -25,6 +25,7 @@ class TexError(Exception):
 
 
 PROGRAMS = ("latex", "dvipng")
+PAPER = 250  # what is lighter is no ink; the bars of `=` are 152 at 72 dpi
 SECONDS = 120  # for one document
 
 AMS = r"\usepackage{amssymb}"
@@ -63,25 +64,27 @@ TYPEFACES = {
 MISDRAWN = {
     name: frozenset(commands.split())
     for name, commands in {
-        "times": r"\boldsymbol \mathcal \epsilon \varrho",
+        "times": r"\mathit \boldsymbol \mathcal \epsilon \varrho",
+        **dict.fromkeys(("tx", "px"), r"\mathit"),
         "euler": r"\leq \geq \varsigma \varrho \varDelta \hslash",
-        "stix": r"` \O \AA \vartriangleleft \vartriangleright",
-        "stix2": r"` \O \AA",
-        "libertine": r"` \O \AA \emptyset \hslash",
+        "stix": r"\mathit ` \O \AA \vartriangleleft \vartriangleright",
+        "stix2": r"\mathit ` \O \AA",
+        "libertine": r"\mathit ` \O \AA \emptyset \hslash",
         "kepler": r"\nsupseteq",
         "utopia": r"\boldsymbol",
         "schoolbook": r"\boldsymbol",
-        "cm-bright": r"\boldsymbol",
-        "arev": r"\mathsf \emptyset \imath \hslash",
-        "antykwa": r"\mathsf \mathtt \texttt",
-        "iwona": r"\mathsf \mathtt \texttt",
-        "kurier": r"\mathsf \mathtt \texttt",
-        "comic": r"\boldsymbol \mathsf",
+        "cm-bright": r"\mathit \boldsymbol",
+        "arev": r"\mathit \mathsf \emptyset \imath \hslash",
+        "antykwa": r"\mathit \mathsf \mathtt \texttt",
+        "iwona": r"\mathit \mathsf \mathtt \texttt",
+        "kurier": r"\mathit \mathsf \mathtt \texttt",
+        "comic": r"\mathit \boldsymbol \mathsf",
         "helvetica": r"\boldsymbol \mathbf \vec \mathsf \mathtt \mathfrak " + " ".join(CAPITAL_GREEK),
     }.items()
 }
 _LIGHT_CAPITALS = ("times", "utopia", "schoolbook", "cm-bright")  # no bold Greek ones
 _BOLD_CAPITAL = re.compile(r"\\mathbf \{[^}]*(" + "|".join(map(re.escape, sorted(CAPITAL_GREEK))) + r") ")
+_ITALIC_LETTER = re.compile(r"\\mathit \{ \S+ \}")  # is italic without the command, in every typeface
 
 # Lines are as long as TeX can make them: it would break what is wider, and the label knows nothing of that.
 _DOCUMENT = r"""\documentclass{article}\nonstopmode
@@ -111,9 +114,10 @@ class TexStyle:
 
 def misdraws(typeface: str, tokens: Sequence[str]) -> bool:
     """Whether the formula has something that can't be told, or is not there, in this typeface."""
-    return not MISDRAWN.get(typeface, frozenset()).isdisjoint(tokens) or bool(
-        typeface in _LIGHT_CAPITALS and _BOLD_CAPITAL.search(" ".join(tokens))
-    )
+    if not MISDRAWN.get(typeface, frozenset()).isdisjoint(tokens):
+        return True
+    spaced = " ".join(tokens)
+    return bool(_ITALIC_LETTER.search(spaced) or (typeface in _LIGHT_CAPITALS and _BOLD_CAPITAL.search(spaced)))
 
 
 def missing_programs() -> list[str]:
@@ -130,8 +134,8 @@ def render_document(formulas: Sequence[str], style: TexStyle) -> list[np.ndarray
     """Draws all formulas in one style.
 
     Returns:
-        For each formula (H, W) uint8, black on white, cropped to its ink; None if LaTeX can't draw it without an error,
-        or the typeface lacks one of its characters.
+        For each formula (H, W) uint8, black on white, cropped to TeX's boxes, which are mostly a little larger than the
+        ink; None if LaTeX can't draw it without an error, or the typeface lacks one of its characters.
 
     Raises:
         TexError: the programs or the typeface are not installed, or made no document.
@@ -190,4 +194,4 @@ def _faulty_pages(log: str) -> set[int]:
 
 def _page(path: Path) -> np.ndarray | None:
     picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    return picture if picture is not None and (picture < 128).any() else None
+    return picture if picture is not None and (picture < PAPER).any() else None

@@ -50,9 +50,11 @@ def test_the_seed_alone_decides() -> None:
     assert first == again != other
 
 
-def test_a_single_symbol_is_never_turned() -> None:
-    """A turned minus is a bar."""
-    assert turned_samples([Sample("minus", ("-",), Arrow())], 5, 0, NO_CACHE) == []
+@pytest.mark.parametrize("label", ["-", r"\mathbf { Z }", "= =", "N - Z", "x"])
+def test_what_would_be_read_as_another_formula_is_never_turned(label: str) -> None:
+    """A turned minus is a bar, and a bold Z a bold N."""
+    assert turned_samples([Sample("some", tuple(label.split()), Arrow())], 5, 0, NO_CACHE) == []
+    assert len(turned_samples([Sample("some", (*label.split(), "+", "y"), Arrow())], 5, 0, NO_CACHE)) == 1
 
 
 def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path) -> None:

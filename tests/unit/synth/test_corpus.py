@@ -147,11 +147,12 @@ def test_each_typeface_has_letters_greek_and_relations(typeface: str) -> None:
 SIGNS = r"""\mathscr{X} \alpha \omega \epsilon \varepsilon \rho \varrho \sigma \varsigma \phi \varphi \theta \vartheta
     \Gamma \Delta \Theta \Lambda \Omega x X 2 \leq \leqslant \emptyset \varnothing \hbar \hslash \imath \iota \subsetneq
     \supsetneq \nsubseteq \nsupseteq \vartriangleleft \triangleleft \infty \forall"""
-ALPHABETS = (r"\mathbf", r"\mathcal", r"\mathrm", r"\mathsf")
+ALPHABETS = (r"\mathbf", r"\mathcal", r"\mathrm", r"\mathsf", r"\mathit")
 TOLD_APART = [
     *SIGNS.split(),
     *(sign for row in variations.SIGNS for sign in row if sign not in ARGUMENTS),
     *(f"{alphabet} {{ {letter} }}" for alphabet in ALPHABETS for letter in "XR"),
+    *("a b c", r"\mathit { a b c }", "R"),
     *(f"\\boldsymbol {{ {letter} }}" for letter in (r"\alpha", r"\omega", "x")),
     *(f"\\mathbf {{ {letter} }}" for letter in (r"\Gamma", r"\Omega", "2")),
     *(f"{accent} {{ x }}" for accent in (r"\tilde", r"\vec", r"\bar", r"\hat", r"\dot")),
@@ -171,6 +172,27 @@ def test_no_two_labels_have_one_picture_in_a_typeface(typeface: str) -> None:
         if picture is not None:
             alike = seen.setdefault((picture.shape, picture.tobytes()), label)
             assert alike == label
+
+
+@needs_latex
+def test_a_thin_sign_is_drawn_at_a_low_resolution_too() -> None:
+    """No pixel of it is half black there; once such pictures were taken for blank pages."""
+    pictures = render_document(["=", "-", r"\subset", r"\phantom{x}"], TexStyle("computer-modern", 72))
+
+    assert [picture is not None for picture in pictures] == [True, True, True, False]
+    assert pictures[0] is not None and pictures[0].min() > 128
+
+
+@needs_latex
+def test_in_bold_type_a_label_says_nothing_of_light_and_bold(tmp_path: Path) -> None:
+    """What is bold by itself, or short, or roman, would have the picture of another label in light type."""
+    labels = ["x", r"\mathbf{x}", r"\mathrm{nopqrs}+y=z", "3", r"x_{1}+y_{2}=z_{3}"]
+    formulas = [Formula("book", label, tuple(tokenize(normalize(label)))) for label in labels]
+    document = corpus._Document(
+        TexStyle("computer-modern", 200, bold=True), tuple(enumerate(formulas)), 0, False, False
+    )
+
+    assert [row.tokens for row in corpus._draw(tmp_path, document)] == [formulas[-1].tokens]
 
 
 def test_what_a_typeface_misdraws_is_left_out_there_alone() -> None:
@@ -242,6 +264,13 @@ def test_a_damaged_file_of_formulas_is_named(tmp_path: Path, name: str, data: by
 
     with pytest.raises(DataError, match=named):
         list(read_formulas(tmp_path / name))
+
+
+def test_changed_formulas_are_as_short_as_was_asked_for() -> None:
+    short = [formula("book", *"a+b=cd(x)")]
+
+    assert all(len(each.tokens) <= 9 for each in corpus.varied(short, 200, seed=1, max_tokens=9))
+    assert any(len(each.tokens) > 9 for each in corpus.varied(short, 200, seed=1))
 
 
 @pytest.mark.parametrize("dpi", [72, 100, 400])

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recognizer.synth.augment import augment, faded, salted, symbol_height, with_dust
-from recognizer.synth.degrade import degrade
+from recognizer.synth.degrade import _with_neighbours, degrade
 from recognizer.synth.style import Style, render
 
 CODE = Path(__file__).parents[3] / "code"
@@ -109,6 +109,24 @@ def test_stray_pixels_are_few_and_of_both_colours(formula):
     assert set(np.unique(both)) == {0, 128, 255}
 
 
+@pytest.mark.parametrize("latex", ["-", "=", r"\frac{x-7}{5}", r"\sqrt{x}", "x"])
+def test_neighbouring_lines_add_no_bar_to_what_would_be_read_otherwise(latex):
+    """`=` with another bar is `\\equiv`, a fraction with one above is overlined."""
+    picture = render(latex, Style(x_height=20))
+    size = symbol_height(picture)
+    assert all(_with_neighbours(picture, size, np.random.default_rng(seed)) is picture for seed in range(5))
+
+
+def test_lines_above_and_below_are_made_of_pieces_like_letters():
+    picture = render("abcdefghmnk", Style(x_height=20))
+    size = symbol_height(picture)
+    for seed in range(10):
+        added = _with_neighbours(picture, size, np.random.default_rng(seed))
+        assert len(added) > len(picture)
+        ends = added[:2], added[-2:]
+        assert any((end < 128).any() for end in ends), "cut off by the border"
+
+
 def test_symbol_height_is_that_of_the_letters():
     picture = render("x x x x x", Style(x_height=20))
     assert symbol_height(picture) == pytest.approx(20, rel=0.2)  # thin serifs fall below the threshold
@@ -117,7 +135,7 @@ def test_symbol_height_is_that_of_the_letters():
 
 def test_albumentations_comes_without_torch_and_network():
     program = (
-        "import os, sys; from recognizer.synth.degrade import degrade; import numpy as np\n"
+        "import os, sys; from recognizer.synth.degrade import _with_neighbours, degrade; import numpy as np\n"
         "[degrade(np.full((20, 40, 3), 255, np.uint8), np.random.default_rng(seed)) for seed in range(9)]\n"
         "assert 'albumentations' in sys.modules and os.environ['NO_ALBUMENTATIONS_UPDATE'] == '1'\n"
         "assert 'torch' not in sys.modules\n"
