@@ -76,12 +76,9 @@ RECIPES = _recipes(
     \Gamma L y
     \Lambda V y
     \Theta o . ; - . 0.25 0.5 0.75 0.5
-    \Pi | . 0.15 0 0.15 1 ; | . 0.85 0 0.85 1 ; - . 0 0 1 0
-    \Sigma \sum .
     \Phi o . 0 0.2 1 0.8 ; | . 0.5 0 0.5 1
     \hbar h . ; - . 0 0.25 0.75 0.25
     \nabla \Delta y
-    \triangle \Delta .
     \cdot . .
     \cdots \ldots .
     \vdots \ldots t
@@ -90,7 +87,6 @@ RECIPES = _recipes(
     \because . . 0 0 0.05 0.05 ; . . 0.5 0.95 0.55 1 ; . . 0.95 0 1 0.05
     \circ o .
     \emptyset o . 0 0.1 1 0.9 ; / . 0.1 0 0.9 1
-    \varnothing o . 0 0.1 1 0.9 ; / . 0.1 0 0.9 1
     \oplus o . ; + . 0.15 0.15 0.85 0.85
     \otimes o . ; \times . 0.2 0.2 0.8 0.8
     \ominus o . ; - . 0.1 0.5 0.9 0.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from recognizer.data.sample import Sample
 from recognizer.latex import normalize, tokenize
 from recognizer.synth.grammar import LEVELS, generate_formula
 from recognizer.synth.handwriting import WrittenFormula, can_write, write, written_samples
-from recognizer.synth.stroke_bank import CantWriteError, StrokeBank, make_stroke_bank, written_symbols
+from recognizer.synth.stroke_bank import RECIPES, CantWriteError, StrokeBank, make_stroke_bank, written_symbols
 
 
 def stroke(*points: tuple[float, float]) -> np.ndarray:
@@ -244,3 +245,9 @@ def test_any_formula_is_written_or_refused(letters: StrokeBank, seed: int, level
         picture = WrittenFormula(letters, tokens, seed).load(np.random.default_rng(seed))
         assert picture.min() < picture.max()
         assert all(np.isfinite(each).all() for each in write(letters, tokens, np.random.default_rng(seed)))
+
+
+def test_no_two_symbols_are_put_together_in_the_same_way() -> None:
+    r"""`\Pi` and `\prod`, say: one drawing would have two labels. What is one other symbol differs from it in size."""
+    ways = Counter(RECIPES.values())
+    assert not [symbol for symbol, parts in RECIPES.items() if len(parts) > 1 and ways[parts] > 1]
