@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -248,6 +247,6 @@ def test_any_formula_is_written_or_refused(letters: StrokeBank, seed: int, level
 
 
 def test_no_two_symbols_are_put_together_in_the_same_way() -> None:
-    r"""`\Pi` and `\prod`, say: one drawing would have two labels. Another symbol's long form, or its size, tells more."""
+    r"""`\Pi` and `\prod`, say: one drawing would have two labels. Long forms have wider boxes."""
     made = {symbol: parts for symbol, parts in RECIPES.items() if len(parts) > 1 and not symbol.startswith(r"\long")}
-    assert len(set(made.values())) == len(made) > 50
+    assert len(set(made.values())) == len(made) > 40
