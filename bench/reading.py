@@ -53,7 +53,8 @@ def run(
     try:
         model = Recognizer.load(options.model, threads=1)
         samples = read_dataset(options.data, on_bad_sample="skip").samples
-        chosen = samples[:: max(1, len(samples) // options.limit)][: options.limit]
+        count = min(options.limit, len(samples))
+        chosen = [samples[place * len(samples) // count] for place in range(count)]
         made = list(rows(model, chosen))
     except (ModelError, DataError) as error:
         print(f"bench: {error}", file=sys.stderr)

@@ -44,7 +44,6 @@ from recognizer.models import FormulaRecognizer
 
 TOLERANCE = 1e-3  # largest difference of a logit between torch and ONNX; typical are 1e-5
 REQUIREMENTS = ("numpy", "onnxruntime", "opencv-python-headless", "pillow")
-GOLDEN_SAMPLES = 4
 # Of the weights, that an export writes at most: their own, the networks, those in 8 bits and on the way to them.
 COPIES = 5
 BESIDES = 4 << 20  # bytes that it writes beside them
@@ -340,7 +339,7 @@ def golden_pictures(pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
     paper = first.astype(np.float32) / 255
     blue_on_yellow = (paper * (250, 240, 170) + (1 - paper) * (150, 60, 20)).astype(np.uint8)
     enlarged = np.kron(first, np.ones((3, 3, 1), dtype=np.uint8))
-    return [*pictures[:GOLDEN_SAMPLES], blue_on_yellow, enlarged]
+    return [*pictures, blue_on_yellow, enlarged]
 
 
 def write_golden(folder: Path, pictures: Sequence[np.ndarray]) -> None:

@@ -48,8 +48,7 @@ def snapshot(checkpoints: Path, target: Path) -> inference.Recognizer:
         vocabulary=vocabulary,
         spec=inference.PreprocessSpec.from_dict(identity["preprocess"]),
         max_tokens=identity["max_tokens"],
-        metrics=history[-1] if history else {},
-        provenance={"progress": state["progress"]},
+        provenance={"progress": state["progress"], "last_validation": history[-1] if history else None},
     )
     return export(trained, embedded_pictures(), target)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,7 @@ def test_a_stopped_run_has_a_model(
     recognizer = inference.Recognizer.load(out)
     recognizer.check_golden()
     assert recognizer.version in capsys.readouterr().out
+    assert json.loads((out / "model.json").read_text())["metrics"] == {}, "these weights were never validated"
     average = torch.load(checkpoints / "last.pt", weights_only=True)["average"]
     exported = load_file(out / "weights.safetensors")
     assert all(torch.equal(exported[name], weight) for name, weight in average.items())
