@@ -24,11 +24,11 @@ import numpy as np
 
 import inference
 from recognizer.latex import normalize, tokenize
+from recognizer.synth.corpus import X_HEIGHT
 from recognizer.synth.grammar import generate_formula
 from recognizer.synth.style import Style, render
 
 DPI = (72, 100, 150, 200, 300, 400)
-X_HEIGHT = 0.06  # pixels of 10-point type for one dpi
 LONGEST = 25  # tokens
 
 PEER = r"""

@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from bench.jobs import table
-from bench.peer import DPI, X_HEIGHT, is_right
+from bench.peer import DPI, is_right
 from inference import ModelError, Recognizer
+from recognizer.synth.corpus import MATHJAX, X_HEIGHT
 from recognizer.synth.style import Style, render
 from recognizer.synth.tex import TYPEFACES, TexError, TexStyle, check_installed, render_document
 
 FORMULAS = Path(__file__).with_name("known_formulas.txt")
 MARGIN = 10  # pixels of paper around what LaTeX drew
-MATHJAX = "mathjax"
 
 
 def pictures(formulas: Sequence[str], typeface: str, dpi: int) -> list[np.ndarray]:

@@ -29,6 +29,7 @@ from recognizer.synth.degrade import degrade
 from recognizer.synth.excerpts import excerpt
 from recognizer.synth.glyphs import HALF
 from recognizer.synth.layouts import LONGEST_LINE, SHORT, layout, one_of, pool
+from recognizer.synth.mathjax import RenderError, render_mathjax
 from recognizer.synth.repetition import PART, Material, material, repetitive
 from recognizer.synth.tex import TYPEFACES, TexError, TexStyle, check_installed, misdraws, render_document
 from recognizer.synth.variations import ACCENTS, quantity, vary, words_of
@@ -45,7 +46,10 @@ _NOT_ALONE = frozenset(["{", "}", "^", "_", "&", "\\\\", "\\quad", "\\qquad", "\
 _CUT_AWAY = frozenset([*ACCENTS, "\\underline", "\\widehat", "\\widetilde", "\\underbrace", "\\overbrace"])
 FEWEST_BOLD = 6  # tokens of a formula that is all bold
 _OWN_WEIGHT = frozenset(["\\mathbf", "\\boldsymbol", "\\mathrm"])  # in bold type the last looks like the first
-COMMON = ("computer-modern", "latin-modern", "times", "newtx", "palatino", "stix2")  # half of all pictures
+MATHJAX = "mathjax"  # beside LaTeX's typefaces: as in web pages
+EVERY = (*TYPEFACES, MATHJAX)
+COMMON = ("computer-modern", "latin-modern", "times", "newtx", "palatino", "stix2", MATHJAX)  # half of all pictures
+X_HEIGHT = 0.06  # of 10-point type, in pixels for one dpi
 
 
 @dataclass(frozen=True)
@@ -261,13 +265,14 @@ def write_corpus(
         dpi: lowest and highest resolution of a 10-point print; each document has one between them.
         clean: no photographs, no scans, nothing cut off.
         per_document: formulas in a row that have one typeface and resolution, and are all photographed or none.
-        typefaces: names of TYPEFACES, each as often as another; if empty all, common ones more often.
+        typefaces: names of EVERY, each as often as another; if empty all, common ones more often.
 
     Raises:
         FileExistsError: the folder holds something.
-        TexError: LaTeX isn't there, or could draw none of them.
+        TexError: LaTeX isn't there, which all typefaces but MathJax's need, or none of them could be drawn.
     """
-    check_installed()
+    if {*typefaces} != {MATHJAX}:
+        check_installed()
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} holds other files; remove it or choose another folder")
     documents = _documents(formulas, seed, dpi, clean, per_document, typefaces)
@@ -303,18 +308,21 @@ def _documents(
 
 
 def _random_style(rng: np.random.Generator, dpi: tuple[int, int], typefaces: Sequence[str]) -> TexStyle:
-    names = typefaces or (COMMON if rng.random() < 0.5 else tuple(TYPEFACES))
+    names = typefaces or (COMMON if rng.random() < 0.5 else EVERY)
+    typeface = names[int(rng.integers(len(names)))]
     return TexStyle(
-        typeface=names[int(rng.integers(len(names)))],
+        typeface=typeface,
         dpi=round(float(np.exp(rng.uniform(*np.log(dpi))))),
         display=bool(rng.random() < 0.6),
-        bold=bool(rng.random() < 0.06),
+        bold=bool(rng.random() < 0.06) and typeface != MATHJAX,
     )
 
 
 def _draw(images: Path, document: _Document) -> list[Row]:
+    latex = [formula.latex for _, formula in document.formulas]
     try:
-        pictures = render_document([formula.latex for _, formula in document.formulas], document.style)
+        by = _by_mathjax if document.style.typeface == MATHJAX else render_document
+        pictures = by(latex, document.style)
     except TexError as error:
         print(f"left out {len(document.formulas)} formulas: {error}", file=sys.stderr, flush=True)
         return []
@@ -331,6 +339,19 @@ def _draw(images: Path, document: _Document) -> list[Row]:
         name = write_picture(images, number, picture, lossless=not document.degraded)
         rows.append(Row(name, formula.tokens, None))
     return rows
+
+
+def _by_mathjax(formulas: Sequence[str], style: TexStyle) -> list[np.ndarray | None]:
+    """As `render_document`; in its normal weight."""
+    return [_drawn_by_mathjax(formula, style) for formula in formulas]
+
+
+def _drawn_by_mathjax(formula: str, style: TexStyle) -> np.ndarray | None:
+    try:
+        ink = render_mathjax(formula, X_HEIGHT * style.dpi, style.display)
+    except RenderError:
+        return None
+    return np.rint(255 * (1 - np.clip(ink, 0, 1))).astype(np.uint8)
 
 
 def _needs_light(tokens: Sequence[str]) -> bool:
@@ -420,7 +441,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--per-document", type=int, default=PER_DOCUMENT, help="formulas in one typeface and resolution (%(default)s)"
     )
     parser.add_argument(
-        "--typefaces", nargs="+", choices=TYPEFACES, default=[], metavar="NAME", help="in these alone: %(choices)s"
+        "--typefaces", nargs="+", choices=EVERY, default=[], metavar="NAME", help="in these alone: %(choices)s"
     )
     parser.add_argument("--workers", type=int, default=2, help="processes (default %(default)s)")
     options = parser.parse_args(arguments)

@@ -16,7 +16,7 @@ from recognizer.data.sample import DataError
 from recognizer.latex import normalize, tokenize
 from recognizer.latex.synonyms import ARGUMENTS
 from recognizer.synth import corpus, variations
-from recognizer.synth.corpus import Formula, _cut, choose, main, read_formulas, singles
+from recognizer.synth.corpus import Formula, _cut, choose, main, read_formulas, singles, write_corpus
 from recognizer.synth.tex import TYPEFACES, TexStyle, _faulty_pages, misdraws, missing_programs, render_document
 
 needs_latex = pytest.mark.skipif(  # CI sets REQUIRE_LATEX: there their absence is a failure
@@ -174,6 +174,26 @@ def test_no_two_labels_have_one_picture_in_a_typeface(typeface: str) -> None:
             assert alike == label
 
 
+def test_mathjax_draws_as_a_typeface_does_and_needs_no_latex(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    labels = [*TOLD_APART, r"\unknowncommand"]
+    formulas = [Formula("book", label, tuple(label.split())) for label in labels]
+    drawn = write_corpus(tmp_path / "out", formulas, 0, 1, (72, 72), clean=True, typefaces=["mathjax"])
+    pictures = [sample.load() for sample in read_dataset(tmp_path / "out").samples]
+
+    assert drawn == len(pictures) >= len(labels) - 4, "two letters in \\mathit, \\S, and what nobody knows"
+    x = next(sample for sample in read_dataset(tmp_path / "out").samples if sample.tokens == ("x",)).load()
+    rows = np.flatnonzero((x < 200).any(axis=(1, 2)))
+    assert 4 <= rows[-1] - rows[0] + 1 <= 6, "10-point type at 72 dpi"
+
+
+def test_no_two_labels_have_one_picture_in_mathjax() -> None:
+    pictures = corpus._by_mathjax(sorted({*TOLD_APART}), TexStyle("mathjax", 200))
+    seen = {(picture.shape, picture.tobytes()) for picture in pictures if picture is not None}
+
+    assert len(seen) == sum(picture is not None for picture in pictures) >= len({*TOLD_APART}) - 1
+
+
 @needs_latex
 def test_a_thin_sign_is_drawn_at_a_low_resolution_too() -> None:
     """No pixel of it is half black there; once such pictures were taken for blank pages."""
@@ -290,7 +310,7 @@ def test_a_cut_takes_a_little_of_one_side(dpi: int) -> None:
 def test_the_command_writes_a_data_set_that_can_be_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("TYPEFACES", "COMMON"):
+    for name in ("EVERY", "COMMON"):
         monkeypatch.setattr(corpus, name, ("computer-modern",))  # which every LaTeX has
     path = tmp_path / "formulas.tsv"
     path.write_text("book\tx+1\nbook\t\\mathbf{v}\nother\tz\n")
