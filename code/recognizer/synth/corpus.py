@@ -255,7 +255,7 @@ def write_corpus(
     seed: int,
     workers: int,
     dpi: tuple[int, int] = DPI,
-    clean: bool = False,
+    photographs: float = DEGRADED_SHARE,
     per_document: int = PER_DOCUMENT,
     typefaces: Sequence[str] = (),
 ) -> int:
@@ -263,7 +263,7 @@ def write_corpus(
 
     Args:
         dpi: lowest and highest resolution of a 10-point print; each document has one between them.
-        clean: no photographs, no scans, nothing cut off.
+        photographs: share of documents that look photographed or scanned; if 0, nothing is cut off either.
         per_document: formulas in a row that have one typeface and resolution, and are all photographed or none.
         typefaces: names of EVERY, each as often as another; if empty all, common ones more often.
 
@@ -275,7 +275,7 @@ def write_corpus(
         check_installed()
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} holds other files; remove it or choose another folder")
-    documents = _documents(formulas, seed, dpi, clean, per_document, typefaces)
+    documents = _documents(formulas, seed, dpi, photographs, per_document, typefaces)
     rows: list[Row] = []
     with whole_or_nothing(folder) as unfinished, Progress(len(formulas), "corpus", True) as shown:
         drawn = in_processes(partial(_draw, unfinished / "images"), documents, workers)
@@ -292,7 +292,7 @@ def _documents(
     formulas: Sequence[Formula],
     seed: int,
     dpi: tuple[int, int],
-    clean: bool,
+    photographs: float,
     per_document: int,
     typefaces: Sequence[str],
 ) -> list[_Document]:
@@ -301,9 +301,9 @@ def _documents(
     for start in range(0, len(numbered), per_document):
         rng = np.random.default_rng((seed, start))
         style = _random_style(rng, dpi, typefaces)
-        degraded = bool(not clean and style.dpi >= LEGIBLE_DPI and rng.random() < DEGRADED_SHARE)
+        degraded = bool(style.dpi >= LEGIBLE_DPI and rng.random() < photographs)
         its = tuple(numbered[start : start + per_document])
-        documents.append(_Document(style, its, seed, degraded, cut=not (clean or degraded)))
+        documents.append(_Document(style, its, seed, degraded, cut=photographs > 0 and not degraded))
     return documents
 
 
@@ -436,7 +436,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--constructs", type=int, default=0, help="double integrals, braces and their like, to add")
     parser.add_argument("--quantities", type=int, default=0, help="quantities with units, to add")
     parser.add_argument("--dpi", nargs=2, type=int, default=DPI, metavar=("LOW", "HIGH"), help="default %(default)s")
-    parser.add_argument("--clean", action="store_true", help="no photographs and scans, nothing cut off")
+    looks = parser.add_mutually_exclusive_group()
+    looks.add_argument("--clean", action="store_true", help="no photographs and scans, nothing cut off")
+    looks.add_argument(
+        "--photographed", action="store_true", help=f"these alone, from {LEGIBLE_DPI} dpi on"
+    )
     parser.add_argument(
         "--per-document", type=int, default=PER_DOCUMENT, help="formulas in one typeface and resolution (%(default)s)"
     )
@@ -464,7 +468,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.seed,
             options.workers,
             tuple(options.dpi),
-            options.clean,
+            0 if options.clean else 1 if options.photographed else DEGRADED_SHARE,
             options.per_document,
             options.typefaces,
         )

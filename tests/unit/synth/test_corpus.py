@@ -178,13 +178,24 @@ def test_mathjax_draws_as_a_typeface_does_and_needs_no_latex(tmp_path: Path, mon
     monkeypatch.setenv("PATH", "")
     labels = [*TOLD_APART, r"\unknowncommand"]
     formulas = [Formula("book", label, tuple(label.split())) for label in labels]
-    drawn = write_corpus(tmp_path / "out", formulas, 0, 1, (72, 72), clean=True, typefaces=["mathjax"])
+    drawn = write_corpus(tmp_path / "out", formulas, 0, 1, (72, 72), photographs=0, typefaces=["mathjax"])
     pictures = [sample.load() for sample in read_dataset(tmp_path / "out").samples]
 
     assert drawn == len(pictures) >= len(labels) - 4, "two letters in \\mathit, \\S, and what nobody knows"
     x = next(sample for sample in read_dataset(tmp_path / "out").samples if sample.tokens == ("x",)).load()
     rows = np.flatnonzero((x < 200).any(axis=(1, 2)))
     assert 4 <= rows[-1] - rows[0] + 1 <= 6, "10-point type at 72 dpi"
+
+
+def test_pictures_are_photographed_as_asked_for() -> None:
+    def looks(dpi: int, photographs: float) -> set[tuple[bool, bool]]:
+        documents = corpus._documents([formula("book", "x")] * 60, 0, (dpi, dpi), photographs, 1, ["mathjax"])
+        return {(document.degraded, document.cut) for document in documents}
+
+    assert looks(200, 0) == {(False, False)}
+    assert looks(200, 1) == {(True, False)}
+    assert looks(200, 0.5) == {(True, False), (False, True)}
+    assert looks(72, 1) == {(False, True)}, "what is photographed there can't be read"
 
 
 def test_no_two_labels_have_one_picture_in_mathjax() -> None:
