@@ -2,7 +2,7 @@
 
 `python -m recognizer.synth.contact_sheet --out sheet.png --seed 1 --count 24` shows embedded pictures;
 `--data FOLDER` what composition makes of a data set's, `--count` for each way of it; with `--composed none` the set's
-own.
+own; `--typefaces FORMULA` one formula in all typefaces.
 """
 
 from __future__ import annotations
@@ -20,10 +20,14 @@ from recognizer.data.compose import KINDS, composed_samples
 from recognizer.data.formats import read_dataset
 from recognizer.data.measure import PictureCache
 from recognizer.data.sample import DataError, Sample
+from recognizer.latex import normalize, tokenize
+from recognizer.synth.corpus import EVERY, in_typeface
 from recognizer.synth.dataset import sample
+from recognizer.synth.tex import TexError, TexStyle, misdraws
 
 CELL_WIDTH, PICTURE_HEIGHT, LABEL_LINES, LABEL_WIDTH, LINE_HEIGHT = 420, 100, 4, 78, 15
 AS_THEY_ARE = "none"  # of the ways to compose
+SHEET_DPI = 200
 LARGEST_SCALE = 2.0  # small pictures are enlarged
 
 
@@ -79,21 +83,39 @@ def main() -> int:
     parser.add_argument(
         "--height", type=int, default=PICTURE_HEIGHT, help="of a picture, at most (default %(default)s)"
     )
-    parser.add_argument("--data", type=Path, help="labelled folder to compose pictures from")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--data", type=Path, help="labelled folder to compose pictures from")
+    source.add_argument("--typefaces", metavar="FORMULA", help="what to draw in every typeface (LaTeX is needed)")
     ways = (*KINDS, AS_THEY_ARE)
     parser.add_argument("--composed", nargs="+", choices=ways, default=KINDS, help="how (default: all but none)")
     parser.add_argument("--max-tokens", type=int, default=200, help="bound of composed labels (default %(default)s)")
     options = parser.parse_args()
     try:
         options.out.parent.mkdir(parents=True, exist_ok=True)  # what can't be written is told before all are drawn
-        entries = _composed(options) if options.data else _embedded(options)
-    except (DataError, OSError) as error:
+        entries = _entries(options)
+    except (DataError, TexError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     sheet = contact_sheet(entries, options.columns, options.height)
     _, data = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 9])
     options.out.write_bytes(data.tobytes())
     return 0
+
+
+def _entries(options: argparse.Namespace) -> list[tuple[np.ndarray, str]]:
+    if options.typefaces:
+        return _in_typefaces(options.typefaces)
+    return _composed(options) if options.data else _embedded(options)
+
+
+def _in_typefaces(formula: str) -> list[tuple[np.ndarray, str]]:
+    entries = []
+    for name in EVERY:
+        (ink,) = in_typeface([formula], TexStyle(name, SHEET_DPI))
+        if ink is None or misdraws(name, tokenize(normalize(formula))):
+            ink = np.full((20, 20), 255, np.uint8)  # it has a sign that this typeface doesn't show
+        entries.append((np.repeat(ink[:, :, None], 3, axis=2), name))
+    return entries
 
 
 def _embedded(options: argparse.Namespace) -> list[tuple[np.ndarray, str]]:

@@ -321,8 +321,7 @@ def _random_style(rng: np.random.Generator, dpi: tuple[int, int], typefaces: Seq
 def _draw(images: Path, document: _Document) -> list[Row]:
     latex = [formula.latex for _, formula in document.formulas]
     try:
-        by = _by_mathjax if document.style.typeface == MATHJAX else render_document
-        pictures = by(latex, document.style)
+        pictures = in_typeface(latex, document.style)
     except TexError as error:
         print(f"left out {len(document.formulas)} formulas: {error}", file=sys.stderr, flush=True)
         return []
@@ -341,12 +340,14 @@ def _draw(images: Path, document: _Document) -> list[Row]:
     return rows
 
 
-def _by_mathjax(formulas: Sequence[str], style: TexStyle) -> list[np.ndarray | None]:
-    """As `render_document`; in its normal weight."""
-    return [_drawn_by_mathjax(formula, style) for formula in formulas]
+def in_typeface(formulas: Sequence[str], style: TexStyle) -> list[np.ndarray | None]:
+    """As `render_document`, in MathJax's font too, which has one weight."""
+    if style.typeface != MATHJAX:
+        return render_document(formulas, style)
+    return [_by_mathjax(formula, style) for formula in formulas]
 
 
-def _drawn_by_mathjax(formula: str, style: TexStyle) -> np.ndarray | None:
+def _by_mathjax(formula: str, style: TexStyle) -> np.ndarray | None:
     try:
         ink = render_mathjax(formula, X_HEIGHT * style.dpi, style.display)
     except RenderError:
@@ -438,9 +439,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dpi", nargs=2, type=int, default=DPI, metavar=("LOW", "HIGH"), help="default %(default)s")
     looks = parser.add_mutually_exclusive_group()
     looks.add_argument("--clean", action="store_true", help="no photographs and scans, nothing cut off")
-    looks.add_argument(
-        "--photographed", action="store_true", help=f"these alone, from {LEGIBLE_DPI} dpi on"
-    )
+    looks.add_argument("--photographed", action="store_true", help=f"these alone, from {LEGIBLE_DPI} dpi on")
     parser.add_argument(
         "--per-document", type=int, default=PER_DOCUMENT, help="formulas in one typeface and resolution (%(default)s)"
     )

@@ -45,7 +45,7 @@ TYPEFACES = {
     "utopia": AMS + r"\usepackage{fourier}",
     "charter": r"\usepackage[charter]{mathdesign}",
     "xcharter": r"\usepackage{XCharter}\usepackage[xcharter]{newtxmath}",
-    "garamond": r"\usepackage{ebgaramond}\usepackage[ebgaramond]{newtxmath}",
+    "garamond": r"\usepackage[lining]{ebgaramond}\usepackage[ebgaramond]{newtxmath}",
     "baskerville": r"\usepackage{baskervald}\usepackage[baskervaldx]{newtxmath}",
     "kepler": r"\usepackage{kpfonts}",
     "libertine": AMS + r"\usepackage{libertine}\usepackage{libertinust1math}",

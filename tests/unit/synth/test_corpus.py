@@ -139,9 +139,11 @@ def lacks(typeface: str) -> list[str]:
 def test_each_typeface_has_letters_greek_and_relations(typeface: str) -> None:
     if typeface != "computer-modern" and (absent := lacks(typeface)):
         pytest.skip(f"this LaTeX lacks {', '.join(absent)}")
-    (picture,) = render_document([r"\alpha_i \leq \mathbf{x} + \sum_{k} \frac{1}{2}"], TexStyle(typeface, 100))
+    formulas = [r"\alpha_i \leq \mathbf{x} + \sum_{k} \frac{1}{2}", "0", "o"]
+    picture, zero, letter = render_document(formulas, TexStyle(typeface, 200))
 
-    assert picture is not None
+    assert picture is not None and zero is not None and letter is not None
+    assert len(zero) > 1.15 * len(letter), "figures of an old style can't be told from letters"
 
 
 SIGNS = r"""\mathscr{X} \alpha \omega \epsilon \varepsilon \rho \varrho \sigma \varsigma \phi \varphi \theta \vartheta
@@ -199,7 +201,7 @@ def test_pictures_are_photographed_as_asked_for() -> None:
 
 
 def test_no_two_labels_have_one_picture_in_mathjax() -> None:
-    pictures = corpus._by_mathjax(sorted({*TOLD_APART}), TexStyle("mathjax", 200))
+    pictures = corpus.in_typeface(sorted({*TOLD_APART}), TexStyle("mathjax", 200))
     seen = {(picture.shape, picture.tobytes()) for picture in pictures if picture is not None}
 
     assert len(seen) == sum(picture is not None for picture in pictures) >= len({*TOLD_APART}) - 1
