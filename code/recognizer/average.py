@@ -32,9 +32,9 @@ COVERAGE = ".coverage."  # in the names of its weights
 def average(models: Mapping[Path, float], out: Path, without: Collection[str] = ()) -> None:
     """Writes the weighted mean of models of one recognizer and sizes, with the tokens of all of them.
 
-    A token that only some of the models have, or a coverage that the first has and others lack, is their mean alone. Ids
-    are those of the first model, and tokens that it lacks come behind. Models may lack layers of the first, and count as
-    if these added nothing there.
+    A token that only some of the models have, or a coverage that the first has and others lack, is their mean alone.
+    Ids are those of the first model, and tokens that it lacks come behind. Models may lack layers of the first, and
+    count as if these added nothing there.
 
     Args:
         models: model directories, and how much each counts.
