@@ -2,8 +2,9 @@
 
 The peer is a package with weights of its own that runs on a plain machine. It is installed into an environment of its
 own and called as it calls itself, greedily. Both sides answer the same pictures one at a time; right is what has the
-label's tokens after normalisation of both. CPU seconds are of the answering processes, without loading; the peer has
-one thread, which costs it least.
+label's tokens after normalisation of both. Formulas are those of the embedded generator or of a file, drawn by MathJax
+or by LaTeX (`BENCH="--formulas bench/known_formulas.txt --typeface times"`). CPU seconds are of the answering
+processes, without loading; the peer has one thread, which costs it least.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ import cv2
 import numpy as np
 
 import inference
+from bench.reading import DPI, is_right
+from bench.resolutions import pictures
 from recognizer.latex import normalize, tokenize
-from recognizer.synth.corpus import X_HEIGHT
+from recognizer.synth.corpus import EVERY, MATHJAX
 from recognizer.synth.grammar import generate_formula
-from recognizer.synth.style import Style, render
+from recognizer.synth.tex import TexError
 
-DPI = (72, 100, 150, 200, 300, 400)
 LONGEST = 25  # tokens
 
 PEER = r"""
@@ -73,13 +75,23 @@ def formulas(count: int) -> list[str]:
     return found
 
 
-def write_pictures(folder: Path, labels: Sequence[str]) -> dict[int, list[Path]]:
-    """For each resolution a picture of each formula, in MathJax's font."""
+def known(path: Path, count: int) -> list[str]:
+    """So many formulas of a file with one a line, spread over it."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    short = [line for line in lines if len(tokenize(normalize(line))) <= LONGEST]
+    return [short[place * len(short) // count] for place in range(min(count, len(short)))]
+
+
+def write_pictures(folder: Path, labels: Sequence[str], typeface: str) -> dict[int, list[Path]]:
+    """For each resolution a picture of each formula.
+
+    Raises:
+        TexError: as `bench.resolutions.pictures`.
+    """
     paths: dict[int, list[Path]] = {}
     for dpi in DPI:
-        for number, label in enumerate(labels):
+        for number, picture in enumerate(pictures(labels, typeface, dpi)):
             path = folder / f"{dpi}-{number}.png"
-            picture = render(label, Style(x_height=X_HEIGHT * dpi))
             cv2.imwrite(str(path), picture[:, :, ::-1])
             paths.setdefault(dpi, []).append(path)
     return paths
@@ -133,29 +145,27 @@ def score(ask: Callable[[Path], Answer], paths: Sequence[Path], labels: Sequence
     return right, sum(seconds for _, seconds in answers) / len(paths)
 
 
-def is_right(latex: str, label: str) -> bool:
-    return tokenize(normalize(latex)) == tokenize(normalize(label))
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--peer-python", type=Path, required=True, help="Python that has latex-ocr-junia")
     parser.add_argument("--count", type=int, default=20, help="formulas (default %(default)s)")
+    parser.add_argument("--formulas", type=Path, help="a file of them, one a line (default: the embedded generator's)")
+    parser.add_argument("--typeface", choices=EVERY, default=MATHJAX, metavar="NAME", help="default %(default)s")
     options = parser.parse_args(arguments)
-    labels = formulas(options.count)
     try:
-        compare(options.model, options.peer_python, labels)
-    except (OSError, PeerError, inference.ModelError) as error:
+        labels = known(options.formulas, options.count) if options.formulas else formulas(options.count)
+        compare(options.model, options.peer_python, labels, options.typeface)
+    except (OSError, PeerError, TexError, inference.ModelError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def compare(model: Path, peer_python: Path, labels: Sequence[str]) -> None:
+def compare(model: Path, peer_python: Path, labels: Sequence[str], typeface: str) -> None:
     with tempfile.TemporaryDirectory() as name:
-        paths = write_pictures(Path(name), labels)
-        print(f"{len(labels)} formulas of the embedded generator, levels 1 and 2, at most {LONGEST} tokens\n")
+        paths = write_pictures(Path(name), labels, typeface)
+        print(f"{len(labels)} formulas of at most {LONGEST} tokens, {typeface}\n")
         print(
             "| dpi | ours right | peer right | ours, CPU s | peer, CPU s | ratio |\n|---|---|---|---|---|---|",
             flush=True,

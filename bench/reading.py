@@ -15,8 +15,14 @@ from recognizer.data.formats import read_dataset
 from recognizer.data.sample import DataError, Sample
 from recognizer.latex import normalize, tokenize
 
+DPI = (72, 100, 150, 200, 300, 400)  # resolutions to compare at, of 10-point type
+
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]  # (H, W, 3) uint8 RGB -> another such picture
 Rows = Callable[[Recognizer, Sequence[Sample]], Iterable[Sequence[str]]]
+
+
+def is_right(latex: str, label: str) -> bool:
+    return tokenize(normalize(latex)) == tokenize(normalize(label))
 
 
 def share_right(

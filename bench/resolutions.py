@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.jobs import table
-from bench.peer import DPI, is_right
+from bench.reading import DPI, is_right
 from inference import ModelError, Recognizer
 from recognizer.synth.corpus import MATHJAX, X_HEIGHT
 from recognizer.synth.style import Style, render

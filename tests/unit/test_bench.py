@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -82,6 +83,16 @@ def test_a_wrong_folder_is_told_before_anything_is_measured(tmp_path, capsys, mo
 def test_a_peer_that_is_not_installed_is_told():
     with pytest.raises(peer.PeerError, match="latex-ocr-junia"), peer.peer_side(Path(sys.executable)):
         pytest.fail("it would be asked")
+
+
+def test_formulas_to_compare_the_peer_on_are_short_and_from_the_whole_file(tmp_path):
+    file = tmp_path / "formulas.txt"
+    file.write_text("a\n" + "+".join("x" * 20) + "\nb\nc\nd\n")
+    assert peer.known(file, 2) == ["a", "c"]
+    assert peer.known(file, 9) == ["a", "b", "c", "d"]
+    drawn = peer.write_pictures(tmp_path, ["a", "b"], "mathjax")
+    assert {dpi: len(paths) for dpi, paths in drawn.items()} == dict.fromkeys(peer.DPI, 2)
+    assert cv2.imread(str(drawn[400][0])).shape[0] > 4 * cv2.imread(str(drawn[72][0])).shape[0]
 
 
 def test_what_wrk_saw():
