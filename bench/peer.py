@@ -79,7 +79,8 @@ def known(path: Path, count: int) -> list[str]:
     """So many formulas of a file with one a line, spread over it."""
     lines = path.read_text(encoding="utf-8").splitlines()
     short = [line for line in lines if len(tokenize(normalize(line))) <= LONGEST]
-    return [short[place * len(short) // count] for place in range(min(count, len(short)))]
+    count = min(count, len(short))
+    return [short[place * len(short) // count] for place in range(count)]
 
 
 def write_pictures(folder: Path, labels: Sequence[str], typeface: str) -> dict[int, list[Path]]:
