@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -24,6 +25,7 @@ import inference
 from recognizer.archive import unpacked
 from recognizer.config import ConfigError
 from recognizer.latex import Vocabulary, VocabularyError
+from recognizer.models import FormulaRecognizer, build
 
 DESCRIPTION, WEIGHTS, ARCHIVE = "model.json", "weights.safetensors", "model.tar.gz"
 
@@ -40,6 +42,20 @@ class Start:
     preprocess: inference.PreprocessSpec
     weights: dict[str, Tensor]
     description: dict[str, Any] = field(default_factory=dict)  # model.json as it stands
+
+    def build(self, option: str) -> FormulaRecognizer:
+        """The network with its weights, in fp32; no random number is drawn.
+
+        Raises:
+            ConfigError: the weights don't fit what model.json says; names `option`, for which it was read.
+        """
+        try:
+            with torch.random.fork_rng(devices=[]):
+                network = build(self.recognizer, len(self.vocabulary), self.max_tokens, self.sizes)
+            network.load_state_dict({name: weight.float() for name, weight in self.weights.items()})
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ConfigError(f"{option}: {self.version} can't be built: {error}") from error
+        return network
 
 
 def read_model(path: Path, option: str = "init") -> Start:

@@ -35,7 +35,6 @@ from recognizer.evaluation.recognize import recognize
 from recognizer.export import HISTORY, ExportError, Trained, amend, export, golden_pictures, write_golden
 from recognizer.latex import tokenize
 from recognizer.model_dir import DESCRIPTION, read_model, refuse_existing
-from recognizer.models import build
 from recognizer.pack import pack
 from recognizer.snapshot import embedded_pictures
 from recognizer.synth.grammar import LEVELS, generate_formula
@@ -90,13 +89,8 @@ def _trained(source: Path, calibrated_on: list[str]) -> Trained:
         raise ConfigError(f"{source} has no {DESCRIPTION}: name a model directory (unpack a model.tar.gz)")
     start = read_model(source, "model")
     provenance = json.loads((source / DESCRIPTION).read_text(encoding="utf-8")).get("provenance", {})
-    try:
-        model = build(start.recognizer, len(start.vocabulary), start.max_tokens, start.sizes)
-        model.load_state_dict({name: weight.float() for name, weight in start.weights.items()})
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ConfigError(f"{source} can't be built: {error}") from error
     return Trained(
-        model=model,
+        model=start.build("model"),
         recognizer=start.recognizer,
         sizes=start.sizes,
         vocabulary=start.vocabulary,

@@ -20,7 +20,7 @@ from torch import Tensor
 import inference
 from recognizer.latex import Vocabulary
 from recognizer.model_dir import WEIGHTS, read_model
-from recognizer.models import REGISTRY, FormulaRecognizer, build
+from recognizer.models import REGISTRY, FormulaRecognizer
 from recognizer.models.common import TransformerRecognizer
 from recognizer.models.layers import AdditiveAttention, DecoderLayer
 
@@ -122,8 +122,7 @@ def read_attention(model_dir: Path) -> AttentionReader | None:
     start = read_model(model_dir, "model")
     if start.recognizer not in REGISTRY:
         return None
-    model = build(start.recognizer, len(start.vocabulary), start.max_tokens, start.sizes).eval()
+    model = start.build("model").eval()
     if not isinstance(model, TransformerRecognizer) and len(_additive(model)) != 1:
         return None
-    model.load_state_dict(start.weights)
     return AttentionReader(model, start.vocabulary, start.preprocess, start.max_tokens)

@@ -17,7 +17,6 @@ from recognizer.config import ConfigError, Hyperparameters
 from recognizer.data.dataset import Batch
 from recognizer.latex import SPECIALS, Vocabulary
 from recognizer.model_dir import Start, read_model
-from recognizer.models import build
 
 TEMPERATURE = 2.0  # of both distributions: what is unlikely shows
 
@@ -45,13 +44,7 @@ class Teacher:
     def __init__(self, start: Start, vocabulary: Vocabulary, device: torch.device) -> None:
         """Raises ConfigError if the weights don't fit the model's sizes, or it knows no token of the labels."""
         self.version, self._max_tokens, self._pad = start.version, start.max_tokens, vocabulary.pad
-        try:
-            with torch.random.fork_rng(devices=[]):  # the student draws the numbers that it draws without a teacher
-                network = build(start.recognizer, len(start.vocabulary), start.max_tokens, start.sizes)
-            network.load_state_dict(start.weights)
-        except (ValueError, RuntimeError) as error:
-            raise ConfigError(f"teacher: {start.version} can't be built: {error}") from error
-        self._network = network.to(device).eval().requires_grad_(False)
+        self._network = start.build("teacher").to(device).eval().requires_grad_(False)
         self.shared = [token for token in vocabulary.tokens if token in start.vocabulary]
         if not self.knows:
             raise ConfigError(
