@@ -29,7 +29,7 @@ def seen(page: str) -> dict[int, int]:
     total, after = 0, {}
     for row in rows(page, "run"):
         total += int(row["pictures seen"].replace(",", ""))
-        after[int(row["run"])] = total
+        after[int(row["run"].split(",")[0])] = total
     return after
 
 
