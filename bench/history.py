@@ -1,12 +1,12 @@
-"""Command line: `python -m bench.history`: the accuracy of all shipped weights, docs/shipped-weights.png.
+"""Command line: `PYTHONPATH=.:code python -m bench.history`: the accuracy of all shipped weights, as a curve.
 
-Drawn from the tables of docs/shipped-weights.md: what was shipped after which run, and how many pictures each run saw.
+It draws docs/shipped-weights.png from the tables of docs/shipped-weights.md: what was shipped after which run, and how
+many pictures each run saw.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,4 +50,3 @@ def draw(page: str, path: Path) -> None:
 
 if __name__ == "__main__":
     draw(PAGE.read_text(encoding="utf-8"), PAGE.with_suffix(".png"))
-    sys.exit()

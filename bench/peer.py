@@ -26,6 +26,7 @@ import numpy as np
 import inference
 from bench.reading import DPI, is_right
 from bench.resolutions import pictures
+from recognizer.evaluation.answers import spread
 from recognizer.latex import normalize, tokenize
 from recognizer.synth.corpus import EVERY, MATHJAX
 from recognizer.synth.grammar import generate_formula
@@ -64,6 +65,10 @@ for line in sys.stdin:
 """
 
 
+class PeerError(Exception):
+    """The peer can't be asked, or about nothing."""
+
+
 def formulas(count: int) -> list[str]:
     """Simple formulas of the embedded generator, of all lengths up to 25 tokens; no other seed was tried."""
     rng = np.random.default_rng(2026)
@@ -76,11 +81,12 @@ def formulas(count: int) -> list[str]:
 
 
 def known(path: Path, count: int) -> list[str]:
-    """So many formulas of a file with one a line, spread over it."""
+    """So many formulas of a file with one a line, spread over it; raises PeerError if it has none that is short."""
     lines = path.read_text(encoding="utf-8").splitlines()
     short = [line for line in lines if len(tokenize(normalize(line))) <= LONGEST]
-    count = min(count, len(short))
-    return [short[place * len(short) // count] for place in range(count)]
+    if not short:
+        raise PeerError(f"{path} has no formula of at most {LONGEST} tokens, one a line")
+    return [short[place] for place in spread(count, len(short))]
 
 
 def write_pictures(folder: Path, labels: Sequence[str], typeface: str) -> dict[int, list[Path]]:
@@ -96,10 +102,6 @@ def write_pictures(folder: Path, labels: Sequence[str], typeface: str) -> dict[i
             cv2.imwrite(str(path), picture[:, :, ::-1])
             paths.setdefault(dpi, []).append(path)
     return paths
-
-
-class PeerError(Exception):
-    """The peer can't be asked."""
 
 
 Answer = tuple[str, float]  # LaTeX, CPU seconds

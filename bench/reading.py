@@ -13,6 +13,7 @@ from bench.jobs import table
 from inference import ModelError, Options, Recognizer
 from recognizer.data.formats import read_dataset
 from recognizer.data.sample import DataError, Sample
+from recognizer.evaluation.answers import spread
 from recognizer.latex import normalize, tokenize
 
 DPI = (72, 100, 150, 200, 300, 400)  # resolutions to compare at, of 10-point type
@@ -59,8 +60,7 @@ def run(
     try:
         model = Recognizer.load(options.model, threads=1)
         samples = read_dataset(options.data, on_bad_sample="skip").samples
-        count = min(options.limit, len(samples))
-        chosen = [samples[place * len(samples) // count] for place in range(count)]
+        chosen = [samples[place] for place in spread(options.limit, len(samples))]
         made = list(rows(model, chosen))
     except (ModelError, DataError) as error:
         print(f"bench: {error}", file=sys.stderr)

@@ -89,6 +89,9 @@ def test_formulas_to_compare_the_peer_on_are_short_and_from_the_whole_file(tmp_p
     file.write_text("a\n" + "+".join("x" * 20) + "\nb\nc\nd\n")
     assert peer.known(file, 2) == ["a", "c"]
     assert peer.known(file, 9) == ["a", "b", "c", "d"]
+    file.write_text("+".join("x" * 20))
+    with pytest.raises(peer.PeerError, match=r"formulas\.txt has no formula of at most 25 tokens"):
+        peer.known(file, 2)
     drawn = peer.write_pictures(tmp_path, ["a", "b"], "mathjax")
     assert {dpi: len(paths) for dpi, paths in drawn.items()} == dict.fromkeys(peer.DPI, 2)
     low, high = (len(inference.read_image(drawn[dpi][0].read_bytes())) for dpi in (72, 400))

@@ -17,10 +17,16 @@ SHOWN = 12
 
 def write_answers(path: Path, results: Sequence[Result], samples: Sequence[Sample], shown: int = SHOWN) -> None:
     """Write a PNG of so many samples, spread evenly over the set; `results[i]` is of `samples[i]`."""
-    places = [place * len(samples) // shown for place in range(shown)] if len(samples) > shown else range(len(samples))
+    places = spread(shown, len(samples))
     sheet = contact_sheet([(samples[place].load(), _words(results[place])) for place in places])
     _, data = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 9])
     path.write_bytes(data.tobytes())
+
+
+def spread(count: int, size: int) -> list[int]:
+    """Return so many places, evenly spread over a list of that size; all of them if it is shorter."""
+    count = min(count, size)
+    return [place * size // count for place in range(count)]
 
 
 def _words(result: Result) -> str:

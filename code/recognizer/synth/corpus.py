@@ -31,6 +31,7 @@ from recognizer.synth.glyphs import HALF
 from recognizer.synth.layouts import LONGEST_LINE, SHORT, layout, one_of, pool
 from recognizer.synth.mathjax import RenderError, render_mathjax
 from recognizer.synth.repetition import PART, Material, material, repetitive
+from recognizer.synth.style import SHORTEST
 from recognizer.synth.tex import TYPEFACES, TexError, TexStyle, check_installed, misdraws, render_document
 from recognizer.synth.variations import ACCENTS, quantity, vary, words_of
 
@@ -44,7 +45,6 @@ CUT_SHARE, MOST_CUT = 0.04, 0.05  # of the pictures; of an em: programs that cro
 LEGIBLE_DPI = 110  # below, a blurred photograph can't be read any more
 _NOT_ALONE = frozenset(["{", "}", "^", "_", "&", "\\\\", "\\quad", "\\qquad", "\\ "])
 _CUT_AWAY = frozenset([*ACCENTS, "\\underline", "\\widehat", "\\widetilde", "\\underbrace", "\\overbrace"])
-FEWEST_BOLD = 6  # tokens of a formula that is all bold
 _OWN_WEIGHT = frozenset(["\\mathbf", "\\boldsymbol", "\\mathrm"])  # in bold type the last looks like the first
 MATHJAX = "mathjax"  # beside LaTeX's typefaces: as in web pages
 EVERY = (*TYPEFACES, MATHJAX)
@@ -357,7 +357,7 @@ def _by_mathjax(formula: str, style: TexStyle) -> np.ndarray | None:
 
 def _needs_light(tokens: Sequence[str]) -> bool:
     """Whether the label means light type: bold `x` is `\\boldsymbol{x}`, and only a longer formula may be all bold."""
-    return len(tokens) < FEWEST_BOLD or not _OWN_WEIGHT.isdisjoint(tokens)
+    return len(tokens) < SHORTEST or not _OWN_WEIGHT.isdisjoint(tokens)
 
 
 def _cut(ink: np.ndarray, dpi: int, rng: np.random.Generator) -> np.ndarray:

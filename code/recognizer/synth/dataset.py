@@ -19,11 +19,10 @@ from recognizer.processes import in_processes
 from recognizer.progress import Progress
 from recognizer.synth.degrade import degrade
 from recognizer.synth.grammar import LEVELS, generate_formula
-from recognizer.synth.style import ALPHABETS, random_style, render_any
+from recognizer.synth.style import ALPHABETS, SHORTEST, random_style, render_any
 
 # Changes whenever the same seed would give other pictures: nothing goes on with what an older generator has made.
 GENERATOR_VERSION = 4
-SHORTEST_IN_ALPHABET = 6  # tokens of a formula that may be all bold, say: bold x alone is \boldsymbol{x}
 
 MANIFEST = "manifest.json"
 LEVEL_SHARES = (0.2, 0.25, 0.2, 0.2, 0.15)
@@ -62,7 +61,7 @@ def sample(index: int, seed: int) -> tuple[np.ndarray, tuple[str, ...], int, dic
     formula = generate_formula(rng, level)
     tokens = tuple(tokenize(formula))
     style = random_style(rng)
-    if style.font in ALPHABETS and len(tokens) < SHORTEST_IN_ALPHABET:
+    if style.font in ALPHABETS and len(tokens) < SHORTEST:
         style = replace(style, font="tex")
     clean, style = render_any(formula, style)
     return degrade(clean, rng), tokens, level, style.to_dict()

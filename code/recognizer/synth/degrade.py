@@ -90,7 +90,7 @@ def _photograph(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _with_neighbours(rgb: np.ndarray, size: float, rng: np.random.Generator) -> np.ndarray:
-    """Adds the cut-off feet of a line above, the cut-off heads of one below, or both."""
+    """Adds the cut-off feet of a line above, the cut-off heads of one below, or both; not where they'd be bars."""
     height, width = rgb.shape[:2]
     gap = max(2, round(size * rng.uniform(0.5, 1.2)))
     strip = max(2, min(round(size * rng.uniform(0.25, 0.6)), height // 3))

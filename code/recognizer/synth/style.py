@@ -16,6 +16,7 @@ ALPHABETS = {"tex": "", "bold": "\\boldsymbol", "sans": "\\mathsf", "upright": "
 
 # Formulas that choose an alphabet themselves keep it: inside bold, `\mathbf{x}` couldn't be told from `x`.
 OWN_ALPHABET = ("\\math", "\\operatorname", "\\text", "\\bold")
+SHORTEST = 6  # tokens of a formula that may be in another alphabet as a whole: bold x alone is \boldsymbol{x}
 # What looks like another symbol in an alphabet: in sans serif, say, a small l, a capital I and a bar are the same.
 _TWINS = {
     "sans": re.compile(r"(?<![A-Za-z\\])[lI](?![A-Za-z])"),

@@ -11,7 +11,8 @@ from recognizer.latex import normalize, tokenize
 from recognizer.synth import dataset
 from recognizer.synth.__main__ import main
 from recognizer.synth.contact_sheet import contact_sheet
-from recognizer.synth.dataset import SHORTEST_IN_ALPHABET, sample, write_dataset
+from recognizer.synth.dataset import sample, write_dataset
+from recognizer.synth.style import SHORTEST
 
 COUNT = 36
 
@@ -55,7 +56,7 @@ def test_pictures_are_those_of_sample(written):
 def test_only_longer_formulas_are_bold_or_upright_as_a_whole():
     """A bold x alone is `\\boldsymbol{x}`: its label would say otherwise."""
     made = [sample(index, 5) for index in range(150)]
-    fonts = [(len(tokens) < SHORTEST_IN_ALPHABET, style["font"]) for _, tokens, _, style in made]
+    fonts = [(len(tokens) < SHORTEST, style["font"]) for _, tokens, _, style in made]
     short, long = ({font for is_short, font in fonts if is_short is wanted} for wanted in (True, False))
     assert {"bold", "sans", "upright"} <= long and not short & {"bold", "sans", "upright"} and "tex" in short
 

@@ -135,7 +135,7 @@ def test_symbol_height_is_that_of_the_letters():
 
 def test_albumentations_comes_without_torch_and_network():
     program = (
-        "import os, sys; from recognizer.synth.degrade import _with_neighbours, degrade; import numpy as np\n"
+        "import os, sys; from recognizer.synth.degrade import degrade; import numpy as np\n"
         "[degrade(np.full((20, 40, 3), 255, np.uint8), np.random.default_rng(seed)) for seed in range(9)]\n"
         "assert 'albumentations' in sys.modules and os.environ['NO_ALBUMENTATIONS_UPDATE'] == '1'\n"
         "assert 'torch' not in sys.modules\n"
